@@ -1,0 +1,45 @@
+# Every target works alone, first, on a bare clone. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test lint format types clean lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+repro: $(READY) ## run the whole pipeline and show the comparison
+	@$(BIN)/dvc repro
+	@$(BIN)/makeweight compare
+
+test: $(READY) ## run every check: format, lint, types and tests
+	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## find what a reader would trip over
+	@$(BIN)/ruff check . && $(BIN)/lint-imports
+
+format: $(READY) ## lay the code out
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+types: $(READY) ## check types
+	@$(BIN)/mypy
+
+clean: ## remove the environment, caches and all that the pipeline wrote, but for results/metrics.json
+	rm -rf $(VENV) .makeweight .dvc/cache .dvc/tmp data models runs logs *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find results -mindepth 1 ! -name metrics.json -delete
+
+lock: $(READY) ## write requirements.lock anew
+	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-header --no-annotate --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 2; }
+	@echo "making $(VENV) (a few minutes, the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Does synthetic augmentation help? The library behind the stages."""

@@ -1,0 +1,36 @@
+"""Finding every mistake in the parameters before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from pipeline.core import BadInput
+from pipeline.params import Parameters
+from pipeline.registry import find
+from pipeline.replicates import machine
+
+
+def check(parameters: Parameters) -> None:
+    """Check what `read_parameters` could not: plugins by name, their settings, and the machine.
+
+    Raises:
+        BadInput: one line for each mistake.
+    """
+    if mistakes := list(_mistakes(parameters)):
+        raise BadInput("\n".join(mistakes))
+
+
+def _mistakes(parameters: Parameters) -> Iterator[str]:
+    tries: list[Callable[[], object]] = [
+        parameters.reader,
+        lambda: find("classifiers", parameters.classifier.name),
+        lambda: machine(parameters.compute),
+        *(partial(parameters.family, name) for name in parameters.generators),
+        *(partial(parameters.transform, name) for name in parameters.transforms),
+    ]
+    for attempt in tries:
+        try:
+            attempt()
+        except BadInput as mistake:
+            yield str(mistake)

@@ -1,0 +1,69 @@
+"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), with their strengths.
+
+Each function takes images, float [n, c, h, w], and a generator of random numbers on their device, and treats each
+image differently. Real and generated images pass through the same policy, so that the generator learns the images
+and not their augmentations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+Operation = Literal["translation", "cutout", "brightness", "flip"]
+
+
+def translation(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Shift by up to an eighth of the side, in whole pixels; what comes in is -1 (black)."""
+    n, _, height, width = images.shape
+    reach_y, reach_x = (max(1, round(side / 8)) for side in (height, width))
+    down = torch.randint(-reach_y, reach_y + 1, (n, 1), generator=rng, device=images.device)
+    right = torch.randint(-reach_x, reach_x + 1, (n, 1), generator=rng, device=images.device)
+    rows = torch.arange(height, device=images.device) + reach_y - down
+    columns = torch.arange(width, device=images.device) + reach_x - right
+    framed = pad(images, (reach_x, reach_x, reach_y, reach_y), value=-1.0)
+    # Channels last: indexing with [n, h, 1] and [n, 1, w] picks whole pixels, of all channels at once.
+    framed = framed.permute(0, 2, 3, 1)
+    picked = framed[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)
+
+
+def cutout(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Grey out (0) a square of half the side, centred anywhere, so that it may reach over the edge."""
+    n, _, height, width = images.shape
+    y = torch.randint(0, height + 1, (n, 1, 1), generator=rng, device=images.device)
+    x = torch.randint(0, width + 1, (n, 1, 1), generator=rng, device=images.device)
+    rows = torch.arange(height, device=images.device)[None, :, None] - y
+    columns = torch.arange(width, device=images.device)[None, None, :] - x
+    hidden = (rows >= -height // 4) & (rows < height // 4) & (columns >= -width // 4) & (columns < width // 4)
+    return images * (~hidden)[:, None].to(images.dtype)
+
+
+def brightness(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Add a number between -0.5 and 0.5 to an image."""
+    return images + torch.rand((len(images), 1, 1, 1), generator=rng, device=images.device, dtype=images.dtype) - 0.5
+
+
+def flip(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Mirror every second image, left to right. Never by default: a mirrored digit is none."""
+    chosen = torch.rand((len(images), 1, 1, 1), generator=rng, device=images.device) < 0.5
+    return torch.where(chosen, images.flip(3), images)
+
+
+OPERATIONS: dict[Operation, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "translation": translation,
+    "cutout": cutout,
+    "brightness": brightness,
+    "flip": flip,
+}
+
+
+def augment(images: Tensor, policy: Sequence[Operation], rng: torch.Generator) -> Tensor:
+    """Apply the operations of `policy` in their order; differentiable with respect to `images`."""
+    for name in policy:
+        images = OPERATIONS[name](images, rng)
+    return images

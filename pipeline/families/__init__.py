@@ -1,0 +1,1 @@
+"""Kinds of generative models. None imports another."""

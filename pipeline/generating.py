@@ -1,0 +1,143 @@
+"""Training generators, and drawing class-balanced synthetic images from them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from pipeline import fingerprints
+from pipeline.core import Family, Images, Labels, Run, Sampler, Split
+from pipeline.params import ComputeSettings, GenerateSettings
+from pipeline.replicates import Job, Machine, run_replicates, settled
+from pipeline.seeds import derive
+from pipeline.storage import joined, replaced_folder, write_csv, write_split
+
+PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
+HISTORY = "history.csv"
+SAMPLERS = "samplers"
+
+
+@dataclass(frozen=True)
+class _Fit:
+    name: str
+    family: Family
+    train: Split
+    validation: Split
+    seed: int
+
+    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+        rows: list[Mapping[str, float]] = []
+        run = Run(torch.device(machine.device), machine.autocast, progress, rows.append)
+        seeds = [derive(self.seed, "generator", self.name, replicate)]
+        (sampler,) = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
+        sampler.save(folder)
+        write_csv(folder / HISTORY, pd.DataFrame(rows))
+
+
+def train_generators(
+    name: str,
+    family: Family,
+    train: Split,
+    validation: Split,
+    out: Path,
+    *,
+    replicates: int,
+    seed: int,
+    compute: ComputeSettings,
+) -> None:
+    """Fit the family `name`, once for each replicate, and write `out/samplers/replicate_<k>/` and `out/history.csv`."""
+    inputs = {
+        "work": "train-generator",
+        "family": name,
+        "settings": family.model_dump(),
+        "train": fingerprints.of_split(train),
+        "validation": fingerprints.of_split(validation),
+        "seed": seed,
+        "code": fingerprints.of_code(__name__, type(family).__module__),
+    }
+    job = Job(
+        name=f"train-generator {name}",
+        work=_Fit(name, family, train, validation, seed),
+        inputs=lambda replicate: {**inputs, "replicate": replicate},
+        steps=family.total_steps,
+        images_per_step=family.images_per_step,
+    )
+    finished = run_replicates(job, replicates, compute)
+    with replaced_folder(out) as folder:
+        for k, result in enumerate(finished):
+            shutil.copytree(result, folder / SAMPLERS / f"replicate_{k}", ignore=shutil.ignore_patterns(HISTORY))
+        write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
+
+
+def quota(counts: Labels, settings: GenerateSettings) -> Labels:
+    """How many images to draw for each class, shape [classes].
+
+    For `even` the same number for all. For `level` what the class lacks to `level_to` images (null: to the largest
+    class), but at most `max_per_real` for each real one.
+    """
+    if settings.fill == "even":
+        return np.full(len(counts), settings.per_class, dtype=np.int64)
+    lacking = (settings.level_to or counts.max()) - counts
+    return np.clip(lacking, 0, np.floor(settings.max_per_real * counts)).astype(np.int64)
+
+
+def generate(
+    load: Callable[[Path], Sampler],
+    samplers: Path,
+    train: Split,
+    out: Path,
+    preview: Path,
+    *,
+    settings: GenerateSettings,
+    replicates: int,
+    seed: int,
+    compute: ComputeSettings,
+) -> Labels:
+    """Draw a quota of images from each replicate's sampler; write `out/replicate_<k>/`, and a picture `preview`.
+
+    Returns:
+        the quota.
+    """
+    wanted = quota(train.counts, settings)
+    labels = np.repeat(np.arange(len(wanted)), wanted)
+    with replaced_folder(out) as folder, settled(compute.threads_per_replicate):
+        for k in range(replicates):
+            images = _draw(load(samplers / f"replicate_{k}"), labels, derive(seed, "synthetic", k))
+            drawn = Split(images, labels, train.classes)
+            write_split(
+                folder / f"replicate_{k}",
+                drawn,
+                {"origin": [(samplers / f"replicate_{k}").as_posix()] * len(drawn)},
+            )
+            if k == 0:
+                preview.parent.mkdir(parents=True, exist_ok=True)
+                grid(drawn).save(preview)
+    return wanted
+
+
+def _draw(sampler: Sampler, labels: Labels, seed: int) -> Images:
+    drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(seed))
+    pixels = ((drawn.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def grid(drawn: Split) -> Image.Image:
+    """The first images of each class, a row a class; white where a class has too few."""
+    margin, side = 1, drawn.size
+    cell = side + margin
+    height, width = len(drawn.classes) * cell + margin, PREVIEW_COLUMNS * cell + margin
+    canvas = np.full((height, width, drawn.channels), 255, dtype=np.uint8)
+    for row in range(len(drawn.classes)):
+        for column, index in enumerate(np.flatnonzero(drawn.labels == row)[:PREVIEW_COLUMNS]):
+            top, left = row * cell + margin, column * cell + margin
+            canvas[top : top + side, left : left + side] = drawn.images[index]
+    picture = Image.fromarray(canvas.squeeze(2) if drawn.channels == 1 else canvas)
+    zoom = max(1, round(PREVIEW_WIDTH / width))
+    return picture.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)

@@ -1,0 +1,218 @@
+"""`params.yaml` as frozen models that refuse unknown keys and wrong types.
+
+No field has a default: the file is the one source of every value. What a setting means stands there as well, beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from pipeline.core import LARGEST_SIDE, SMALLEST_SIDE, BadInput, Family, Reader, Transform
+from pipeline.registry import find
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
+Model = TypeVar("Model", bound=BaseModel)
+OPTIONAL_READER_KEYS = ("path", "download")
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: frozen, strict, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataSettings(Settings):
+    """Where the images come from and how they are divided."""
+
+    reader: str
+    path: str | None
+    download: bool | None
+    image_size: Side | None
+    fit: Literal["pad", "crop", "stretch"]
+    channels: Literal[1, 3] | None
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    counts: tuple[Count, ...] | None
+    imbalance: Annotated[float, Field(ge=1)] | None
+
+    @model_validator(mode="after")
+    def _one_way_to_thin(self) -> Self:
+        if self.counts is not None and self.imbalance is not None:
+            raise ValueError("counts and imbalance cannot both be given: set one of them to null")
+        if self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError("test_fraction and validation_fraction leave nothing to train on")
+        return self
+
+
+class GenerateSettings(Settings):
+    """How many synthetic images are drawn, and how they are mixed with real ones."""
+
+    fill: Literal["even", "level"]
+    per_class: Count
+    share: Fraction
+    level_to: Count | None
+    max_per_real: Positive
+
+
+class ClassifierSettings(Settings):
+    """The classifier of every arm, and its training."""
+
+    name: str
+    steps: Count
+    batch: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    weight_decay: NotNegative
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class CompareSettings(Settings):
+    """What is compared, fixed before anything runs."""
+
+    metric: Metric
+    margin: Positive
+
+
+class ComputeSettings(Settings):
+    """Where and how to compute. `workers` alone changes no byte of any result."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    workers: Count | Literal["auto"]
+    threads_per_replicate: Count
+
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Parameters(Settings):
+    """The whole of `params.yaml`.
+
+    `families` and `recipes` stay plain values here: what stands in them is for the families and transforms to
+    check, some of which belong to strangers.
+    """
+
+    seed: Annotated[int, Field(ge=0)]
+    replicates: Annotated[int, Field(ge=2)]
+    controls: Annotated[tuple[Literal["none", "oversample"], ...], Field(min_length=1)]
+    generators: Names
+    transforms: Names
+    data: DataSettings
+    families: dict[str, Any]
+    generate: GenerateSettings
+    recipes: dict[str, Any]
+    classifier: ClassifierSettings
+    compare: CompareSettings
+    compute: ComputeSettings
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for key in ("controls", "generators", "transforms"):
+            names = getattr(self, key)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key} names something twice: {', '.join(names)}")
+        if clash := {"none", "oversample"} & set(self.generators):
+            raise ValueError(f"generators cannot hold {clash.pop()!r}: that is the name of a control")
+        return self
+
+    def family(self, name: str) -> Family:
+        """The registered family `name` with its settings. BadInput if there is none, or they are not allowed."""
+        family: Family = self._settled("families", "families", self.families, name)
+        return family
+
+    def transform(self, name: str) -> Transform:
+        """The registered transform `name` with its recipe. BadInput if there is none, or it is not allowed."""
+        transform: Transform = self._settled("transforms", "recipes", self.recipes, name)
+        return transform
+
+    def reader(self) -> Reader:
+        """The registered reader `data.reader`. BadInput if there is none, or a key that it does not use is set."""
+        reader: Reader = find("readers", self.data.reader)()
+        for key in OPTIONAL_READER_KEYS:
+            if key in reader.uses and getattr(self.data, key) is None:
+                raise BadInput(f"data.{key} is null, but the reader {self.data.reader} needs it")
+            if key not in reader.uses and getattr(self.data, key) is not None:
+                raise BadInput(f"data.{key} must be null: the reader {self.data.reader} does not use it")
+        return reader
+
+    def _settled(self, group: str, section: str, values: dict[str, Any], name: str) -> Any:
+        model = find(group, name)
+        if name not in values:
+            raise BadInput(f"{section}.{name} is missing: {name} stands among the {group}, but has no settings")
+        return validate(model, values[name], key=f"{section}.{name}")
+
+
+def read_parameters(path: Path) -> Parameters:
+    """Read `path` as YAML 1.2 (in which 1e-3 is a number) and check it.
+
+    Raises:
+        BadInput: the file is missing, is no YAML, or holds something that is not allowed; one line for each mistake.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}): run in a project's folder, or name the file with --params"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8 text: save it as such") from error
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadInput(f"{path}{line} is not valid YAML: {(error.problem or str(error)).splitlines()[0]}") from error
+    except YAMLError as error:
+        raise BadInput(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} holds no parameters: it must be a mapping of keys to values")
+    return validate(Parameters, values)
+
+
+def validate(model: type[Model], values: object, *, key: str = "") -> Model:
+    """`values` as a `model`.
+
+    Args:
+        model: the settings to fill.
+        values: what the YAML held.
+        key: under which `values` stand in the file.
+
+    Raises:
+        BadInput: one line for each mistake: key, value, what is allowed.
+    """
+    try:
+        # By way of JSON, since strict models take its lists as tuples; YAML's dates become texts, and are refused.
+        return model.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise BadInput("\n".join(_mistakes(error, model, key))) from error
+
+
+def _mistakes(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
+    for mistake in error.errors(include_url=False):
+        location = [str(part) for part in mistake["loc"]]
+        name = ".".join([key, *location]).strip(".")
+        if mistake["type"] == "extra_forbidden":
+            yield f"{name} is not a parameter; allowed here: {', '.join(_fields_at(model, location[:-1]))}"
+        elif mistake["type"] == "missing":
+            yield f"{name} is missing"
+        elif mistake["type"] == "value_error":
+            yield ": ".join(part for part in (name, str(mistake["ctx"]["error"])) if part)
+        else:
+            yield f"{name} is {mistake['input']!r}, but: {mistake['msg']}"
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return sorted(model.model_fields)

@@ -1,0 +1,1 @@
+"""What takes images in."""

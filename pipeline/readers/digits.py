@@ -1,0 +1,29 @@
+"""The embedded default: handwritten digits that come with scikit-learn."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from pipeline.core import BadInput, Reading, Split
+from pipeline.params import DataSettings
+
+SIDE = 8
+
+
+class Digits:
+    """1,797 handwritten digits of 8×8 grey pixels (Alpaydin & Kaynak 1998). The copy has no official test set."""
+
+    uses: ClassVar[frozenset[str]] = frozenset()
+
+    def read(self, settings: DataSettings) -> Reading:
+        """All digits. BadInput if another size or RGB is asked for."""
+        if settings.image_size not in (None, SIDE) or settings.channels not in (None, 1):
+            raise BadInput("data.image_size and data.channels must be null for the digits: they are 8 grey pixels wide")
+        digits = load_digits()
+        images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+        split = Split(images, digits.target.astype(np.int64), tuple(str(name) for name in digits.target_names))
+        origins = tuple(f"load_digits()[{index}]" for index in range(len(split)))
+        return Reading(split, origins, np.zeros(len(split), dtype=bool))

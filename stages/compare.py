@@ -1,0 +1,30 @@
+"""`makeweight compare`: every arm beside every other, and a verdict for each contrast."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.command import ParamsFile, command, main
+
+
+@command
+def compare(
+    params: ParamsFile = Path("params.yaml"),
+    runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Gets tables and picture.")] = Path("results"),
+) -> str:
+    """Compare the arms and give the verdicts."""
+    from pipeline.comparing import compare as compare_arms
+    from pipeline.comparing import write_comparison
+    from pipeline.params import read_parameters
+    from stages.tables import show
+
+    comparison = compare_arms(read_parameters(params), runs)
+    write_comparison(comparison, out)
+    show(comparison)
+    return f"wrote metrics.json, arms.csv, contrasts.csv and arms.png to {out}"
+
+
+if __name__ == "__main__":
+    main(compare)

@@ -1,0 +1,50 @@
+"""`makeweight generate`: draw class-balanced synthetic images from each replicate's generator."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.command import ParamsFile, Train, command, main
+
+
+@command
+def generate(
+    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
+    params: ParamsFile = Path("params.yaml"),
+    samplers: Annotated[
+        Path | None, typer.Option(help="Trained generators.  [default: models/FAMILY/samplers]")
+    ] = None,
+    train: Train = Path("data/train"),
+    out: Annotated[
+        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: data/synthetic/FAMILY]")
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Gets a picture of some.  [default: results/samples/FAMILY.png]")
+    ] = None,
+) -> str:
+    """Draw synthetic images."""
+    from pipeline.generating import generate as draw
+    from pipeline.params import read_parameters
+    from pipeline.registry import find
+    from pipeline.storage import read_split
+
+    parameters = read_parameters(params)
+    out = out or Path("data/synthetic", family)
+    preview = preview or Path("results/samples", f"{family}.png")
+    quota = draw(
+        find("families", family).load,
+        samplers or Path("models", family, "samplers"),
+        read_split(train),
+        out,
+        preview,
+        settings=parameters.generate,
+        replicates=parameters.replicates,
+        seed=parameters.seed,
+        compute=parameters.compute,
+    )
+    return f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}; {preview} shows some"
+
+
+if __name__ == "__main__":
+    main(generate)

@@ -1,0 +1,42 @@
+"""`makeweight train-generator`: fit a family to the training images, once for each replicate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.command import ParamsFile, Train, Validation, command, main
+
+
+@command
+def train_generator(
+    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
+    params: ParamsFile = Path("params.yaml"),
+    train: Train = Path("data/train"),
+    validation: Validation = Path("data/validation"),
+    out: Annotated[
+        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: models/FAMILY]")
+    ] = None,
+) -> str:
+    """Train a generator for each replicate."""
+    from pipeline.generating import train_generators
+    from pipeline.params import read_parameters
+    from pipeline.storage import read_split
+
+    parameters = read_parameters(params)
+    out = out or Path("models", family)
+    train_generators(
+        family,
+        parameters.family(family),
+        read_split(train),
+        read_split(validation),
+        out,
+        replicates=parameters.replicates,
+        seed=parameters.seed,
+        compute=parameters.compute,
+    )
+    return f"wrote {parameters.replicates} generators to {out}"
+
+
+if __name__ == "__main__":
+    main(train_generator)
