@@ -6,11 +6,13 @@ No field has a default: the file is the one source of every value. What a settin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -23,6 +25,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Model = TypeVar("Model", bound=BaseModel)
+BRANCH_OF_UNION = re.compile(r"^(constrained-\w+|int|str|literal\[.*\])$")  # what pydantic adds to the name of a key
 OPTIONAL_READER_KEYS = ("path", "download")
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 
@@ -196,20 +199,27 @@ def validate(model: type[Model], values: object, *, key: str = "") -> Model:
 
 
 def _mistakes(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
-    for mistake in error.errors(include_url=False):
-        location = [str(part) for part in mistake["loc"]]
+    """A line for each key; a key that may be one of several types is one mistake, though pydantic tells one for each."""
+    found: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        location = tuple(str(part) for part in details["loc"] if not BRANCH_OF_UNION.search(str(part)))
+        found.setdefault(location, []).append(details)
+    for location, (details, *others) in found.items():
+        if any(other[: len(location)] == location for other in found if other != location):
+            continue  # a list with a wrong item counts as too short as well
         name = ".".join([key, *location]).strip(".")
-        if mistake["type"] == "extra_forbidden":
+        if details["type"] == "extra_forbidden":
             yield f"{name} is not a parameter; allowed here: {', '.join(_fields_at(model, location[:-1]))}"
-        elif mistake["type"] == "missing":
+        elif details["type"] == "missing":
             yield f"{name} is missing"
-        elif mistake["type"] == "value_error":
-            yield ": ".join(part for part in (name, str(mistake["ctx"]["error"])) if part)
+        elif details["type"] == "value_error":
+            yield ": ".join(part for part in (name, str(details["ctx"]["error"])) if part)
         else:
-            yield f"{name} is {mistake['input']!r}, but: {mistake['msg']}"
+            allowed = " or ".join(each["msg"].removeprefix("Input should be ") for each in (details, *others))
+            yield f"{name} is {details['input']!r}, but should be {allowed}"
 
 
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
     for part in location:
         inner = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):

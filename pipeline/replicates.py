@@ -100,6 +100,7 @@ def run_replicates(job: Job, replicates: int, compute: ComputeSettings, *, cache
     """
     resolved = machine(compute)
     inputs = [{**job.inputs(k), "machine": str(resolved), "torch": torch.__version__} for k in range(replicates)]
+    cache = cache.absolute()  # workers may stand in another folder
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     missing = [k for k in range(replicates) if not folders[k].exists()]
     if not missing:

@@ -2,18 +2,14 @@
 
 from stages.check import check
 from stages.clean import clean
-from stages.command import main as run
+from stages.command import app
 from stages.compare import compare
 from stages.generate import generate
 from stages.prepare import prepare
 from stages.train_classifier import train_classifier
 from stages.train_generator import train_generator
 
-
-def main() -> None:
-    """Run the command that the arguments name."""
-    run(check, prepare, train_generator, generate, train_classifier, compare, clean)
-
+makeweight = app(check, prepare, train_generator, generate, train_classifier, compare, clean)
 
 if __name__ == "__main__":
-    main()
+    makeweight()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.command import ParamsFile, command, main
+from stages.command import ParamsFile, app, command
 
 
 @command
@@ -24,4 +24,4 @@ def check(
 
 
 if __name__ == "__main__":
-    main(check)
+    app(check)()

@@ -1,11 +1,11 @@
 """`makeweight clean`: empty the cache of finished replicates."""
 
-from stages.command import command, main
+from stages.command import app, command
 
 
 @command
 def clean() -> str:
-    """Remove the finished replicates in .makeweight/cache; results stay."""
+    """Empty the cache of finished replicates."""
     import shutil
 
     from pipeline.storage import CACHE
@@ -16,4 +16,4 @@ def clean() -> str:
 
 
 if __name__ == "__main__":
-    main(clean)
+    app(clean)()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -57,9 +55,3 @@ def app(*commands: Callable[..., None]) -> typer.Typer:
     for each in commands:
         made.command()(each)
     return made
-
-
-def main(*commands: Callable[..., None]) -> None:
-    """Run an app of `commands` with the arguments of this process."""
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    app(*commands)(sys.argv[1:])

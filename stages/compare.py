@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.command import ParamsFile, command, main
+from stages.command import ParamsFile, app, command
 
 
 @command
@@ -27,4 +27,4 @@ def compare(
 
 
 if __name__ == "__main__":
-    main(compare)
+    app(compare)()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.command import ParamsFile, Train, command, main
+from stages.command import ParamsFile, Train, app, command
 
 
 @command
@@ -47,4 +47,4 @@ def generate(
 
 
 if __name__ == "__main__":
-    main(generate)
+    app(generate)()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.command import ParamsFile, command, main
+from stages.command import ParamsFile, app, command
 
 
 @command
@@ -28,4 +28,4 @@ def prepare(
 
 
 if __name__ == "__main__":
-    main(prepare)
+    app(prepare)()

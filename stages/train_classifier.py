@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.command import ParamsFile, Test, Train, Validation, command, main
+from stages.command import ParamsFile, Test, Train, Validation, app, command
 
 
 @command
@@ -56,4 +56,4 @@ def train_classifier(
 
 
 if __name__ == "__main__":
-    main(train_classifier)
+    app(train_classifier)()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.command import ParamsFile, Train, Validation, command, main
+from stages.command import ParamsFile, Train, Validation, app, command
 
 
 @command
@@ -39,4 +39,4 @@ def train_generator(
 
 
 if __name__ == "__main__":
-    main(train_generator)
+    app(train_generator)()

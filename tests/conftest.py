@@ -1,0 +1,111 @@
+"""A small configuration of the real thing, and a copy of the project to run it in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).parent.parent
+
+SMALL: dict[str, Any] = {
+    "replicates": 2,
+    "families": {"cgan": {"steps": 12, "batch": 16, "generator_width": 8, "discriminator_width": 8}},
+    "generate": {"per_class": 12},
+    "classifier": {"steps": 12, "batch": 16},
+}
+
+
+def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`values` with `changes` laid over, group by group."""
+    merged = dict(values)
+    for key, change in changes.items():
+        group = isinstance(change, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], change) if group else change
+    return merged
+
+
+def write_params(path: Path, *changes: dict[str, Any]) -> Path:
+    """The project's own params.yaml, made small, with further changes."""
+    values = YAML(typ="safe").load(PROJECT / "params.yaml")
+    for change in (SMALL, *changes):
+        values = merge(values, change)
+    YAML(typ="safe").dump(values, path)
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with a small params.yaml, as the current one."""
+    write_params(tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Project:
+    """A copy of the project under Git and DVC, as a clone would be, with a small configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        tracked = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=PROJECT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        for name in tracked.stdout.splitlines():
+            if (PROJECT / name).is_file() and not name.startswith(("tests/", "docs/")) and name != "dvc.lock":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / name, folder / name)
+        (folder / ".venv").symlink_to(sys.prefix)
+        write_params(folder / "params.yaml")
+        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+            self.run("git", "-c", "user.name=Test", "-c", "user.email=test@example.org", *command)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy; it may fail."""
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+
+    def dvc(self, *arguments: str) -> str:
+        """Run dvc, which must succeed; what it printed."""
+        done = self.run(f"{sys.prefix}/bin/dvc", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def params(self, *changes: dict[str, Any]) -> None:
+        """Write params.yaml: small, with `changes`."""
+        write_params(self.folder / "params.yaml", *changes)
+
+    def files(self, *folders: str) -> dict[str, bytes]:
+        """Names and bytes of all files below `folders`."""
+        paths = (path for name in folders for path in sorted((self.folder / name).rglob("*")))
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One copy for the tests of a module, which walk it in their order."""
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+Invoke = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def invoke() -> Invoke:
+    """Run `makeweight` with arguments; exit code and what it printed."""
+    from typer.testing import CliRunner
+
+    from stages.__main__ import makeweight
+
+    def call(*arguments: object) -> tuple[int, str]:
+        result = CliRunner().invoke(makeweight, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.output
+
+    return call

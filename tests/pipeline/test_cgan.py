@@ -1,0 +1,84 @@
+"""What is particular to the conditional GAN."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pipeline.core import Split
+from pipeline.families.cgan import Discriminator, Generator, Pool, Shape
+from pipeline.params import validate
+from tests.pipeline.test_families import draw, run
+
+CPU = torch.device("cpu")
+
+
+def corners() -> Split:
+    """Three scarce classes that are easy to tell apart: a bright square in one of three corners."""
+    images = np.zeros((60, 8, 8, 1), dtype=np.uint8)
+    labels = np.repeat([0, 1, 2], [40, 14, 6]).astype(np.int64)
+    for image, label in zip(images, labels, strict=True):
+        row, column = ((0, 0), (0, 4), (4, 0))[label]
+        image[row : row + 4, column : column + 4] = 255
+    return Split(images, labels, ("left", "right", "below"))
+
+
+def test_the_generator_learns_which_class_it_is_asked_for() -> None:
+    from pipeline.families.cgan import ConditionalGAN
+
+    settings = {
+        "steps": 200, "batch": 32, "latent": 8, "generator_width": 16, "discriminator_width": 16,
+        "generator_learning_rate": 0.001, "discriminator_learning_rate": 0.001, "beta1": 0.5, "beta2": 0.99,
+        "average_decay": 0.95, "mismatch": 0.5, "augment": ["brightness"],
+    }  # fmt: skip
+    train = corners()
+    (sampler,) = validate(ConditionalGAN, settings).fit(train, monitor=train, seeds=[0], run=run())
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    images = draw(sampler, labels)[:, 0]
+    quarters = torch.stack([images[:, :4, :4], images[:, :4, 4:], images[:, 4:, :4]], 1).mean((2, 3))
+    right = quarters.argmax(1) == torch.tensor(labels)
+    assert right.float().mean() > 0.9
+
+
+def test_real_images_are_drawn_with_uniform_labels_however_rare_a_class_is() -> None:
+    _, labels = Pool(corners(), CPU).draw(6000, torch.Generator().manual_seed(0))
+    shares = labels.bincount(minlength=3) / 6000
+    assert (shares - 1 / 3).abs().max() < 0.03  # five standard errors
+
+
+def test_drawn_images_are_those_of_their_labels() -> None:
+    split = corners()
+    images, labels = Pool(split, CPU).draw(50, torch.Generator().manual_seed(0))
+    originals = torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for image, label in zip(images, labels, strict=True):
+        assert any(torch.equal(image, originals[k]) for k in np.flatnonzero(split.labels == int(label)))
+
+
+def test_a_mismatched_label_is_never_the_right_one_and_always_one_that_occurs() -> None:
+    split = Split(np.zeros((6, 8, 8, 1), np.uint8), np.array([0, 0, 2, 2, 3, 3]), ("a", "none of it", "c", "d"))
+    labels = torch.tensor([0, 2, 3] * 50)
+    wrong = Pool(split, CPU).another(labels, torch.Generator().manual_seed(0))
+    assert not (wrong == labels).any()
+    assert set(wrong.tolist()) == {0, 2, 3}
+
+
+def test_the_score_is_the_projection_of_the_features_on_the_label() -> None:
+    network = Discriminator(Shape(8, 1, 3), width=4)
+    features = torch.randn(2, 4)
+    expected = network.realness(features)[:, 0] + (features * network.classes.weight[[2, 0]]).sum(1)
+    torch.testing.assert_close(network.score(features, torch.tensor([2, 0])), expected)
+
+
+def test_convolutions_of_the_discriminator_have_spectral_norm_one() -> None:
+    network = Discriminator(Shape(8, 1, 3), width=8).train()
+    for _ in range(50):  # one power iteration each
+        network.features(torch.zeros(1, 1, 8, 8))
+    network.eval()
+    for layer in (*network.halves, network.last):
+        assert abs(float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) - 1) < 0.02
+
+
+def test_widths_follow_the_size_of_the_images() -> None:
+    small, large = (Generator(Shape(size, 1, 2), latent=4, width=4) for size in (8, 64))
+    assert [norm.gain.weight.shape[1] for norm in small.norms] == [4]
+    assert [norm.gain.weight.shape[1] for norm in large.norms] == [32, 16, 8, 4]

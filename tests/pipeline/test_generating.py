@@ -1,0 +1,74 @@
+"""Quotas and synthetic images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.core import Split
+from pipeline.generating import generate, grid, quota
+from pipeline.params import ComputeSettings, GenerateSettings
+from pipeline.storage import read_split
+
+COMPUTE = ComputeSettings(device="cpu", precision="float32", workers=1, threads_per_replicate=1)
+
+
+def settings(**changes: object) -> GenerateSettings:
+    values = {"fill": "even", "per_class": 4, "share": 0.5, "level_to": None, "max_per_real": 10.0, **changes}
+    return GenerateSettings.model_validate(values)
+
+
+class Ramp:
+    """Draws the label as brightness: -1 for label 0, then upwards; beyond 1 for label 3."""
+
+    def sample(self, labels: torch.Tensor, *, rng: torch.Generator) -> torch.Tensor:
+        return (labels - 1.0)[:, None, None, None] * torch.ones(1, 1, 8, 8)
+
+    def save(self, folder: Path) -> None: ...
+
+
+def train(*counts: int) -> Split:
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+    return Split(np.zeros((len(labels), 8, 8, 1), np.uint8), labels, tuple("abcdef"[: len(counts)]))
+
+
+def test_even_draws_the_same_number_of_every_class() -> None:
+    assert quota(np.array([40, 7, 2]), settings(per_class=9)).tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("level_to", "max_per_real", "expected"),
+    [(None, 100.0, [0, 33, 38]), (30, 100.0, [0, 23, 28]), (50, 100.0, [10, 43, 48]), (None, 1.5, [0, 10, 3])],
+)
+def test_level_tops_up_what_a_class_lacks_within_the_cap(
+    level_to: int | None, max_per_real: float, expected: list[int]
+) -> None:
+    chosen = settings(fill="level", level_to=level_to, max_per_real=max_per_real)
+    assert quota(np.array([40, 7, 2]), chosen).tolist() == expected
+
+
+def test_images_are_scaled_from_minus_one_to_one_and_clipped(tmp_path: Path) -> None:
+    generate(
+        lambda folder: Ramp(), Path("samplers"), train(3, 2, 1, 1), tmp_path / "out", tmp_path / "some.png",
+        settings=settings(per_class=2), replicates=2, seed=0, compute=COMPUTE,
+    )  # fmt: skip
+    drawn = read_split(tmp_path / "out" / "replicate_1")
+    assert drawn.images[:, 0, 0, 0].tolist() == [0, 0, 128, 128, 255, 255, 255, 255]
+    assert drawn.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    origins = (tmp_path / "out" / "replicate_1" / "images.csv").read_text().splitlines()
+    assert origins[1] == "0,a,samplers/replicate_1"
+
+
+def test_the_preview_has_a_row_for_each_class_and_white_where_images_lack() -> None:
+    drawn = Split(np.zeros((3, 8, 8, 3), np.uint8), np.array([0, 0, 1]), ("a", "b"))
+    picture = grid(drawn)
+    zoom = picture.height // 19  # two rows of eight pixels, three lines of margin
+    small = np.asarray(picture.resize((picture.width // zoom, picture.height // zoom), Image.Resampling.NEAREST))
+    black = (small == 0).all(2)
+    assert black[1:9].sum() == 2 * 64
+    assert black[10:18].sum() == 64
+    assert small.shape == (19, 109, 3)

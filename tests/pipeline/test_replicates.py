@@ -1,0 +1,104 @@
+"""Running K of a thing: once each, side by side, the same bytes however many workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.core import BadInput
+from pipeline.params import ComputeSettings
+from pipeline.replicates import Job, Machine, machine, run_replicates, settled, workers
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """Writes a random product; and a line into a log, so that runs can be counted."""
+
+    log: Path
+    fail_at: int | None = None
+    size: int = field(default=300)
+
+    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+        with self.log.open("a") as log:
+            log.write(f"{replicate}\n")
+        (folder / "half").write_text("half")
+        if replicate == self.fail_at:
+            raise RuntimeError("broken")
+        rng = torch.Generator().manual_seed(replicate)
+        a = torch.randn(self.size, self.size, generator=rng)
+        np.save(folder / "product.npy", (a @ a).numpy())
+        progress(1)
+
+
+def compute(**changes: object) -> ComputeSettings:
+    values = {"device": "cpu", "precision": "float32", "workers": 1, "threads_per_replicate": 1, **changes}
+    return ComputeSettings.model_validate(values)
+
+
+def job(log: Path, setting: int = 0, fail_at: int | None = None) -> Job:
+    work = Multiply(log, fail_at)
+    return Job("multiply", work, lambda k: {"setting": setting, "replicate": k}, steps=1, images_per_step=1)
+
+
+def products(folders: list[Path]) -> list[bytes]:
+    return [(folder / "product.npy").read_bytes() for folder in folders]
+
+
+def ran(log: Path) -> list[int]:
+    return sorted(int(line) for line in log.read_text().split())
+
+
+def test_more_replicates_run_only_the_new_ones(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    few = run_replicates(job(log), 2, compute(), cache=tmp_path / "cache")
+    more = run_replicates(job(log), 4, compute(), cache=tmp_path / "cache")
+    assert ran(log) == [0, 1, 2, 3]
+    assert more[:2] == few
+
+
+def test_another_input_or_machine_setting_runs_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    first, other, threads = (
+        run_replicates(job(log, setting), 1, settings, cache=tmp_path / "cache")
+        for setting, settings in ((0, compute()), (1, compute()), (0, compute(threads_per_replicate=2)))
+    )
+    assert len({*first, *other, *threads}) == 3
+
+
+def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
+    one = run_replicates(job(tmp_path / "log"), 3, compute(workers=1), cache=tmp_path / "one")
+    two = run_replicates(job(tmp_path / "log"), 3, compute(workers=2), cache=tmp_path / "two")
+    assert products(one) == products(two)
+
+
+def test_a_replicate_that_fails_leaves_nothing_and_those_before_it_stay(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(RuntimeError, match="broken"):
+        run_replicates(job(tmp_path / "log", fail_at=1), 3, compute(), cache=cache)
+    assert len(list(cache.iterdir())) == 1
+    run_replicates(job(tmp_path / "log"), 3, compute(), cache=cache)
+    assert ran(tmp_path / "log") == [0, 1, 1, 2]
+
+
+def test_threads_are_settled_inside_and_restored_after() -> None:
+    before = torch.get_num_threads()
+    with settled(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_there_are_never_more_workers_than_replicates() -> None:
+    assert workers(compute(workers=8), 3) == 3
+    assert workers(compute(workers="auto", threads_per_replicate=1000), 3) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake() -> None:
+    with pytest.raises(BadInput, match=r"compute\.device is cuda"):
+        machine(compute(device="cuda"))
+    assert machine(compute(device="auto")).device == "cpu"

@@ -1,0 +1,159 @@
+"""Every command by hand, as a person would type it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.storage import read_split
+from tests.conftest import Invoke, write_params
+
+WALK = (
+    ("check",),
+    ("prepare",),
+    ("train-generator", "--family", "cgan"),
+    ("generate", "--family", "cgan"),
+    ("train-classifier", "--source", "none", "--transform", "plain"),
+    ("train-classifier", "--source", "cgan", "--transform", "plain"),
+)
+NARROW = {"controls": ["none"], "transforms": ["plain"]}
+
+
+def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
+    write_params(workspace / "params.yaml", NARROW)
+    for arguments in WALK:
+        code, output = invoke(*arguments)
+        assert code == 0, output
+        assert "wrote" in output.splitlines()[-1]
+    code, output = invoke("compare")
+    assert code == 0, output
+    assert "cgan-plain against none-plain" in output
+    assert output.splitlines()[-1] == "wrote metrics.json, arms.csv, contrasts.csv and arms.png to results"
+    for picture in ("results/arms.png", "results/samples/cgan.png"):
+        Image.open(workspace / picture).verify()
+    code, output = invoke("clean")
+    assert "removed 6 finished replicates" in output
+    assert not (workspace / ".makeweight" / "cache").exists()
+
+
+def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> None:
+    params = (workspace / "params.yaml").rename(workspace / "other.yaml")
+    assert invoke("prepare", "--params", params, "--out", "elsewhere")[0] == 0
+    code, output = invoke(
+        "train-generator", "--family", "cgan", "--params", params, "--train", "elsewhere/train",
+        "--validation", "elsewhere/validation", "--out", "fitted",
+    )  # fmt: skip
+    assert code == 0, output
+    code, output = invoke(
+        "generate", "--family", "cgan", "--params", params, "--train", "elsewhere/train",
+        "--samplers", "fitted/samplers", "--out", "drawn", "--preview", "some.png",
+    )  # fmt: skip
+    assert code == 0, output
+    assert read_split(Path("drawn/replicate_1")).counts.tolist() == [12] * 10
+    assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
+        "drawn", "elsewhere", "fitted", "other.yaml", "some.png"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["check", "prepare"])
+def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{module}"], cwd=workspace, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "wrote" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: channels, counts, "),
+        ({"families": {"cgan": {"stepz": 5}}}, "families.cgan.stepz is not a parameter; allowed here: augment, "),
+        ({"families": {"cgan": {"steps": "many"}}}, "families.cgan.steps is 'many'"),
+        ({"families": {"cgan": {"augment": ["blur"]}}}, "families.cgan.augment.0 is 'blur'"),
+        ({"replicates": 1}, "replicates is 1"),
+        ({"generators": []}, "generators is []"),
+        ({"transforms": []}, "transforms is []"),
+        ({"controls": ["nothing"]}, "controls.0 is 'nothing'"),
+        ({"generators": ["cgam"]}, "'cgam' is not among the registered families: cgan"),
+        ({"transforms": ["plain", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
+        ({"classifier": {"name": "vgg"}}, "'vgg' is not among the registered classifiers: resnet18, small_cnn"),
+        ({"data": {"reader": "photos"}}, "'photos' is not among the registered readers: "),
+        ({"data": {"path": "here"}}, "data.path must be null: the reader digits does not use it"),
+        ({"data": {"reader": "folder"}}, "data.path is null, but the reader folder needs it"),
+        ({"data": {"counts": [1] * 10}}, "data: counts and imbalance cannot both be given"),
+        ({"recipes": {"classical": [{"Afine": {}}]}}, "Albumentations has no transform named 'Afine'"),
+        ({"recipes": {"classical": [{"Affine": {"rotat": 5}}]}}, "rotat"),
+        ({"compute": {"workers": 0}}, "compute.workers"),
+    ],
+)
+def test_a_mistake_in_the_parameters_is_one_line_that_names_it(
+    change: dict[str, object], message: str, workspace: Path, invoke: Invoke
+) -> None:
+    write_params(workspace / "params.yaml", change)
+    code, output = invoke("check")
+    assert code == 2
+    assert message in output
+    assert len(output.splitlines()) == 1, output
+    assert not (workspace / ".makeweight").exists()
+
+
+def photos(folder: Path, counts: dict[str, int]) -> Path:
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = rng.integers(0, 256, (14, 10, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    return folder
+
+
+def test_an_image_folder_is_taken_in_by_its_name_in_the_parameters(workspace: Path, invoke: Invoke) -> None:
+    photos(workspace / "photos", {"cat": 20, "dog": 10, "eel": 5})
+    write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photos", "imbalance": None}})
+    code, output = invoke("prepare")
+    assert (code, output) == (0, "wrote 21 train, 7 validation, 7 test images (10×10 RGB, 3 classes) to data\n")
+    assert read_split(Path("data/test")).classes == ("cat", "dog", "eel")
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [(None, "data.path: there is no folder photos"), ({"cat": 9, "dog": 2}, "class 'dog' has 2 images, too few")],
+)
+def test_images_that_cannot_be_used_leave_the_earlier_ones(
+    counts: dict[str, int] | None, message: str, workspace: Path, invoke: Invoke
+) -> None:
+    assert invoke("prepare")[0] == 0
+    before = {path: path.read_bytes() for path in sorted(Path("data").rglob("*.*"))}
+    if counts:
+        photos(workspace / "photos", counts)
+    write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photos", "imbalance": None}})
+    code, output = invoke("prepare")
+    assert code == 2
+    assert message in output
+    assert len(output.splitlines()) == 1
+    assert {path: path.read_bytes() for path in sorted(Path("data").rglob("*.*"))} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train-generator", "--family", "cgan"), "data/train holds no images"),
+        (("generate", "--family", "cgan"), "data/train holds no images"),
+        (("compare",), "none-plain/scores.csv is missing"),
+        (("prepare", "--params", "nowhere.yaml"), "nowhere.yaml cannot be read"),
+        (("train-classifier", "--source", "smote", "--transform", "plain"), "data/synthetic/smote/replicate_0"),
+    ],
+)
+def test_a_missing_input_is_one_line_that_says_what_to_do(
+    arguments: tuple[str, ...], message: str, workspace: Path, invoke: Invoke
+) -> None:
+    code, output = invoke(*arguments)
+    assert code == 2
+    assert message in output
+    assert len(output.splitlines()) == 1

@@ -1,0 +1,108 @@
+"""The whole pipeline through real `dvc repro`, on real digits, in a small configuration. Tests walk one project in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from tests.conftest import Project
+
+OUTPUTS = ("data", "models", "runs", "results")
+NOTHING = "Data and pipelines are up to date."
+
+
+def digests(project: Project) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in project.files(*OUTPUTS).items()}
+
+
+def stages_run(output: str) -> set[str]:
+    lines = [line for line in output.splitlines() if line.startswith("Running stage ")]
+    return {line.split("'")[1] for line in lines}
+
+
+def test_one_command_walks_the_whole_way(project: Project) -> None:
+    output = project.dvc("repro")
+    assert stages_run(output) == {
+        "check", "prepare", "train_generator@cgan", "generate@cgan",
+        *(f"train_baseline@{control}-{transform}" for control in ("none", "oversample") for transform in ("plain", "classical")),
+        "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare",
+    }  # fmt: skip
+    assert "cgan-classical against oversample-classical" in output
+    metrics = json.loads((project.folder / "results/metrics.json").read_text())
+    assert len(metrics["arms"]) == 6
+    assert len(metrics["contrasts"]) == 5
+
+
+def test_a_second_time_runs_nothing(project: Project) -> None:
+    assert NOTHING in project.dvc("repro")
+
+
+def test_metrics_and_plots_show_something(project: Project) -> None:
+    assert "balanced_accuracy" in project.dvc("metrics", "show", "--md")
+    project.dvc("plots", "show", "-o", "shown")
+    page = (project.folder / "shown" / "index.html").read_text()
+    for words in ("losses of every replicate", "test images of replicate 0", "arms.png", "cgan.png"):
+        assert words in page
+
+
+def test_a_forced_run_without_caches_writes_the_same_bytes_with_another_number_of_workers(project: Project) -> None:
+    before = digests(project)
+    assert project.run(f"{sys.prefix}/bin/makeweight", "clean").returncode == 0
+    project.params({"compute": {"workers": 1}})
+    output = project.dvc("repro", "--force", "--no-run-cache")
+    assert "train_generator@cgan" in stages_run(output)
+    assert digests(project) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"families": {"cgan": {"stepz": 1}}}, "families.cgan.stepz is not a parameter"),
+        ({"data": {"reader": "folder", "path": "nowhere"}}, "data.path: there is no folder nowhere"),
+        ({"data": {"imbalance": None, "counts": [500] * 10}}, "data.counts asks for 500 training images"),
+        ({"generators": ["cgam"]}, "'cgam' is not among the registered families"),
+        ({"transforms": []}, "transforms is []"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_loses_nothing(
+    change: dict[str, Any], message: str, project: Project
+) -> None:
+    before = digests(project)
+    project.params(change)
+    done = project.run(f"{sys.prefix}/bin/dvc", "repro")
+    assert done.returncode != 0
+    told = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
+    assert len(told) == 1
+    assert digests(project) == before
+    project.params({"compute": {"workers": 1}})
+    project.dvc("repro")
+    assert digests(project) == before
+
+
+def test_more_replicates_train_only_the_new_ones(project: Project) -> None:
+    before = project.files("runs/cgan-plain", "models")
+    finished = set((project.folder / ".makeweight/cache").iterdir())
+    project.params({"replicates": 3})
+    project.dvc("repro")
+    assert len(set((project.folder / ".makeweight/cache").iterdir()) - finished) == 1 + 6
+    after = project.files("models")
+    kept = [name for name in before if "replicate_" in name]
+    assert kept
+    assert all(after[name] == before[name] for name in kept)
+
+
+def test_an_experiment_reruns_only_what_depends_on_the_change(project: Project) -> None:
+    project.params()
+    project.dvc("repro")
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "results")
+    output = project.dvc("exp", "run", "-S", "families.cgan.steps=13")
+    assert stages_run(output) == {
+        "check", "train_generator@cgan", "generate@cgan",
+        "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare",
+    }  # fmt: skip
+    assert "cgan" in project.dvc("metrics", "diff", "HEAD")
