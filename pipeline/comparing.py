@@ -15,7 +15,7 @@ from pipeline.core import Arm, BadInput
 from pipeline.metrics import OVERALL, RECALL
 from pipeline.params import CompareSettings, Parameters
 from pipeline.statistics import Difference, bonferroni, paired_difference
-from pipeline.storage import replaced_files, write_csv, write_json
+from pipeline.storage import replaced_files, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
 
@@ -159,7 +159,7 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         write_json(folder / "metrics.json", _metrics(comparison))
         write_csv(folder / "arms.csv", comparison.arms)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
-        picture(comparison).savefig(folder / "arms.png", dpi=150, metadata={"Software": None})
+        save_picture(picture(comparison), folder / "arms.png")
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:

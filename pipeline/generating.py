@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import fingerprints
@@ -17,7 +18,7 @@ from pipeline.core import Family, Images, Labels, Run, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings
 from pipeline.replicates import Job, Machine, run_replicates, settled
 from pipeline.seeds import derive
-from pipeline.storage import joined, replaced_folder, write_csv, write_split
+from pipeline.storage import joined, replaced_folder, save_picture, write_csv, write_split
 
 PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
 HISTORY = "history.csv"
@@ -52,7 +53,7 @@ def train_generators(
     seed: int,
     compute: ComputeSettings,
 ) -> None:
-    """Fit the family `name`, once for each replicate, and write `out/samplers/replicate_<k>/` and `out/history.csv`."""
+    """Fit the family `name`, once for each replicate; write `samplers/`, `history.csv` and its picture into `out`."""
     inputs = {
         "work": "train-generator",
         "family": name,
@@ -73,7 +74,25 @@ def train_generators(
     with replaced_folder(out) as folder:
         for k, result in enumerate(finished):
             shutil.copytree(result, folder / SAMPLERS / f"replicate_{k}", ignore=shutil.ignore_patterns(HISTORY))
-        write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
+        history = joined(result / HISTORY for result in finished)
+        write_csv(folder / HISTORY, history)
+        save_picture(curves(history, name), folder / "history.png")
+
+
+def curves(history: pd.DataFrame, name: str) -> Figure:
+    """Every figure of a training history against its steps, a line a replicate."""
+    figures = [column for column in history.columns if column not in ("replicate", "step")]
+    figure = Figure(figsize=(9, 2.2 * -(-len(figures) // 3)), layout="constrained")
+    figure.suptitle(f"training of {name}, a line a replicate")
+    panels = figure.subplots(-(-len(figures) // 3), min(3, len(figures)), squeeze=False, sharex=True).ravel()
+    for axes, column in zip(panels, figures, strict=False):
+        for _, rows in history.groupby("replicate"):
+            axes.plot(rows["step"], rows[column], linewidth=0.8, alpha=0.8)
+        axes.set_title(column.replace("_", " "), fontsize="medium")
+        axes.grid(alpha=0.3)
+    for axes in panels[len(figures) :]:
+        axes.remove()
+    return figure
 
 
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:

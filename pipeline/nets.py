@@ -19,16 +19,20 @@ def halvings(size: int) -> int:
 class ConditionalBatchNorm(nn.Module):
     """Batch norm with a gain and a bias for each class (de Vries et al. 2017; Miyato & Koyama 2018, section 5).
 
-    Gains start at 1 and biases at 0, so that all classes start alike and share what they have in common.
+    Gains and biases start at random around 1 and 0, so that classes differ from the first step on. Where they start
+    alike, a short training on scarce data ends before the labels are heard; where the label is an input beside the
+    noise instead, the noise is ignored and every class shrinks to one image (`docs/decisions/0004-conditioning.md`).
     """
+
+    SPREAD = 0.3
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
         self.gain = nn.Embedding(classes, channels)
         self.bias = nn.Embedding(classes, channels)
-        nn.init.ones_(self.gain.weight)
-        nn.init.zeros_(self.bias.weight)
+        nn.init.normal_(self.gain.weight, 1.0, self.SPREAD)
+        nn.init.normal_(self.bias.weight, 0.0, self.SPREAD)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Normalise `features` [n, channels, h, w] and scale each image by the gain of its label."""

@@ -199,7 +199,7 @@ def validate(model: type[Model], values: object, *, key: str = "") -> Model:
 
 
 def _mistakes(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
-    """A line for each key; a key that may be one of several types is one mistake, though pydantic tells one for each."""
+    """A line for each key, also where pydantic has one for each type that the key may be of."""
     found: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         location = tuple(str(part) for part in details["loc"] if not BRANCH_OF_UNION.search(str(part)))

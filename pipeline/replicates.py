@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from pipeline import fingerprints
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
-from pipeline.storage import CACHE, replaced_folder
+from pipeline.storage import CACHE, LOGS, replaced_folder, write_json
 
 LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
@@ -107,12 +107,22 @@ def run_replicates(job: Job, replicates: int, compute: ComputeSettings, *, cache
         return folders
     with tempfile.TemporaryDirectory() as scratch:
         board = np.lib.format.open_memmap(Path(scratch, "steps.npy"), mode="w+", dtype=np.int64, shape=(replicates,))
+        start = time.monotonic()
         with _shown(job, board, missing):
             joblib.Parallel(n_jobs=workers(compute, len(missing)))(
                 joblib.delayed(_replicate)(job.work, k, folders[k], Path(scratch, "steps.npy"), resolved)
                 for k in missing
             )
+        _log(job, len(missing), time.monotonic() - start)
     return folders
+
+
+def _log(job: Job, replicates: int, seconds: float) -> None:
+    """What is never twice the same stays out of the outputs."""
+    LOGS.mkdir(exist_ok=True)
+    images = job.steps * replicates * job.images_per_step
+    figures = {"replicates": replicates, "seconds": round(seconds, 1), "images_per_second": round(images / seconds)}
+    write_json(LOGS / f"{job.name.replace(' ', '-')}.json", figures)
 
 
 def _replicate(work: Work, replicate: int, folder: Path, board: Path, resolved: Machine) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 
 from pipeline.core import BadInput, Split
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CACHE = Path(".makeweight/cache")  # finished replicates
+LOGS = Path("logs")  # times and rates
 FLOAT_FORMAT = "%.6g"
 
 
@@ -99,6 +103,11 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, without the stamp of Matplotlib's version."""
+    figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

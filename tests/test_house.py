@@ -1,4 +1,4 @@
-"""The house itself: floors, what stages declare to DVC, commands that answer at once, parameters that explain themselves."""
+"""The house itself: floors, what stages declare to DVC, quick commands, parameters that explain themselves."""
 
 from __future__ import annotations
 
@@ -122,7 +122,6 @@ def test_a_stage_declares_the_parameters_that_it_reads(
 ) -> None:
     import pipeline.params
     import pipeline.replicates
-
     from tests.conftest import write_params
 
     narrow = {"controls": ["none"], "transforms": ["plain"]}
@@ -145,7 +144,7 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     ("option", "stage", "written"),
     [
         ("out", "prepare", {"data/train", "data/validation", "data/test"}),
-        ("out", "train_generator", {"models/${item.family}/samplers", "models/${item.family}/history.csv"}),
+        ("out", "train_generator", {"models/${item.family}/samplers", "models/${item.family}/history.png"}),
         ("out", "generate", {"data/synthetic/${item.family}"}),
         ("preview", "generate", {"results/samples/${item.family}.png"}),
         ("out", "compare", {"results/metrics.json", "results/arms.csv", "results/contrasts.csv", "results/arms.png"}),

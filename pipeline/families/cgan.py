@@ -195,9 +195,7 @@ class Generator(nn.Module):
         doublings = halvings(shape.size)
         self.side = -(-shape.size // 2**doublings)  # rounded up; what is too much is cut off at the end
         widths = [width * 2 ** min(level, 3) for level in reversed(range(doublings))]
-        # The label also stands beside the noise: the norms alone start alike for all classes, and are slow to part.
-        self.label = nn.Embedding(shape.classes, latent)
-        self.first = nn.Linear(2 * latent, widths[0] * self.side**2)
+        self.first = nn.Linear(latent, widths[0] * self.side**2)
         self.norms = nn.ModuleList(ConditionalBatchNorm(channels, shape.classes) for channels in widths)
         # The last one draws the image itself: feature maps of its full size would cost more than all others together.
         self.doubles = nn.ModuleList(
@@ -207,7 +205,7 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """Noise [n, latent] and labels [n] to images [n, c, size, size] in [-1, 1]."""
-        features = self.first(torch.cat([latent, self.label(labels)], 1)).view(len(latent), -1, self.side, self.side)
+        features = self.first(latent).view(len(latent), -1, self.side, self.side)
         features = features.contiguous(memory_format=torch.channels_last)
         for norm, double in zip(self.norms, self.doubles, strict=True):
             features = double(relu(norm(features, labels)))

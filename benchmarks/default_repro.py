@@ -1,0 +1,35 @@
+"""How long the default takes, its peak memory, and how long a second `dvc repro` takes.
+
+python -m benchmarks.default_repro [FOLDER]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.workspace import PROJECT, peak_gib, timed
+
+
+def main(folder: Path) -> None:
+    """Measure in a fresh clone below `folder`."""
+    clone = folder / "makeweight"
+    subprocess.run(["git", "clone", "-q", str(PROJECT), str(clone)], check=True)
+    (clone / ".venv").symlink_to(sys.prefix)
+    # As `make repro` on a bare clone does: dvc.lock is there, no output is.
+    first = timed("dvc", "repro", cwd=clone)
+    peak = peak_gib()
+    second = min(timed("dvc", "repro", cwd=clone) for _ in range(3))
+    print(f"\n{time.strftime('%Y-%m-%d')}: dvc repro of the default {first:.0f} s (at most 300)")
+    print(f"largest process {peak:.2f} GiB (at most 2); a second dvc repro {second:.1f} s (at most 2)")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            main(Path(temporary))

@@ -1,0 +1,42 @@
+"""A folder of its own for a measurement, with the project's parameters and some changes."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).parent.parent
+
+
+def write_params(folder: Path, changes: dict[str, Any]) -> Path:
+    """The project's params.yaml with `changes` (keys with dots) in `folder`."""
+    values = YAML(typ="safe").load(PROJECT / "params.yaml")
+    for key, value in changes.items():
+        *groups, last = key.split(".")
+        group = values
+        for name in groups:
+            group = group[name]
+        group[last] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    YAML(typ="safe").dump(values, folder / "params.yaml")
+    return folder / "params.yaml"
+
+
+def timed(*command: str, cwd: Path) -> float:
+    """Run a command, show what it prints, and return its seconds; a failure ends the measurement."""
+    start = time.perf_counter()
+    done = subprocess.run([f"{sys.prefix}/bin/{command[0]}", *command[1:]], cwd=cwd, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return time.perf_counter() - start
+
+
+def peak_gib() -> float:
+    """Largest resident memory of any single process that has ended so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
