@@ -70,7 +70,7 @@ class ConditionalGAN(Settings):
         optimize_g = torch.optim.Adam(generator.parameters(), self.generator_learning_rate, betas, fused=fused)
         optimize_d = torch.optim.Adam(discriminator.parameters(), self.discriminator_learning_rate, betas, fused=fused)
 
-        rng = torch.Generator(run.device).manual_seed(derive(seed, "training"))
+        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
         real, watched = Pool(train, run.device), Pool(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
 
@@ -106,8 +106,9 @@ class ConditionalGAN(Settings):
 
             run.progress(step)
             if step % max(1, self.steps // RECORDS) == 0 or step == self.steps:
+                images, labels = watched.draw(self.batch, watching)
                 with torch.no_grad(), mixed:
-                    on_watched = discriminator(*watched.draw(self.batch, rng))
+                    on_watched = discriminator(augment(images, self.augment, watching), labels)
                 run.record(
                     {
                         "step": step,

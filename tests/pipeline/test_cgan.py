@@ -31,7 +31,7 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
     images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
     train = Split(images[few], digits.target[few].astype(np.int64), ("0", "1", "2"))
     settings = {
-        "steps": 500, "batch": 32, "latent": 16, "generator_width": 32, "discriminator_width": 32,
+        "steps": 1000, "batch": 32, "latent": 16, "generator_width": 32, "discriminator_width": 32,
         "generator_learning_rate": 0.001, "discriminator_learning_rate": 0.001, "beta1": 0.5, "beta2": 0.99,
         "average_decay": 0.99, "mismatch": 0.5, "augment": ["translation", "brightness"],
     }  # fmt: skip
@@ -43,7 +43,7 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
     assert (judge.predict(drawn) == labels).mean() > 0.9
     for label in range(3):
         spread, real_spread = drawn[labels == label].std(0).mean(), images[digits.target == label].std(0).mean() / 127.5
-        assert spread > 0.3 * real_spread
+        assert spread > 0.5 * real_spread
 
 
 def test_real_images_are_drawn_with_uniform_labels_however_rare_a_class_is() -> None:
