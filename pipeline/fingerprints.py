@@ -74,4 +74,5 @@ def _imports(module: str, path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return names
+    # Importing a.b.c runs a and a.b as well.
+    return {".".join(parts[: end + 1]) for parts in (name.split(".") for name in names) for end in range(len(parts))}

@@ -1,0 +1,89 @@
+"""Reading and writing: round trips, stable bytes, never half of it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from pipeline import storage
+from pipeline.core import BadInput, Split
+
+
+def split() -> Split:
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    return Split(images, np.array([1, 0, 1]), ('naïve, "quoted"', "b"))
+
+
+def test_a_split_comes_back_as_it_was_without_being_loaded(tmp_path: Path) -> None:
+    storage.write_split(tmp_path / "new", split(), {"origin": ["x", "y", "z"]})
+    back = storage.read_split(tmp_path / "new")
+    assert np.array_equal(back.images, split().images)
+    assert back.labels.tolist() == [1, 0, 1]
+    assert back.classes == split().classes
+    assert isinstance(back.images, np.memmap)
+    rows = pd.read_csv(tmp_path / "new" / "images.csv")
+    assert rows.to_numpy().tolist() == [[0, "b", "x"], [1, split().classes[0], "y"], [2, "b", "z"]]
+
+
+def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        storage.write_split(tmp_path / name, split(), {"origin": [1, 2, 3]})
+        storage.write_arrays(tmp_path / name / "arrays.npz", {"a": np.arange(3), "b": np.ones(2)})
+        storage.save_picture(Figure(), tmp_path / name / "picture.png")
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+    assert len(one) == 6
+
+
+def fill(context: AbstractContextManager[Path], name: str, *, fail: bool = False) -> None:
+    with context as folder:
+        (folder / name).write_text("half" if fail else "new")
+        if fail:
+            raise RuntimeError
+
+
+def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    fill(storage.replaced_folder(target), "old")
+    with pytest.raises(RuntimeError):
+        fill(storage.replaced_folder(target), "half", fail=True)
+    assert [path.name for path in target.iterdir()] == ["old"]
+    fill(storage.replaced_folder(target), "new")
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_files_are_replaced_all_or_none_beside_others(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(RuntimeError):
+        fill(storage.replaced_files(tmp_path), "a", fail=True)
+    assert (tmp_path / "a").read_text() == "old"
+    fill(storage.replaced_files(tmp_path), "a")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"kept": "kept", "a": "new"}
+
+
+def test_pickles_are_neither_written_nor_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allow_pickle"):
+        storage.write_arrays(tmp_path / "a.npz", {"a": np.array([object()])})
+    np.savez(tmp_path / "b.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        storage.read_arrays(tmp_path / "b.npz")
+
+
+def test_a_folder_without_a_split_is_a_clear_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"nowhere holds no images \(images.npy is missing\): run the stage"):
+        storage.read_split(tmp_path / "nowhere")
+
+
+def test_tables_of_replicates_are_joined_in_order(tmp_path: Path) -> None:
+    for k in range(2):
+        storage.write_csv(tmp_path / f"{k}.csv", pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25 * k]}))
+    table = storage.joined(tmp_path / f"{k}.csv" for k in range(2))
+    assert table.columns.tolist() == ["replicate", "step", "loss"]
+    assert table.to_numpy().tolist() == [[0, 1, 0.5], [0, 2, 0], [1, 1, 0.5], [1, 2, 0.25]]
