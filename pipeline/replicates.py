@@ -110,7 +110,7 @@ def run_replicates(job: Job, replicates: int, compute: ComputeSettings, *, cache
         start = time.monotonic()
         with _shown(job, board, missing):
             joblib.Parallel(n_jobs=workers(compute, len(missing)))(
-                joblib.delayed(_replicate)(job.work, k, folders[k], Path(scratch, "steps.npy"), resolved)
+                joblib.delayed(_replicate)(job.work, k, folders[k], Path(scratch, "steps.npy"), resolved, os.getpid())
                 for k in missing
             )
         _log(job, len(missing), time.monotonic() - start)
@@ -125,11 +125,13 @@ def _log(job: Job, replicates: int, seconds: float) -> None:
     write_json(LOGS / f"{job.name.replace(' ', '-')}.json", figures)
 
 
-def _replicate(work: Work, replicate: int, folder: Path, board: Path, resolved: Machine) -> None:
+def _replicate(work: Work, replicate: int, folder: Path, board: Path, resolved: Machine, owner: int) -> None:
     steps = np.load(board, mmap_mode="r+")
 
     def progress(done: int) -> None:
         steps[replicate] = done
+        if owner not in (os.getpid(), os.getppid()):
+            os._exit(1)  # whoever waited for this was killed; without this, a worker would train on for nobody
 
     with settled(resolved.threads), replaced_folder(folder) as temporary:
         work(replicate, temporary, resolved, progress)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +17,7 @@ import torch
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
 from pipeline.replicates import Job, Machine, machine, run_replicates, settled, workers
+from tests.conftest import PROJECT
 
 
 @dataclass(frozen=True)
@@ -102,3 +107,34 @@ def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake() -> None:
     with pytest.raises(BadInput, match=r"compute\.device is cuda"):
         machine(compute(device="cuda"))
     assert machine(compute(device="auto")).device == "cpu"
+
+
+class Endless:
+    """Counts steps into a file until somebody ends it."""
+
+    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+        for step in range(1200):
+            Path(f"steps_{replicate}").write_text(str(step))
+            progress(step)
+            time.sleep(0.05)
+
+
+def test_workers_end_when_the_process_that_waits_for_them_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from tests.pipeline.test_replicates import *\n"
+        "job = Job('endless', Endless(), lambda k: {'replicate': k}, steps=1200, images_per_step=1)\n"
+        "run_replicates(job, 2, compute(workers=2))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    waiting = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    files = [tmp_path / f"steps_{k}" for k in range(2)]
+    for _ in range(600):
+        if all(file.exists() for file in files):
+            break
+        time.sleep(0.1)
+    waiting.kill()
+    waiting.wait()
+    time.sleep(1)
+    after = [file.read_text() for file in files]
+    time.sleep(1)
+    assert [file.read_text() for file in files] == after
