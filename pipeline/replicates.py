@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,13 @@ from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
 from pipeline.storage import CACHE, LOGS, replaced_folder, write_json
 
+COMPUTING = (
+    "albumentations",
+    "numpy",
+    "opencv-python-headless",
+    "torch",
+    "torchvision",
+)  # whose releases change results
 LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
@@ -81,7 +89,9 @@ def machine(compute: ComputeSettings) -> Machine:
 
 def _processor_has_bfloat16() -> bool:
     # Without AVX-512-BF16 or AMX, oneDNN emulates bfloat16 and is slower than in float32.
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    # Newer than the oldest torch that is allowed, which then computes in float32.
+    capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("avx512_bf16", False))
 
 
 def workers(compute: ComputeSettings, replicates: int) -> int:
@@ -99,7 +109,8 @@ def run_replicates(job: Job, replicates: int, compute: ComputeSettings, *, cache
     workers changes nothing.
     """
     resolved = machine(compute)
-    inputs = [{**job.inputs(k), "machine": str(resolved), "torch": torch.__version__} for k in range(replicates)]
+    versions = {name: version(name) for name in COMPUTING}
+    inputs = [{**job.inputs(k), "machine": str(resolved), "versions": versions} for k in range(replicates)]
     cache = cache.absolute()  # workers may stand in another folder
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     missing = [k for k in range(replicates) if not folders[k].exists()]

@@ -206,7 +206,7 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
         """Noise [n, latent] and labels [n] to images [n, c, size, size] in [-1, 1]."""
-        features = self.first(latent).view(len(latent), -1, self.side, self.side)
+        features = self.first(latent).unflatten(1, (-1, self.side, self.side))
         features = features.contiguous(memory_format=torch.channels_last)
         for norm, double in zip(self.norms, self.doubles, strict=True):
             features = double(relu(norm(features, labels)))

@@ -42,7 +42,7 @@ def fitted(name: str, train: Split, seed: int = 3) -> Sampler:
 
 
 def draw(sampler: Sampler, labels: list[int], seed: int = 0) -> torch.Tensor:
-    return sampler.sample(torch.tensor(labels), rng=torch.Generator().manual_seed(seed))
+    return sampler.sample(torch.tensor(labels, dtype=torch.int64), rng=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(params=registry.names("families"))
@@ -97,6 +97,10 @@ def test_several_seeds_give_the_samplers_of_each_alone(name: str) -> None:
 def test_a_class_without_images_and_a_class_with_one_do_no_harm(name: str) -> None:
     images = draw(fitted(name, split(8, 1, counts=(9, 0, 1))), [0, 2])
     assert images.isfinite().all()
+
+
+def test_without_labels_there_are_no_images(name: str) -> None:
+    assert draw(fitted(name, split(8, 3)), []).shape == (0, 3, 8, 8)
 
 
 def test_progress_and_history_reach_the_last_step(name: str) -> None:

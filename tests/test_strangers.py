@@ -1,0 +1,87 @@
+"""A family from somebody else's package runs through the pipeline, with no change to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage import read_split
+from tests.conftest import Invoke, write_params
+
+CODE = '''
+import numpy as np
+import torch
+from pipeline.params import Settings
+
+
+class Mean(Settings):
+    """Draws the mean image of a class, `brighter` by so much."""
+
+    brighter: float
+    total_steps: int = 1
+    images_per_step: int = 1
+
+    def fit(self, train, *, monitor, seeds, run):
+        means = np.stack([train.images[train.labels == k].mean(0) for k in range(len(train.classes))])
+        run.progress(1)
+        run.record({"step": 1, "mean": float(means.mean())})
+        return [Drawer(means + self.brighter) for _ in seeds]
+
+    @staticmethod
+    def load(folder):
+        return Drawer(np.load(folder / "means.npy", allow_pickle=False))
+
+
+class Drawer:
+    def __init__(self, means):
+        self.means = means
+
+    def sample(self, labels, *, rng):
+        return torch.from_numpy(self.means[labels.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def save(self, folder):
+        np.save(folder / "means.npy", self.means, allow_pickle=False)
+'''
+
+
+def install(folder: Path) -> None:
+    """Lay a package out as pip would."""
+    metadata = folder / "stranger-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[makeweight.families]\nmean_image = stranger:Mean\n")
+    (folder / "stranger.py").write_text(CODE)
+
+
+def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = workspace / "site"
+    site.mkdir()
+    install(site)
+    monkeypatch.syspath_prepend(str(site))
+    change = {
+        "generators": ["mean_image"], "families": {"mean_image": {"brighter": 5.0}},
+        "controls": ["none"], "transforms": ["plain"], "compute": {"workers": 1},
+    }  # fmt: skip
+    write_params(workspace / "params.yaml", change)
+    for arguments in (
+        ("check",),
+        ("prepare",),
+        ("train-generator", "--family", "mean_image"),
+        ("generate", "--family", "mean_image"),
+        ("train-classifier", "--source", "none", "--transform", "plain"),
+        ("train-classifier", "--source", "mean_image", "--transform", "plain"),
+        ("compare",),
+    ):
+        code, output = invoke(*arguments)
+        assert code == 0, output
+    assert "mean_image-plain against none-plain" in output
+    train, drawn = read_split(Path("data/train")), read_split(Path("data/synthetic/mean_image/replicate_0"))
+    expected = train.images[train.labels == 3].mean(0) + 5
+    assert abs(drawn.images[drawn.labels == 3][0] - expected).max() <= 0.5
+
+    write_params(workspace / "params.yaml", change, {"families": {"mean_image": {"darker": 1}}})
+    code, output = invoke("check")
+    assert (code, output.split(";")[0]) == (2, "families.mean_image.darker is not a parameter")
