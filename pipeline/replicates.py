@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,7 @@ import cv2
 import joblib
 import numpy as np
 import torch
+from joblib.externals.loky import process_executor
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -137,6 +139,8 @@ def _log(job: Job, replicates: int, seconds: float) -> None:
 
 
 def _replicate(work: Work, replicate: int, folder: Path, board: Path, resolved: Machine, owner: int) -> None:
+    # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     steps = np.load(board, mmap_mode="r+")
 
     def progress(done: int) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -138,3 +139,20 @@ def test_workers_end_when_the_process_that_waits_for_them_is_killed(tmp_path: Pa
     after = [file.read_text() for file in files]
     time.sleep(1)
     assert [file.read_text() for file in files] == after
+
+
+class Growing:
+    """Keeps more memory than loky lets a worker keep."""
+
+    kept: ClassVar[list[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = []
+
+    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+        self.kept.append(np.ones(400 * 2**20, np.uint8))
+        time.sleep(1.5)  # loky looks once a second
+        np.save(folder / "product.npy", replicate)
+
+
+def test_workers_that_grow_finish_their_work(tmp_path: Path) -> None:
+    growing = Job("grow", Growing(), lambda k: {"replicate": k}, steps=1, images_per_step=1)
+    folders = run_replicates(growing, 6, compute(workers=2), cache=tmp_path / "cache")
+    assert [int(np.load(folder / "product.npy")) for folder in folders] == list(range(6))
