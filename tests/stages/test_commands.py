@@ -56,7 +56,7 @@ def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> Non
     assert code == 0, output
     assert read_split(Path("drawn/replicate_1")).counts.tolist() == [12] * 10
     assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
-        "drawn", "elsewhere", "fitted", "other.yaml", "some.png"
+        "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png"
     ]  # fmt: skip
 
 
