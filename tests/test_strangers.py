@@ -47,11 +47,11 @@ class Drawer:
 
 def install(folder: Path) -> None:
     """Lay a package out as pip would."""
-    metadata = folder / "stranger-1.0.dist-info"
+    metadata = folder / "guest-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[makeweight.families]\nmean_image = stranger:Mean\n")
-    (folder / "stranger.py").write_text(CODE)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[makeweight.families]\nmean_image = guest:Mean\n")
+    (folder / "guest.py").write_text(CODE)
 
 
 def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
