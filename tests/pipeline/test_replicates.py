@@ -103,8 +103,8 @@ def test_there_are_never_more_workers_than_replicates() -> None:
     assert workers(compute(workers="auto", threads_per_replicate=1000), 3) == 1
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake() -> None:
+def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match=r"compute\.device is cuda"):
         machine(compute(device="cuda"))
     assert machine(compute(device="auto")).device == "cpu"
