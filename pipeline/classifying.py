@@ -18,7 +18,7 @@ from pipeline.core import Arm, BadInput, Images, Labels, Split, Transform
 from pipeline.metrics import scores
 from pipeline.params import ClassifierSettings, ComputeSettings, GenerateSettings
 from pipeline.registry import find
-from pipeline.replicates import Job, Machine, run_replicates
+from pipeline.replicates import Job, Machine, Replicate, run_replicates
 from pipeline.seeds import derive
 from pipeline.serving import Pool, mixed_menu, real_menu, serve
 from pipeline.storage import joined, read_arrays, replaced_folder, write_arrays, write_csv
@@ -55,19 +55,24 @@ class Training:
     generate: GenerateSettings
     seed: int
 
-    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+    def __call__(self, replicate: Replicate) -> None:
         """Train and score one replicate; write its history and its predictions."""
         # From neither arm nor stage: all arms of a replicate share first weights and the order of batches.
-        seed = derive(self.seed, "classifier", replicate)
+        seed = derive(self.seed, "classifier", replicate.number)
         batches = (
             (self.transform.apply(images, derive(seed, "transform", step)), labels)
-            for step, (images, labels) in enumerate(serve(self._menu(replicate, seed), self.settings.steps, seed))
+            for step, (images, labels) in enumerate(
+                serve(self._menu(replicate.number, seed), self.settings.steps, seed)
+            )
         )
-        network, history = fit(self.train, batches, self.settings, seed=seed, machine=machine, progress=progress)
-        write_csv(folder / HISTORY, history)
+        machine = replicate.machine
+        network, history = fit(
+            self.train, batches, self.settings, seed=seed, machine=machine, progress=replicate.progress
+        )
+        write_csv(replicate.folder / HISTORY, history)
         for name in SCORED:
             probabilities = predict(network, getattr(self, name).images, machine)
-            write_arrays(folder / f"{name}.npz", {"probabilities": probabilities})
+            write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
 
     def _menu(self, replicate: int, seed: int) -> tuple[Pool, ...]:
         if self.synthetic is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.params import DataSettings
+    from pipeline.training import Run
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -98,23 +99,6 @@ class Arm:
 
     def __str__(self) -> str:
         return f"{self.source}-{self.transform}"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a training loop is handed: where to compute, and whom to tell.
-
-    Attributes:
-        device: where networks and data live.
-        autocast: the type for mixed precision, or None for plain float32.
-        progress: called with the number of steps done.
-        record: called with one row of figures for `history.csv`.
-    """
-
-    device: torch.device
-    autocast: torch.dtype | None
-    progress: Callable[[int], None]
-    record: Callable[[Mapping[str, float]], None]
 
 
 class Sampler(Protocol):

@@ -6,11 +6,14 @@ import ast
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from pipeline.core import Split
+
+HASH = re.compile(r"[0-9a-f]{64}")  # what all of them look like
 
 
 def of_values(values: Mapping[str, object]) -> str:

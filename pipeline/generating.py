@@ -14,14 +14,24 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import fingerprints
-from pipeline.core import Family, Images, Labels, Run, Sampler, Split
-from pipeline.params import ComputeSettings, GenerateSettings
-from pipeline.replicates import Job, Machine, run_replicates, settled
+from pipeline.checkpoints import Checkpoints
+from pipeline.core import Family, Images, Labels, Sampler, Split
+from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
+from pipeline.replicates import Job, Replicate, run_replicates, settled
 from pipeline.seeds import derive
-from pipeline.storage import joined, replaced_folder, save_picture, write_csv, write_split
+from pipeline.storage import (
+    joined,
+    read_arrays,
+    replaced_folder,
+    save_picture,
+    write_arrays,
+    write_csv,
+    write_split,
+)
+from pipeline.training import SHOWN_EACH, Run, Watch, as_images
 
 PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
-HISTORY = "history.csv"
+HISTORY, FRAMES = "history.csv", "frames.npz"
 SAMPLERS = "samplers"
 
 
@@ -31,15 +41,26 @@ class _Fit:
     family: Family
     train: Split
     validation: Split
+    watch: WatchSettings
     seed: int
+    checkpoint_seconds: float
 
-    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
-        rows: list[Mapping[str, float]] = []
-        run = Run(torch.device(machine.device), machine.autocast, progress, rows.append)
-        seeds = [derive(self.seed, "generator", self.name, replicate)]
+    def __call__(self, replicate: Replicate) -> None:
+        run = Run(
+            torch.device(replicate.machine.device),
+            replicate.machine.autocast,
+            replicate.progress,
+            f"train-generator {self.name}, replicate {replicate.number}",
+            Watch(self.watch, self.train),
+            Checkpoints(replicate.unfinished, self.checkpoint_seconds),
+        )
+        seeds = [derive(self.seed, "generator", self.name, replicate.number)]
         (sampler,) = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
-        sampler.save(folder)
-        write_csv(folder / HISTORY, pd.DataFrame(rows))
+        sampler.save(replicate.folder)
+        if not run.frames:  # of what has no steps to show, at least the end
+            run.show(self.family.total_steps, sampler)
+        write_csv(replicate.folder / HISTORY, pd.DataFrame(run.history))
+        write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in run.frames})
 
 
 def train_generators(
@@ -51,13 +72,31 @@ def train_generators(
     *,
     replicates: int,
     seed: int,
+    watch: WatchSettings,
     compute: ComputeSettings,
 ) -> None:
-    """Fit the family `name`, once for each replicate; write `samplers/`, `history.csv` and its picture into `out`."""
+    """Fit the family `name`, once for each replicate.
+
+    Args:
+        name: what it is called by.
+        family: with its settings.
+        train: what it is fitted to.
+        validation: only watched.
+        out: gets `samplers/`, `history.csv`, and two pictures: `history.png`, and `learning.png` of what replicate 0
+            drew from one fixed noise as it learned.
+        replicates: how many.
+        seed: of the whole pipeline.
+        watch: what a training that goes wrong looks like, and what to do about it.
+        compute: where to compute.
+
+    Raises:
+        BadInput: a training went wrong and could not be saved, or settings do not fit the images.
+    """
     inputs = {
         "work": "train-generator",
         "family": name,
         "settings": family.model_dump(),
+        "watch": watch.model_dump(),
         "train": fingerprints.of_split(train),
         "validation": fingerprints.of_split(validation),
         "seed": seed,
@@ -65,7 +104,7 @@ def train_generators(
     }
     job = Job(
         name=f"train-generator {name}",
-        work=_Fit(name, family, train, validation, seed),
+        work=_Fit(name, family, train, validation, watch, seed, compute.checkpoint_seconds),
         inputs=lambda replicate: {**inputs, "replicate": replicate},
         steps=family.total_steps,
         images_per_step=family.images_per_step,
@@ -73,15 +112,32 @@ def train_generators(
     finished = run_replicates(job, replicates, compute)
     with replaced_folder(out) as folder:
         for k, result in enumerate(finished):
-            shutil.copytree(result, folder / SAMPLERS / f"replicate_{k}", ignore=shutil.ignore_patterns(HISTORY))
+            shutil.copytree(
+                result, folder / SAMPLERS / f"replicate_{k}", ignore=shutil.ignore_patterns(HISTORY, FRAMES)
+            )
         history = joined(result / HISTORY for result in finished)
         write_csv(folder / HISTORY, history)
         save_picture(curves(history, name), folder / "history.png")
+        save_picture(strip(read_arrays(finished[0] / FRAMES), name), folder / "learning.png")
+
+
+def strip(frames: Mapping[str, Images], name: str) -> Figure:
+    """What was drawn from one fixed noise, moment by moment; a row a class, the same noise at the same place."""
+    figure = Figure(figsize=(max(4.0, 1.5 * len(frames)), 3.2), layout="constrained")
+    figure.suptitle(f"what {name} draws from one noise as it learns, replicate 0")
+    panels = figure.subplots(1, len(frames), squeeze=False)[0]
+    for axes, (step, images) in zip(panels, frames.items(), strict=True):
+        rows = images.reshape(-1, SHOWN_EACH, *images.shape[1:])
+        tiled = rows.transpose(0, 2, 1, 3, 4).reshape(len(rows) * images.shape[1], -1, images.shape[3])
+        axes.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(f"step {step}", fontsize="small")
+        axes.axis("off")
+    return figure
 
 
 def curves(history: pd.DataFrame, name: str) -> Figure:
     """Every figure of a training history against its steps, a line a replicate."""
-    figures = [column for column in history.columns if column not in ("replicate", "step")]
+    figures = [column for column in history.columns if column not in ("replicate", "step")] or ["step"]
     figure = Figure(figsize=(9, 2.2 * -(-len(figures) // 3)), layout="constrained")
     figure.suptitle(f"training of {name}, a line a replicate")
     panels = figure.subplots(-(-len(figures) // 3), min(3, len(figures)), squeeze=False, sharex=True).ravel()
@@ -142,9 +198,7 @@ def generate(
 
 
 def _draw(sampler: Sampler, labels: Labels, seed: int) -> Images:
-    drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(seed))
-    pixels = ((drawn.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    return as_images(sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(seed)))
 
 
 def grid(drawn: Split) -> Image.Image:

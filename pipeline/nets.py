@@ -1,19 +1,53 @@
-"""Blocks that several networks share."""
+"""Blocks and networks that several families share."""
 
 from __future__ import annotations
 
 import copy
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, one_hot, relu, scaled_dot_product_attention
+from torch.nn.utils.parametrizations import spectral_norm
+
+from pipeline.core import BadInput, Split
 
 SMALLEST_MAP = 4  # pixels: the side at which networks stop halving
+WIDEST = 3  # doublings of the width, however many halvings there are
+
+Hearing = Literal["norms", "input", "nothing"]  # where a decoder hears its labels
 
 
 def halvings(size: int) -> int:
     """How often a side of `size` pixels is halved until the next step would go below `SMALLEST_MAP`."""
     return max(1, (size // SMALLEST_MAP).bit_length() - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a network must know about the images: side in pixels, channels, number of classes."""
+
+    size: int
+    channels: int
+    classes: int
+
+    @classmethod
+    def of(cls, split: Split) -> Shape:
+        """The shape of a split's images."""
+        return cls(split.size, split.channels, len(split.classes))
+
+
+def conditions(labels: Tensor, classes: int, influence: float = 1.0) -> Tensor:
+    """Labels (int64 [n]) as networks take them: float [n, classes], `influence` at the label, 0 elsewhere.
+
+    All that a network does with them is linear, so that an influence of 0 makes it unconditional, and one that
+    grows fades the labels in (Shahbazi et al. 2022).
+    """
+    return influence * one_hot(labels, classes).float()
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -29,15 +63,163 @@ class ConditionalBatchNorm(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.gain = nn.Embedding(classes, channels)
-        self.bias = nn.Embedding(classes, channels)
-        nn.init.normal_(self.gain.weight, 1.0, self.SPREAD)
-        nn.init.normal_(self.bias.weight, 0.0, self.SPREAD)
+        self.gain = nn.Parameter(self.SPREAD * torch.randn(classes, channels))
+        self.bias = nn.Parameter(self.SPREAD * torch.randn(classes, channels))
 
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Normalise `features` [n, channels, h, w] and scale each image by the gain of its label."""
-        gain, bias = (table(labels).to(features.dtype)[:, :, None, None] for table in (self.gain, self.bias))
-        return torch.addcmul(bias, self.norm(features), gain)
+    def forward(self, features: Tensor, wanted: Tensor) -> Tensor:
+        """Normalise `features` [n, channels, h, w]; scale each image by 1 + the gain of its condition [n, classes]."""
+        gain, bias = ((wanted @ table).to(features.dtype)[:, :, None, None] for table in (self.gain, self.bias))
+        return torch.addcmul(bias, self.norm(features), 1 + gain)
+
+
+class PlainBatchNorm(nn.BatchNorm2d):
+    """Batch norm that is deaf to labels."""
+
+    def forward(self, features: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Normalise `features` [n, channels, h, w]."""
+        return super().forward(features)
+
+
+class SelfAttention(nn.Module):
+    """Every position looks at every other (Zhang et al. 2019, section 3, with the pooled keys of their code).
+
+    What it adds has a weight that starts at 0.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow = max(1, channels // 8)
+        self.query, self.key = nn.Conv2d(channels, narrow, 1), nn.Conv2d(channels, narrow, 1)
+        self.value, self.out = nn.Conv2d(channels, channels // 2, 1), nn.Conv2d(channels // 2, channels, 1)
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`features` [n, channels, h, w] and what they attend to."""
+        query = self.query(features)
+        key, value = max_pool2d(self.key(features), 2), max_pool2d(self.value(features), 2)
+        query, key, value = (maps.flatten(2).transpose(1, 2) for maps in (query, key, value))
+        seen = scaled_dot_product_attention(query, key, value, scale=1.0)
+        added: Tensor = self.weight * self.out(seen.transpose(1, 2).unflatten(2, features.shape[2:]))
+        return features + added
+
+
+class Decoder(nn.Module):
+    """A code and a condition to an image: a linear map to a small map of features, doubled until it covers the image.
+
+    Args:
+        shape: of the images.
+        latent: length of the code.
+        width: channels at the highest resolution; doubled with each halving, up to 8 times.
+        hearing: where labels come in: scaling norms, as inputs beside the code (Mirza & Osindero 2014), or nowhere.
+        normed: whether the convolutions are under spectral norm (Miyato et al. 2018).
+        attention: side of the map that gets a self-attention block; None: no map.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        latent: int,
+        width: int,
+        hearing: Hearing = "norms",
+        *,
+        normed: bool = False,
+        attention: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.plan: dict[str, Any] = {
+            "shape": asdict(shape), "latent": latent, "width": width, "hearing": hearing, "normed": normed,
+            "attention": attention,
+        }  # fmt: skip
+        self.latent, self.size, self.classes = latent, shape.size, shape.classes
+        doublings = halvings(shape.size)
+        side = -(-shape.size // 2**doublings)  # rounded up; what is too much is cut off at the end
+        self.sides = [side * 2**level for level in range(doublings)]
+        widths = [width * 2 ** min(level, WIDEST) for level in reversed(range(doublings))]
+        self.beside = hearing == "input"
+        self.first = nn.Linear(latent + shape.classes * self.beside, widths[0] * side**2)
+        self.norms = nn.ModuleList(
+            ConditionalBatchNorm(channels, shape.classes) if hearing == "norms" else PlainBatchNorm(channels)
+            for channels in widths
+        )
+        self.attentions = _attentions(self.sides, widths, attention)
+        # The last one draws the image itself: feature maps of its full size would cost more than all others together.
+        self.doubles = nn.ModuleList(
+            _normed(nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), normed)
+            for before, after in pairwise([*widths, shape.channels])
+        )
+
+    @classmethod
+    def planned(cls, plan: dict[str, Any]) -> Decoder:
+        """A decoder with random weights, built as another one's `plan` says."""
+        return cls(**{**plan, "shape": Shape(**plan["shape"])})
+
+    def forward(self, codes: Tensor, wanted: Tensor) -> Tensor:
+        """Codes [n, latent] and conditions [n, classes] to images [n, c, size, size] in [-1, 1]."""
+        features = self.first(torch.cat([codes, wanted], 1) if self.beside else codes)
+        features = features.unflatten(1, (-1, self.sides[0], self.sides[0]))
+        features = features.contiguous(memory_format=torch.channels_last)
+        for norm, attend, double in zip(self.norms, self.attentions, self.doubles, strict=True):
+            features = double(attend(relu(norm(features, wanted))))
+        images = torch.tanh(features.float())
+        margin = (images.shape[-1] - self.size) // 2
+        return images[:, :, margin : margin + self.size, margin : margin + self.size]
+
+
+class Encoder(nn.Module):
+    """An image to a small map of features: halved while it is large, then one more convolution.
+
+    Args:
+        shape: of the images.
+        width: channels after the first halving; doubled with each further one, up to 8 times.
+        normed: whether the convolutions are under spectral norm (Miyato et al. 2018).
+        attention: side of the map that gets a self-attention block; None: no map.
+    """
+
+    def __init__(self, shape: Shape, width: int, *, normed: bool = False, attention: int | None = None) -> None:
+        super().__init__()
+        times = halvings(shape.size)
+        widths = [width * 2 ** min(level, WIDEST) for level in range(times)]
+        sides = [shape.size // 2 ** (level + 1) for level in range(times)]
+        self.halves = nn.ModuleList(
+            _normed(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), normed)
+            for before, after in pairwise([shape.channels, *widths])
+        )
+        self.attentions = _attentions(sides, widths, attention)
+        self.last = _normed(nn.Conv2d(widths[-1], widths[-1], kernel_size=3, padding=1), normed)
+        self.channels, self.side = widths[-1], sides[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, c, size, size] to features [n, channels, side, side]."""
+        features = images
+        for half, attend in zip(self.halves, self.attentions, strict=True):
+            features = attend(relu(half(features)))
+        return relu(self.last(features))
+
+
+def _normed(layer: nn.Module, wanted: bool) -> nn.Module:
+    return spectral_norm(layer) if wanted else layer
+
+
+def _attentions(sides: list[int], widths: list[int], wanted: int | None) -> nn.ModuleList:
+    if wanted is not None and wanted not in sides:
+        raise BadInput(
+            f"attention is {wanted}, but images of this size pass through maps of {' and '.join(map(str, sides))} "
+            f"pixels: choose one of these, or null"
+        )
+    return nn.ModuleList(
+        SelfAttention(width) if side == wanted else nn.Identity() for side, width in zip(sides, widths, strict=True)
+    )
+
+
+@contextmanager
+def only_looking(*networks: nn.Module) -> Iterator[None]:
+    """Networks as they would be used, for as long as the block lasts: it leaves no trace in them."""
+    for network in networks:
+        network.eval()
+    with torch.no_grad():
+        yield
+    for network in networks:
+        network.train()
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -63,3 +245,12 @@ class Average(Generic[Network]):
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averaged weights and the number of steps."""
+        return {"network": self.network.state_dict(), "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` stood."""
+        self.network.load_state_dict(state["network"])
+        self.step = state["step"]

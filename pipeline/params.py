@@ -87,13 +87,22 @@ class CompareSettings(Settings):
     margin: Positive
 
 
+class WatchSettings(Settings):
+    """What a training that goes wrong looks like, and what is done about it."""
+
+    on_trouble: Literal["step_back", "stop"]
+    least_error: Annotated[float, Field(ge=0, lt=0.5)]
+    least_diversity: Annotated[float, Field(ge=0, lt=1)]
+
+
 class ComputeSettings(Settings):
-    """Where and how to compute. `workers` alone changes no byte of any result."""
+    """Where and how to compute. `workers` and `checkpoint_seconds` change no byte of any result."""
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bfloat16"]
     workers: Count | Literal["auto"]
     threads_per_replicate: Count
+    checkpoint_seconds: Positive
 
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -113,6 +122,7 @@ class Parameters(Settings):
     transforms: Names
     data: DataSettings
     families: dict[str, Any]
+    watch: WatchSettings
     generate: GenerateSettings
     recipes: dict[str, Any]
     classifier: ClassifierSettings

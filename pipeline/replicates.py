@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,13 +19,13 @@ import joblib
 import numpy as np
 import torch
 from joblib.externals.loky import process_executor
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline import fingerprints
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
-from pipeline.storage import CACHE, LOGS, replaced_folder, write_json
+from pipeline.processes import end_with_parent, locked
+from pipeline.progress import Board, Shown
+from pipeline.storage import CACHE, CHECKPOINTS, LOGS, read_json, replaced_files, replaced_folder, write_json
 
 COMPUTING = (
     "albumentations",
@@ -33,7 +34,6 @@ COMPUTING = (
     "torch",
     "torchvision",
 )  # whose releases change results
-LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,23 @@ class Machine:
         return torch.bfloat16 if self.precision == "bfloat16" else None
 
 
-Work = Callable[[int, Path, Machine, Callable[[int], None]], None]
+@dataclass(frozen=True, slots=True)
+class Replicate:
+    """One repetition of a job: which, and where.
+
+    Attributes:
+        number: from 0.
+        folder: takes the results.
+        unfinished: keeps, when the process is killed, what is needed to go on; may not exist yet, goes at the end.
+        machine: where to compute.
+        progress: called with the number of steps done.
+    """
+
+    number: int
+    folder: Path
+    unfinished: Path
+    machine: Machine
+    progress: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +74,23 @@ class Job:
     """One piece of work that is repeated.
 
     Attributes:
-        name: what progress is called by.
-        work: called as `work(replicate, folder, machine, progress)`; writes its results into `folder`, calls
-            `progress(steps done)` now and then. Sent to other processes, so it must be picklable.
+        name: what progress and messages call it by.
+        work: does one replicate. Sent to other processes, so it must be picklable.
         inputs: of a replicate, plain values and fingerprints: all that its result depends on besides the machine.
         steps: steps of one replicate.
         images_per_step: to tell images a second.
     """
 
     name: str
-    work: Work
+    work: Callable[[Replicate], None]
     inputs: Callable[[int], Mapping[str, object]]
     steps: int
     images_per_step: int
+
+    @property
+    def slug(self) -> str:
+        """The name, as part of a path."""
+        return self.name.replace(" ", "-")
 
 
 def machine(compute: ComputeSettings) -> Machine:
@@ -103,12 +123,18 @@ def workers(compute: ComputeSettings, replicates: int) -> int:
     return min(wanted, replicates)
 
 
-def run_replicates(job: Job, replicates: int, compute: ComputeSettings, *, cache: Path = CACHE) -> list[Path]:
+def run_replicates(
+    job: Job, replicates: int, compute: ComputeSettings, *, cache: Path = CACHE, checkpoints: Path = CHECKPOINTS
+) -> list[Path]:
     """Run the replicates 0 … `replicates` - 1 of `job` that are not finished yet; return every replicate's folder.
 
     A finished replicate stays in `cache`, under the hash of what it depends on, so that more replicates cost only
-    the new ones. Each runs in `compute.threads_per_replicate` threads: their number changes rounding, that of the
-    workers changes nothing.
+    the new ones. What one that is killed has kept stands in `checkpoints`, and is thrown away if anything that it
+    depends on has changed. Each runs in `compute.threads_per_replicate` threads: their number changes rounding, that
+    of the workers changes nothing.
+
+    Raises:
+        BadInput: another process is at work on the same job.
     """
     resolved = machine(compute)
     versions = {name: version(name) for name in COMPUTING}
@@ -119,37 +145,92 @@ def run_replicates(job: Job, replicates: int, compute: ComputeSettings, *, cache
     if not missing:
         return folders
     with tempfile.TemporaryDirectory() as scratch:
-        board = np.lib.format.open_memmap(Path(scratch, "steps.npy"), mode="w+", dtype=np.int64, shape=(replicates,))
+        path = Path(scratch, "steps.npy")
+        board = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(replicates, 2))
+        title = f"{job.name}, {len(missing)} replicate{'s' if len(missing) > 1 else ''}"
         start = time.monotonic()
-        with _shown(job, board, missing):
+        with Shown(title, board, job.steps * len(missing), job.images_per_step):
             joblib.Parallel(n_jobs=workers(compute, len(missing)))(
-                joblib.delayed(_replicate)(job.work, k, folders[k], Path(scratch, "steps.npy"), resolved, os.getpid())
+                joblib.delayed(_replicate)(
+                    f"{job.name}, replicate {k}", job.work, inputs[k],
+                    Replicate(k, folders[k], checkpoints.absolute() / job.slug / f"replicate_{k}", resolved, print),
+                    path, os.getpid(),
+                )
                 for k in missing
-            )
-        _log(job, len(missing), time.monotonic() - start)
+            )  # fmt: skip
+        _log(job, board, time.monotonic() - start)
     return folders
 
 
-def _log(job: Job, replicates: int, seconds: float) -> None:
+def _log(job: Job, board: Board, seconds: float) -> None:
     """What is never twice the same stays out of the outputs."""
     LOGS.mkdir(exist_ok=True)
-    images = job.steps * replicates * job.images_per_step
-    figures = {"replicates": replicates, "seconds": round(seconds, 1), "images_per_second": round(images / seconds)}
-    write_json(LOGS / f"{job.name.replace(' ', '-')}.json", figures)
+    done, resumed = board.sum(0)
+    figures = {
+        "replicates": int(board.any(1).sum()),
+        "seconds": round(seconds, 1),
+        "images_per_second": round(float(done - resumed) * job.images_per_step / seconds),
+    }
+    write_json(LOGS / f"{job.slug}.json", figures)
 
 
-def _replicate(work: Work, replicate: int, folder: Path, board: Path, resolved: Machine, owner: int) -> None:
+def _replicate(
+    name: str,
+    work: Callable[[Replicate], None],
+    inputs: Mapping[str, object],
+    planned: Replicate,
+    board: Path,
+    owner: int,
+) -> None:
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    steps = np.load(board, mmap_mode="r+")
+    if os.getpid() != owner:
+        end_with_parent()
+    steps = np.load(board, mmap_mode="r+")[planned.number]
 
     def progress(done: int) -> None:
-        steps[replicate] = done
-        if owner not in (os.getpid(), os.getppid()):
-            os._exit(1)  # whoever waited for this was killed; without this, a worker would train on for nobody
+        if not steps[0]:
+            steps[1] = done - 1  # where this run takes up the work
+        steps[0] = done
 
-    with settled(resolved.threads), replaced_folder(folder) as temporary:
-        work(replicate, temporary, resolved, progress)
+    with locked(planned.unfinished.with_suffix(".lock"), name):
+        if planned.folder.exists():
+            return  # another process has finished it while this one waited
+        _throw_away_if_changed(name, planned.unfinished, inputs)
+        with settled(planned.machine.threads), replaced_folder(planned.folder) as temporary:
+            work(replace(planned, folder=temporary, progress=progress))
+        shutil.rmtree(planned.unfinished)
+
+
+def _throw_away_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object]) -> None:
+    """Leave in `unfinished` only what was made from these inputs, and say what differed."""
+    now = dict(_leaves(json.loads(json.dumps(inputs, default=str))))
+    note = unfinished / "inputs.json"
+    if note.exists():
+        before = read_json(note)
+        changed = [
+            _change(key, before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)
+        ]
+        if not changed:
+            return
+        print(f"{name} was not finished, but starts afresh: {'; '.join(changed)}", file=sys.stderr, flush=True)
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True, exist_ok=True)
+    with replaced_files(unfinished) as temporary:
+        write_json(temporary / note.name, now)
+
+
+def _leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, value
+
+
+def _change(key: str, before: object, now: object) -> str:
+    hashed = any(isinstance(value, str) and fingerprints.HASH.fullmatch(value) for value in (before, now))
+    return f"{key} has changed" if hashed else f"{key} was {json.dumps(before)} and is {json.dumps(now)}"
 
 
 @contextmanager
@@ -165,51 +246,3 @@ def settled(threads: int) -> Iterator[None]:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
         torch.backends.cudnn.deterministic = before[2]
-
-
-class _shown:
-    """A progress bar while the block lasts; without a terminal, a plain line now and then."""
-
-    def __init__(self, job: Job, board: np.ndarray[tuple[int], np.dtype[np.int64]], running: Sequence[int]) -> None:
-        self.job, self.board, self.total = job, board, job.steps * len(running)
-        self.title = f"{job.name}, {len(running)} replicate{'s' if len(running) > 1 else ''}"
-        self.finished = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> None:
-        self.start = time.monotonic()
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.finished.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        console = Console(stderr=True)
-        if console.is_terminal:
-            self._draw(console)
-            return
-        while not self.finished.wait(LINE_EVERY):
-            seconds = time.monotonic() - self.start
-            done, rate = int(self.board.sum()), self._rate()
-            left = f", about {seconds / done * (self.total - done):.0f} s left" if done else ""
-            console.print(
-                f"{self.title}: {done} of {self.total} steps, {rate:.0f} images/s{left}",
-                soft_wrap=True,
-                highlight=False,
-            )
-
-    def _draw(self, console: Console) -> None:
-        columns = (
-            "[progress.description]{task.description}",
-            "{task.completed}/{task.total} steps",
-            "{task.fields[rate]:.0f} images/s",
-        )
-        first, *others = (TextColumn(column) for column in columns)
-        with Progress(first, BarColumn(), *others, TimeRemainingColumn(), console=console, transient=True) as bar:
-            task = bar.add_task(self.title, total=self.total, rate=0.0)
-            while not self.finished.wait(0.25):
-                bar.update(task, completed=int(self.board.sum()), rate=self._rate())
-
-    def _rate(self) -> float:
-        return float(self.board.sum()) * self.job.images_per_step / (time.monotonic() - self.start)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CACHE = Path(".makeweight/cache")  # finished replicates
+CHECKPOINTS = Path(".makeweight/checkpoints")  # what killed trainings go on from
 LOGS = Path("logs")  # times and rates
 FLOAT_FORMAT = "%.6g"
 

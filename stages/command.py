@@ -10,6 +10,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from pipeline.core import BadInput
+from pipeline.processes import end_with_parent
 
 P = ParamSpec("P")
 
@@ -29,13 +30,14 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
 
     @functools.wraps(work)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        end_with_parent()
         try:
             typer.echo(work(*args, **kwargs))
         except BadInput as mistake:
             typer.echo(str(mistake), err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted; finished replicates are kept", err=True)
+            typer.echo("interrupted; the same command goes on from here", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
             if error.filename is None:

@@ -33,6 +33,7 @@ def train_generator(
         out,
         replicates=parameters.replicates,
         seed=parameters.seed,
+        watch=parameters.watch,
         compute=parameters.compute,
     )
     return f"wrote {parameters.replicates} generators to {out}"

@@ -31,7 +31,7 @@ PLUGINS = {
     "compare": (),
 }
 # What a stage may read without declaring it: it changes no byte.
-FREE = {"compute.workers"}
+FREE = {"compute.workers", "compute.checkpoint_seconds"}
 
 
 def command_of(stage: str) -> str:
@@ -144,7 +144,7 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     ("option", "stage", "written"),
     [
         ("out", "prepare", {"data/train", "data/validation", "data/test"}),
-        ("out", "train_generator", {"models/${item.family}/samplers", "models/${item.family}/history.png"}),
+        ("out", "train_generator", {"models/${item.family}/samplers", "models/${item.family}/learning.png"}),
         ("out", "generate", {"data/synthetic/${item.family}"}),
         ("preview", "generate", {"results/samples/${item.family}.png"}),
         ("out", "compare", {"results/metrics.json", "results/arms.csv", "results/contrasts.csv", "results/arms.png"}),

@@ -6,8 +6,18 @@ import pytest
 import torch
 
 from pipeline import losses
-from pipeline.diffaugment import OPERATIONS, augment, brightness, cutout, flip, translation
-from pipeline.nets import Average, ConditionalBatchNorm, halvings
+from pipeline.core import BadInput
+from pipeline.diffaugment import OPERATIONS, affine, augment, brightness, cutout, flip, translation
+from pipeline.nets import (
+    Average,
+    ConditionalBatchNorm,
+    Decoder,
+    Encoder,
+    SelfAttention,
+    Shape,
+    conditions,
+    halvings,
+)  # fmt: skip
 from pipeline.registry import find, names
 
 
@@ -15,11 +25,63 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_hinge_losses_by_hand() -> None:
-    scores = torch.tensor([2.0, 0.5, -1.0])
-    assert losses.hinge_accept(scores).item() == pytest.approx((0 + 0.5 + 2) / 3)
-    assert losses.hinge_reject(scores).item() == pytest.approx((3 + 1.5 + 0) / 3)
-    assert losses.hinge_generator(scores).item() == pytest.approx(-0.5)
+REAL, GENERATED = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.25, 1.5])
+ACCEPTED, REJECTED = REAL.sigmoid(), 1 - GENERATED.sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("name", "discriminator", "generator"),
+    [
+        ("minimax", -ACCEPTED.log().mean() - REJECTED.log().mean(), REJECTED.log().mean()),
+        ("non_saturating", -ACCEPTED.log().mean() - REJECTED.log().mean(), -(1 - REJECTED).log().mean()),
+        ("hinge", torch.tensor((0 + 0.5 + 2) / 3 + (0 + 1.25 + 2.5) / 3), -GENERATED.mean()),
+        ("wasserstein", GENERATED.mean() - REAL.mean(), -GENERATED.mean()),
+        ("relativistic", -(REAL - GENERATED).sigmoid().log().mean(), -(GENERATED - REAL).sigmoid().log().mean()),
+    ],
+)
+def test_losses_are_those_of_their_papers(
+    name: losses.LossName, discriminator: torch.Tensor, generator: torch.Tensor
+) -> None:
+    loss = losses.LOSSES[name]
+    torch.testing.assert_close(loss.discriminator(REAL, GENERATED), discriminator)
+    torch.testing.assert_close(loss.generator(REAL, GENERATED), generator)
+
+
+def test_only_relative_losses_are_blind_to_a_shift_of_all_scores() -> None:
+    for loss in losses.LOSSES.values():
+        before, after = loss.discriminator(REAL, GENERATED), loss.discriminator(REAL + 1, GENERATED + 1)
+        assert torch.allclose(before, after) == loss.relative
+
+
+def bowl(images: torch.Tensor) -> torch.Tensor:
+    """Scores |x|² / 2, whose gradient is x itself."""
+    return images.square().sum((1, 2, 3)) / 2
+
+
+def test_penalties_on_gradients_by_hand() -> None:
+    real, generated = torch.full((4, 1, 2, 2), 1.0), torch.full((4, 1, 2, 2), 3.0)
+    assert losses.r1(bowl, real, generated, rng()).item() == pytest.approx(4 / 2)  # four pixels of 1: a norm of 2
+    assert losses.r2(bowl, real, generated, rng()).item() == pytest.approx(36 / 2)
+    at = torch.rand(4, generator=rng())
+    expected = (2 * (1 + 2 * at) - 1).square().mean()
+    assert losses.gradient_penalty(bowl, real, generated, rng()).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", losses.GRADIENT_PENALTIES)
+def test_penalties_reach_the_weights(name: losses.GradientPenalty) -> None:
+    weight = torch.ones((), requires_grad=True)
+    images = torch.rand(3, 1, 2, 2)
+    losses.GRADIENT_PENALTIES[name](lambda x: weight * bowl(x), images, images + 1, rng()).backward()
+    assert weight.grad is not None
+    assert weight.grad != 0
+
+
+def test_lecam_draws_scores_to_the_running_means_of_the_other_side() -> None:
+    lecam = losses.LeCam()
+    assert lecam.get_buffer("means").tolist() == [0, 0]
+    of_real, of_generated = (0.01 * scores.mean() for scores in (REAL, GENERATED))
+    expected = (REAL - of_generated).square().mean() + (GENERATED - of_real).square().mean()
+    torch.testing.assert_close(lecam(REAL, GENERATED), expected)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -66,6 +128,17 @@ def test_brightness_adds_one_number_between_minus_and_plus_a_half_to_an_image() 
     assert 0.45 < added.max() <= 0.5
 
 
+def test_affine_turns_and_scales_about_the_middle_and_brings_in_black() -> None:
+    images = torch.full((300, 1, 33, 33), -1.0)
+    images[:, :, 4:29, 4:29] = 1.0
+    turned = affine(images, rng())
+    assert (turned[:, 0, 16, 16] == 1).all()
+    assert (turned[:, 0, 0, 0] == -1).all()
+    area = (turned > 0).float().sum((1, 2, 3)) / 625
+    assert 0.8 < area.min() < 0.87  # about exp(-0.2), exp(0.2)
+    assert 1.15 < area.max() < 1.26
+
+
 def test_flip_mirrors_about_half_of_the_images() -> None:
     images = torch.arange(4.0).expand(400, 1, 4, 4)
     mirrored = flip(images, rng())[:, 0, 0, 0] == 3
@@ -90,13 +163,60 @@ def test_conditional_batch_norm_scales_each_image_by_its_own_class() -> None:
     features = torch.randn(50, 2, 4, 4)
     labels = torch.arange(50) % 3
     plain = torch.nn.functional.batch_norm(features, None, None, training=True)
-    expected = torch.stack(
-        [
-            norm.gain.weight[k][:, None, None] * x + norm.bias.weight[k][:, None, None]
-            for k, x in zip(labels, plain, strict=True)
-        ]
-    )
-    torch.testing.assert_close(norm(features, labels), expected)
+    gain, bias = (table[labels][:, :, None, None] for table in (1 + norm.gain, norm.bias))
+    torch.testing.assert_close(norm(features, conditions(labels, 3)), gain * plain + bias)
+    torch.testing.assert_close(norm(features, conditions(labels, 3, influence=0.0)), plain)
+
+
+def test_conditions_are_one_hot_times_the_influence() -> None:
+    assert conditions(torch.tensor([2, 0]), 3, 0.5).tolist() == [[0, 0, 0.5], [0.5, 0, 0]]
+
+
+def test_self_attention_starts_by_adding_nothing_and_adds_what_the_formula_says() -> None:
+    block = SelfAttention(16)
+    features = torch.randn(2, 16, 4, 4)
+    assert torch.equal(block(features), features)
+    torch.nn.init.constant_(block.weight, 0.5)
+    pooled = [torch.nn.functional.max_pool2d(layer(features), 2).flatten(2) for layer in (block.key, block.value)]
+    shares = torch.einsum("bcq,bck->bqk", block.query(features).flatten(2), pooled[0]).softmax(2)
+    seen = torch.einsum("bqk,bck->bcq", shares, pooled[1]).unflatten(2, (4, 4))
+    torch.testing.assert_close(block(features), features + 0.5 * block.out(seen))
+
+
+def test_attention_stands_at_the_map_that_was_named_and_nowhere_else() -> None:
+    shape = Shape(28, 1, 3)
+    for network in (Decoder(shape, 4, 8, attention=14), Encoder(shape, 8, attention=14)):
+        assert [isinstance(block, SelfAttention) for block in network.attentions].count(True) == 1
+    with pytest.raises(BadInput, match="maps of 14 and 7 pixels"):
+        Encoder(shape, 8, attention=16)
+
+
+@pytest.mark.parametrize("size", [8, 11, 28, 33, 64])
+def test_decoders_and_encoders_fit_every_size(size: int) -> None:
+    shape = Shape(size, 3, 4)
+    encoder = Encoder(shape, width=2)
+    features = encoder(torch.randn(2, 3, size, size))
+    assert features.shape == (2, encoder.channels, encoder.side, encoder.side)
+    for hearing in ("norms", "input", "nothing"):
+        decoder = Decoder(shape, 5, 2, hearing)
+        images = Decoder.planned(decoder.plan)(torch.randn(2, 5), conditions(torch.tensor([0, 3]), 4))
+        assert images.shape == (2, 3, size, size)
+
+
+def test_networks_under_spectral_norm_have_convolutions_of_norm_one() -> None:
+    network = Encoder(Shape(8, 1, 3), width=8, normed=True).train()
+    for _ in range(50):  # one power iteration each
+        network(torch.zeros(1, 1, 8, 8))
+    network.eval()
+    for layer in (*network.halves, network.last):
+        assert isinstance(layer.weight, torch.Tensor)
+        assert abs(float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) - 1) < 0.02
+
+
+def test_widths_double_with_each_halving_up_to_eight_times() -> None:
+    for size, expected in ((8, [4]), (64, [32, 16, 8, 4]), (128, [32, 32, 16, 8, 4])):
+        doubles = Decoder(Shape(size, 1, 2), latent=4, width=4).doubles
+        assert [weights.shape[0] for weights in doubles.parameters() if weights.ndim == 4] == expected
 
 
 def test_the_average_follows_its_closed_form_and_copies_buffers() -> None:

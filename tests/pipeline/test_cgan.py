@@ -7,8 +7,11 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
+from pipeline.batches import Pool
 from pipeline.core import Split
-from pipeline.families.cgan import ConditionalGAN, Discriminator, Generator, Pool, Shape
+from pipeline.families.cgan import ConditionalGAN
+from pipeline.families.cgan.discriminators import Projection
+from pipeline.nets import Shape, conditions
 from pipeline.params import validate
 from tests.pipeline.test_families import draw, run
 
@@ -31,8 +34,9 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
     images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
     train = Split(images[few], digits.target[few].astype(np.int64), ("0", "1", "2"))
     settings = {
-        "steps": 1000, "batch": 32, "latent": 16, "generator_width": 32, "discriminator_width": 32,
-        "generator_learning_rate": 0.001, "discriminator_learning_rate": 0.001, "beta1": 0.5, "beta2": 0.99,
+        "preset": "classic", "steps": 1000, "batch": 32, "latent": 16, "generator_width": 32,
+        "discriminator_width": 32, "loss": "hinge", "conditioning": "projection", "spectral_norm": ["discriminator"],
+        "generator_learning_rate": 0.001, "discriminator_learning_rate": 0.001, "beta2": 0.99,
         "average_decay": 0.99, "mismatch": 0.5, "augment": ["translation", "brightness"],
     }  # fmt: skip
     (sampler,) = validate(ConditionalGAN, settings).fit(train, monitor=train, seeds=[0], run=run())
@@ -69,22 +73,7 @@ def test_a_mismatched_label_is_never_the_right_one_and_always_one_that_occurs() 
 
 
 def test_the_score_is_the_projection_of_the_features_on_the_label() -> None:
-    network = Discriminator(Shape(8, 1, 3), width=4)
+    network = Projection(Shape(8, 1, 3), width=4, normed=False, attention=None)
     features = torch.randn(2, 4)
-    expected = network.realness(features)[:, 0] + (features * network.classes.weight[[2, 0]]).sum(1)
-    torch.testing.assert_close(network.score(features, torch.tensor([2, 0])), expected)
-
-
-def test_convolutions_of_the_discriminator_have_spectral_norm_one() -> None:
-    network = Discriminator(Shape(8, 1, 3), width=8).train()
-    for _ in range(50):  # one power iteration each
-        network.features(torch.zeros(1, 1, 8, 8))
-    network.eval()
-    for layer in (*network.halves, network.last):
-        assert abs(float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) - 1) < 0.02
-
-
-def test_widths_follow_the_size_of_the_images() -> None:
-    small, large = (Generator(Shape(size, 1, 2), latent=4, width=4) for size in (8, 64))
-    assert [weights.shape[0] for weights in small.doubles.parameters() if weights.ndim == 4] == [4]
-    assert [weights.shape[0] for weights in large.doubles.parameters() if weights.ndim == 4] == [32, 16, 8, 4]
+    expected = network.realness(features)[:, 0] + (features * network.classes[[2, 0]]).sum(1)
+    torch.testing.assert_close(network.score(features, conditions(torch.tensor([2, 0]), 3)), expected)

@@ -52,7 +52,7 @@ def test_a_stream_starts_anew_each_time() -> None:
 
 
 def test_unknown_plugins_are_told_with_those_that_there_are() -> None:
-    with pytest.raises(BadInput, match="'vae' is not among the registered families: cgan"):
+    with pytest.raises(BadInput, match="'vae' is not among the registered families: autoencoder, cgan"):
         registry.find("families", "vae")
     with pytest.raises(BadInput, match=r"'\.\./cgan' cannot be a name"):
         registry.find("families", "../cgan")

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -17,8 +16,13 @@ import torch
 
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
-from pipeline.replicates import Job, Machine, machine, run_replicates, settled, workers
+from pipeline.replicates import Job, Replicate, machine, run_replicates, settled, workers
 from tests.conftest import PROJECT
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,27 @@ class Multiply:
     fail_at: int | None = None
     size: int = field(default=300)
 
-    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+    def __call__(self, replicate: Replicate) -> None:
         with self.log.open("a") as log:
-            log.write(f"{replicate}\n")
-        (folder / "half").write_text("half")
-        if replicate == self.fail_at:
+            log.write(f"{replicate.number}\n")
+        (replicate.folder / "half").write_text("half")
+        if replicate.number == self.fail_at:
             raise RuntimeError("broken")
-        rng = torch.Generator().manual_seed(replicate)
+        rng = torch.Generator().manual_seed(replicate.number)
         a = torch.randn(self.size, self.size, generator=rng)
-        np.save(folder / "product.npy", (a @ a).numpy())
-        progress(1)
+        np.save(replicate.folder / "product.npy", (a @ a).numpy())
+        replicate.progress(1)
 
 
 def compute(**changes: object) -> ComputeSettings:
-    values = {"device": "cpu", "precision": "float32", "workers": 1, "threads_per_replicate": 1, **changes}
+    values = {
+        "device": "cpu",
+        "precision": "float32",
+        "workers": 1,
+        "threads_per_replicate": 1,
+        "checkpoint_seconds": 5.0,
+        **changes,
+    }
     return ComputeSettings.model_validate(values)
 
 
@@ -113,10 +124,10 @@ def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake(monkeypatch: pyt
 class Endless:
     """Counts steps into a file until somebody ends it."""
 
-    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+    def __call__(self, replicate: Replicate) -> None:
         for step in range(1200):
-            Path(f"steps_{replicate}").write_text(str(step))
-            progress(step)
+            Path(f"steps_{replicate.number}").write_text(str(step))
+            replicate.progress(step)
             time.sleep(0.05)
 
 
@@ -146,10 +157,10 @@ class Growing:
 
     kept: ClassVar[list[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = []
 
-    def __call__(self, replicate: int, folder: Path, machine: Machine, progress: Callable[[int], None]) -> None:
+    def __call__(self, replicate: Replicate) -> None:
         self.kept.append(np.ones(400 * 2**20, np.uint8))
         time.sleep(1.5)  # loky looks once a second
-        np.save(folder / "product.npy", replicate)
+        np.save(replicate.folder / "product.npy", replicate.number)
 
 
 def test_workers_that_grow_finish_their_work(tmp_path: Path) -> None:

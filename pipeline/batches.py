@@ -1,0 +1,42 @@
+"""Real images on the device, drawn with uniform labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pipeline.core import Split
+
+
+class Pool:
+    """A split on the device, from which batches are drawn: labels uniformly, then an image of that label.
+
+    Uniform labels on both sides: if real ones came at their own rates, the discriminator would learn how often a
+    class occurs, and the generator would be paid for that instead of for its images.
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        order = split.labels.argsort(kind="stable")
+        images = torch.from_numpy(split.images[order]).to(device)
+        self.images = images.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        self.counts = torch.from_numpy(split.counts).to(device)
+        self.starts = self.counts.cumsum(0) - self.counts
+        self.present = self.counts.nonzero().squeeze(1)
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`n` images, float [n, c, h, w] in [-1, 1], and their labels."""
+        device = self.images.device
+        labels = self.present[torch.randint(len(self.present), (n,), generator=rng, device=device)]
+        within = torch.rand(n, generator=rng, device=device, dtype=torch.float64) * self.counts[labels]
+        return self.images[self.starts[labels] + within.long()].float() / 127.5 - 1, labels
+
+    def every(self) -> tuple[Tensor, Tensor]:
+        """All images, float [n, c, h, w] in [-1, 1], class by class, and their labels."""
+        labels = torch.arange(len(self.counts), device=self.counts.device).repeat_interleave(self.counts)
+        return self.images.float() / 127.5 - 1, labels
+
+    def another(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """For each label another one that occurs, all equally likely; the same where there is only one."""
+        n = len(self.present)
+        shift = torch.randint(1, max(n, 2), labels.shape, generator=rng, device=labels.device)
+        return self.present[(torch.searchsorted(self.present, labels) + shift) % n]

@@ -1,0 +1,57 @@
+"""Gaussians for classes of which there are few examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+from pipeline.core import Labels
+
+Table = NDArray[np.float32]
+
+
+def class_gaussians(codes: Table, labels: Labels, classes: int) -> dict[str, Tensor]:
+    """A mean and a factor of the covariance for each class.
+
+    The covariance of a class is shrunk towards the one that all classes share: codes are whitened by the latter
+    (Fukunaga 1990, section 10.2), and there the shrinkage of Ledoit & Wolf (2004) pulls towards the identity by as
+    much as the data call for. A class of one example keeps the shared one.
+
+    Args:
+        codes: [n, d].
+        labels: [n].
+        classes: how many; those without examples get zeros.
+
+    Returns:
+        `means` [classes, d] and `factors` [classes, d, d]: mean + factor @ standard normal noise is a draw.
+    """
+    present = np.flatnonzero(np.bincount(labels, minlength=classes))
+    means = np.zeros((classes, codes.shape[1]))
+    for label in present:
+        means[label] = codes[labels == label].mean(0)
+    centred = codes - means[labels]
+    spread, axes = np.linalg.eigh(
+        ledoit_wolf(centred, assume_centered=True)[0] if len(codes) > 1 else np.eye(codes.shape[1])
+    )
+    whitening = axes / np.sqrt(np.maximum(spread, 1e-12))
+    colouring = axes * np.sqrt(np.maximum(spread, 0))
+    factors = np.zeros((classes, codes.shape[1], codes.shape[1]))
+    for label in present:
+        own = centred[labels == label] @ whitening
+        covariance = ledoit_wolf(own, assume_centered=True)[0] if len(own) > 1 else np.eye(own.shape[1])
+        values, vectors = np.linalg.eigh(covariance)
+        factors[label] = colouring @ (vectors * np.sqrt(np.maximum(values, 0)))
+    return {"means": torch.from_numpy(means).float(), "factors": torch.from_numpy(factors).float()}
+
+
+def draw_gaussians(fitted: dict[str, Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+    """One code for each label (int64 [n]): [n, d]."""
+    noise = torch.randn((len(labels), fitted["means"].shape[1]), generator=rng)
+    drawn = fitted["means"][labels]
+    for label in labels.unique():  # a factor for each image would fill the memory
+        own = labels == label
+        drawn[own] += noise[own] @ fitted["factors"][label].T
+    return drawn

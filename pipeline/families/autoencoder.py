@@ -1,0 +1,189 @@
+"""An autoencoder that only reconstructs, and draws in the space of its codes (DeepSMOTE: Dablain et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from pipeline.batches import Pool
+from pipeline.checkpoints import State
+from pipeline.core import Split
+from pipeline.densities import class_gaussians, draw_gaussians
+from pipeline.nets import Average, Decoder, Encoder, Shape, conditions, only_looking
+from pipeline.params import Count, Positive, Settings
+from pipeline.seeds import derive
+from pipeline.storage import read_json, write_json
+from pipeline.training import Run
+
+SAMPLE_BATCH = 500  # images drawn at once
+Draw = Literal["neighbours", "gaussian"]
+
+
+class Autoencoder(Settings):
+    """Settings of the family `autoencoder`. Their meaning stands in `params.yaml`."""
+
+    steps: Count
+    batch: Annotated[int, Field(ge=2)]
+    latent: Count
+    encoder_width: Count
+    decoder_width: Count
+    learning_rate: Positive
+    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    draw: Draw
+    neighbours: Count
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of one fit."""
+        return self.steps
+
+    @property
+    def images_per_step(self) -> int:
+        """Images that a step looks at."""
+        return self.batch
+
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[CodeSampler]:
+        """Train one for each seed on `train`, and encode all of it."""
+        return [self._fit(train, monitor, seed, run) for seed in seeds]
+
+    def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> CodeSampler:
+        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        network = Autoencoding(Shape.of(train), self.latent, self.encoder_width, self.decoder_width)
+        network = network.to(run.device).to(memory_format=torch.channels_last)
+        average = Average(network, self.average_decay)
+        optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
+        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
+        real, watched = Pool(train, run.device), Pool(monitor, run.device)
+        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        state: State = {
+            "network": network,
+            "average": average,
+            "optimizer": optimizer,
+            "rng": rng,
+            "watching": watching,
+        }
+
+        for step in run.steps(self.steps, state):
+            images, _ = real.draw(self.batch, rng)
+            with mixed:
+                loss = mse_loss(network(images).float(), images)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            average.update(network)
+
+            if step.recorded:
+                images, _ = watched.draw(self.batch, watching)
+                with only_looking(network), mixed:
+                    watched_loss = mse_loss(network(images).float(), images)
+                run.record(
+                    {
+                        "step": step.number,
+                        "reconstruction": loss.item(),
+                        "reconstruction_validation": watched_loss.item(),
+                    }
+                )
+            if step.shown:
+                run.show(step.number, self._sampler(average.network, real))
+        return self._sampler(average.network, real)
+
+    @torch.no_grad()
+    def _sampler(self, network: Autoencoding, real: Pool) -> CodeSampler:
+        network.eval()
+        images, labels = real.every()
+        codes = torch.cat([network.encode(part) for part in images.split(SAMPLE_BATCH)]).cpu()
+        decoder = Decoder.planned(network.decoder.plan)
+        decoder.load_state_dict(network.decoder.state_dict())
+        return CodeSampler(decoder, codes, labels.cpu(), self.draw, self.neighbours)
+
+    @staticmethod
+    def load(folder: Path) -> CodeSampler:
+        """Read back what `CodeSampler.save` wrote."""
+        plan, codes = read_json(folder / "autoencoder.json"), load_file(folder / "codes.safetensors")
+        decoder = Decoder.planned(plan["decoder"])
+        decoder.load_state_dict(load_file(folder / "decoder.safetensors"))
+        return CodeSampler(decoder, codes["codes"], codes["labels"], plan["draw"], plan["neighbours"])
+
+
+class Autoencoding(nn.Module):
+    """Image to code [n, latent] and back; the label plays no part."""
+
+    def __init__(self, shape: Shape, latent: int, encoder_width: int, decoder_width: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(shape, encoder_width)
+        self.code = nn.Linear(self.encoder.channels * self.encoder.side**2, latent)
+        self.decoder = Decoder(shape, latent, decoder_width, "nothing")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, c, h, w] to images."""
+        codes = self.encode(images)
+        drawn: Tensor = self.decoder(codes, codes)
+        return drawn
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [n, c, h, w] to codes, float32 [n, latent]."""
+        codes: Tensor = self.code(self.encoder(images).flatten(1))
+        return codes.float()
+
+
+class CodeSampler:
+    """A trained decoder with the codes of the training images, which draws from new codes among these.
+
+    `neighbours` draws on the line between a code and one of its nearest in the class; a class of one image gives
+    only that one. `gaussian` draws from a Gaussian fitted to the codes of a class.
+    """
+
+    def __init__(self, decoder: Decoder, codes: Tensor, labels: Tensor, draw: Draw, neighbours: int) -> None:
+        self.decoder = decoder.cpu().eval()
+        self.codes, self.labels, self.draw, self.neighbours = codes, labels, draw, neighbours
+
+    @torch.no_grad()
+    def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
+        """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        codes = DRAWS[self.draw](self, labels, rng)
+        parts = zip(
+            codes.split(SAMPLE_BATCH), conditions(labels, self.decoder.classes).split(SAMPLE_BATCH), strict=True
+        )
+        return torch.cat([self.decoder(z, y) for z, y in parts])
+
+    def between_neighbours(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Codes on the line between two neighbours (Dablain et al. 2023, algorithm 1)."""
+        drawn = torch.zeros(len(labels), self.codes.shape[1])
+        for label in labels.unique():
+            own, wanted = self.codes[self.labels == label], labels == label
+            if not len(own):
+                continue
+            near = NearestNeighbors(n_neighbors=min(self.neighbours, len(own) - 1) + 1).fit(own.numpy())
+            nearest = torch.from_numpy(near.kneighbors(own.numpy(), return_distance=False))
+            n = int(wanted.sum())
+            start = torch.randint(len(own), (n,), generator=rng)
+            # The nearest of all is the code itself.
+            which = torch.randint(min(1, len(own) - 1), nearest.shape[1], (n,), generator=rng)
+            drawn[wanted] = torch.lerp(own[start], own[nearest[start, which]], torch.rand((n, 1), generator=rng))
+        return drawn
+
+    def from_gaussians(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Codes from a Gaussian of each class."""
+        fitted = class_gaussians(self.codes.numpy(), self.labels.numpy(), self.decoder.classes)
+        return draw_gaussians(fitted, labels, rng)
+
+    def save(self, folder: Path) -> None:
+        """Write weights and plan of the decoder, and the codes."""
+        weights = {name: value.contiguous() for name, value in self.decoder.state_dict().items()}
+        save_file(weights, folder / "decoder.safetensors")
+        save_file({"codes": self.codes, "labels": self.labels}, folder / "codes.safetensors")
+        write_json(
+            folder / "autoencoder.json",
+            {"decoder": self.decoder.plan, "draw": self.draw, "neighbours": self.neighbours},
+        )
+
+
+DRAWS = {"neighbours": CodeSampler.between_neighbours, "gaussian": CodeSampler.from_gaussians}

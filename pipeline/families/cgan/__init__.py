@@ -1,0 +1,265 @@
+"""The conditional GAN: one loop, and settings of it that combine freely."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.batches import Pool
+from pipeline.checkpoints import State
+from pipeline.core import Split
+from pipeline.diffaugment import Operation, augment
+from pipeline.families.cgan.discriminators import DISCRIMINATORS, Conditioning, Discriminator
+from pipeline.families.cgan.presets import PRESETS, Preset
+from pipeline.losses import GRADIENT_PENALTIES, LOSSES, GradientPenalty, LeCam, LossName
+from pipeline.nets import Average, Decoder, Hearing, Shape, conditions, only_looking
+from pipeline.params import Count, Fraction, NotNegative, Positive, Settings
+from pipeline.seeds import derive
+from pipeline.storage import read_json, write_json
+from pipeline.training import Run
+
+SAMPLE_BATCH = 500  # images drawn at once
+HEARING: dict[Conditioning, Hearing] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
+LIST = Field(strict=False)  # what a preset fills in comes as a list
+Part = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConditionalGAN(Settings):
+    """Settings of the family `cgan`. Their meaning stands in `params.yaml`.
+
+    `preset` fills in what is not given, from `pipeline/families/cgan/presets.py`.
+    """
+
+    preset: Preset | None
+    steps: Count
+    batch: Annotated[int, Field(ge=2)]
+    latent: Count
+    generator_width: Count
+    discriminator_width: Count
+    loss: LossName
+    penalties: dict[GradientPenalty | Literal["lecam"], Positive]
+    conditioning: Conditioning
+    mismatch: Annotated[float, Field(ge=0, lt=1)]
+    warm_up: Part
+    ramp: Part
+    spectral_norm: Annotated[tuple[Literal["generator", "discriminator"], ...], LIST]
+    attention: Count | None
+    augment: Annotated[tuple[Operation, ...], LIST]
+    discriminator_steps: Count
+    generator_learning_rate: Positive
+    discriminator_learning_rate: Positive
+    beta1: Annotated[float, Field(ge=0, lt=1)]
+    beta2: Fraction
+    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    temperature: NotNegative
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: Any) -> Any:
+        name = given.get("preset") if isinstance(given, dict) else None
+        if name not in PRESETS:
+            return given
+        if given.keys() >= PRESETS[name].keys():
+            raise ValueError(f"preset {name!r} has nothing to fill in: delete the settings that shall come from it")
+        return {**PRESETS[name], **given}
+
+    @model_validator(mode="after")
+    def _labels_are_heard(self) -> ConditionalGAN:
+        if self.warm_up + self.ramp > 1:
+            raise ValueError("warm_up and ramp are parts of the steps: together at most 1")
+        if self.conditioning == "auxiliary" and self.mismatch:
+            raise ValueError("mismatch needs a discriminator that is told the label: set it to 0 for auxiliary")
+        return self
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of one fit."""
+        return self.steps
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that a step looks at."""
+        return self.batch * self.discriminator_steps
+
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[GANSampler]:
+        """Train one generator for each seed on `train`."""
+        return [self._fit(train, monitor, seed, run) for seed in seeds]
+
+    def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> GANSampler:
+        shape, loss = Shape.of(train), LOSSES[self.loss]
+        generator, discriminator = self._networks(shape, seed, run.device)
+        average, lecam = Average(generator, self.average_decay), LeCam().to(run.device)
+        optimize_g = self._optimizer(generator, self.generator_learning_rate)
+        optimize_d = self._optimizer(discriminator, self.discriminator_learning_rate)
+        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
+        real, watched = Pool(train, run.device), Pool(monitor, run.device)
+        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        state: State = {
+            "generator": generator, "discriminator": discriminator, "average": average, "lecam": lecam,
+            "optimize_g": optimize_g, "optimize_d": optimize_d, "rng": rng, "watching": watching,
+        }  # fmt: skip
+
+        for step in run.steps(self.steps, state):
+            influence = self._influence(step.number)
+            for _ in range(self.discriminator_steps):
+                # Real and generated images of the same labels, in one batch.
+                images, labels = real.draw(self.batch, rng)
+                wanted = conditions(labels, shape.classes, influence)
+                with mixed:
+                    generated = generator(self._noise(rng), wanted)
+                both = augment(torch.cat([images, generated.detach()]), self.augment, rng)
+                with mixed:
+                    of_real, of_generated = discriminator.features(both).chunk(2)
+                on_real, on_generated = (discriminator.score(of, wanted) for of in (of_real, of_generated))
+                loss_d = (1 - influence * self.mismatch) * loss.discriminator(on_real, on_generated)
+                if self.mismatch:
+                    wrong = conditions(real.another(labels, rng), shape.classes, influence)
+                    on_mismatched = discriminator.score(of_real, wrong)
+                    loss_d = loss_d + influence * self.mismatch * loss.discriminator(on_real, on_mismatched)
+                loss_d = (
+                    loss_d + discriminator.label_loss(of_real, wanted) + discriminator.label_loss(of_generated, wanted)
+                )
+                loss_d = loss_d + self._penalty(discriminator, lecam, both, wanted, on_real, on_generated, rng)
+                optimize_d.zero_grad()
+                loss_d.backward()
+                optimize_d.step()
+
+            # The generator, by the last of these images: through a discriminator that stands still.
+            discriminator.requires_grad_(False)
+            with mixed:
+                of_generated = discriminator.features(augment(generated, self.augment, rng))
+                of_real = discriminator.features(both[: self.batch]) if loss.relative else of_real.detach()
+            scores = (discriminator.score(of, wanted) for of in (of_real, of_generated))
+            loss_g = loss.generator(*scores) + discriminator.label_loss(of_generated, wanted)
+            optimize_g.zero_grad()
+            loss_g.backward()
+            optimize_g.step()
+            discriminator.requires_grad_(True)
+            average.update(generator)
+
+            if step.recorded:
+                seen = {"train": real.draw(self.batch, watching), "validation": watched.draw(self.batch, watching)}
+                with only_looking(generator, discriminator), mixed:
+                    seen["generated"] = generator(self._noise(watching), wanted), labels
+                    on = {
+                        name: discriminator(augment(x, self.augment, watching), conditions(y, shape.classes, influence))
+                        for name, (x, y) in seen.items()
+                    }
+                run.record(
+                    {
+                        "step": step.number,
+                        "discriminator_loss": loss_d.item(),
+                        "generator_loss": loss_g.item(),
+                        **error_rates(on, relative=loss.relative),
+                        "discriminator_gradient": _gradient_norm(discriminator),
+                        "generator_gradient": _gradient_norm(generator),
+                    }
+                )
+            if step.shown:
+                run.show(step.number, GANSampler(copy.deepcopy(average.network), self.temperature))
+        return GANSampler(average.network, self.temperature)
+
+    def _networks(self, shape: Shape, seed: int, device: torch.device) -> tuple[Decoder, Discriminator]:
+        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        generator = Decoder(
+            shape, self.latent, self.generator_width, HEARING[self.conditioning],
+            normed="generator" in self.spectral_norm, attention=self.attention,
+        )  # fmt: skip
+        discriminator = DISCRIMINATORS[self.conditioning](
+            shape, self.discriminator_width, normed="discriminator" in self.spectral_norm, attention=self.attention
+        )
+        for network in (generator, discriminator):
+            network.to(device).to(memory_format=torch.channels_last)
+        return generator, discriminator
+
+    def _optimizer(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), learning_rate, (self.beta1, self.beta2), fused=True)
+
+    def _noise(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.batch, self.latent, generator=rng, device=rng.device)
+
+    def _influence(self, step: int) -> float:
+        """Of the labels: 0 while warming up, then growing to 1 (Shahbazi et al. 2022, section 4)."""
+        beyond = step / self.steps - self.warm_up
+        return min(1.0, max(0.0, beyond / self.ramp)) if self.ramp else float(beyond > 0 or not self.warm_up)
+
+    def _penalty(
+        self,
+        discriminator: Discriminator,
+        lecam: LeCam,
+        both: Tensor,
+        wanted: Tensor,
+        on_real: Tensor,
+        on_generated: Tensor,
+        rng: torch.Generator,
+    ) -> Tensor:
+        """The sum of the penalties, each by its weight; in float32, since they are slopes of slopes."""
+        total = torch.zeros((), device=both.device)
+        for name, weight in self.penalties.items():
+            if name == "lecam":
+                total = total + weight * lecam(on_real, on_generated)
+            else:
+                real, generated = both.chunk(2)
+                penalty = GRADIENT_PENALTIES[name](lambda x: discriminator(x, wanted), real, generated, rng)
+                total = total + weight * penalty
+        return total
+
+    @staticmethod
+    def load(folder: Path) -> GANSampler:
+        """Read back what `GANSampler.save` wrote."""
+        plan = read_json(folder / "generator.json")
+        generator = Decoder.planned(plan["generator"])
+        generator.load_state_dict(load_file(folder / "generator.safetensors"))
+        return GANSampler(generator, plan["temperature"])
+
+
+def error_rates(scores: dict[str, Tensor], *, relative: bool) -> dict[str, float]:
+    """How often the discriminator errs on images of the training and validation splits and on generated ones.
+
+    Scores above a threshold say real: 0, or where a loss is relative the middle between the means of training and
+    generated images. Where it errs less on training than on validation images, it has learnt the former by heart.
+    """
+    middle = (scores["train"].mean() + scores["generated"].mean()) / 2
+    threshold = middle if relative else torch.zeros_like(middle)
+    return {
+        f"error_{name}": ((on > threshold) if name == "generated" else (on <= threshold)).float().mean().item()
+        for name, on in scores.items()
+    }
+
+
+def _gradient_norm(network: torch.nn.Module) -> float:
+    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
+
+
+class GANSampler:
+    """A trained generator: the average of its weights over the last steps.
+
+    Args:
+        generator: draws an image from noise and a condition.
+        temperature: standard deviation of the noise; that of training was 1.
+    """
+
+    def __init__(self, generator: Decoder, temperature: float) -> None:
+        self.generator, self.temperature = generator.cpu().eval(), temperature
+
+    @torch.no_grad()
+    def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
+        """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        noise = self.temperature * torch.randn(len(labels), self.generator.latent, generator=rng)
+        wanted = conditions(labels, self.generator.classes)
+        pairs = zip(noise.split(SAMPLE_BATCH), wanted.split(SAMPLE_BATCH), strict=True)
+        return torch.cat([self.generator(z, y) for z, y in pairs])
+
+    def save(self, folder: Path) -> None:
+        """Write weights and plan of the generator."""
+        weights = {name: value.contiguous() for name, value in self.generator.state_dict().items()}
+        save_file(weights, folder / "generator.safetensors")
+        write_json(folder / "generator.json", {"generator": self.generator.plan, "temperature": self.temperature})

@@ -1,0 +1,161 @@
+"""The conditional variational autoencoder (Kingma & Welling 2014; Sohn et al. 2015), sampling its prior."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.batches import Pool
+from pipeline.checkpoints import State
+from pipeline.core import Split
+from pipeline.nets import Average, Decoder, Encoder, Shape, conditions, only_looking
+from pipeline.params import Count, NotNegative, Positive, Settings
+from pipeline.seeds import derive
+from pipeline.storage import read_json, write_json
+from pipeline.training import Run
+
+SAMPLE_BATCH = 500  # images drawn at once
+
+
+class ConditionalVAE(Settings):
+    """Settings of the family `cvae`. Their meaning stands in `params.yaml`."""
+
+    steps: Count
+    batch: Annotated[int, Field(ge=2)]
+    latent: Count
+    encoder_width: Count
+    decoder_width: Count
+    beta: NotNegative
+    learning_rate: Positive
+    average_decay: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of one fit."""
+        return self.steps
+
+    @property
+    def images_per_step(self) -> int:
+        """Images that a step looks at."""
+        return self.batch
+
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[VAESampler]:
+        """Train one for each seed on `train`."""
+        return [self._fit(train, monitor, seed, run) for seed in seeds]
+
+    def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> VAESampler:
+        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        shape = Shape.of(train)
+        network = Autoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
+        network = network.to(run.device).to(memory_format=torch.channels_last)
+        average = Average(network.decoder, self.average_decay)
+        optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
+        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
+        real, watched = Pool(train, run.device), Pool(monitor, run.device)
+        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        state: State = {
+            "network": network,
+            "average": average,
+            "optimizer": optimizer,
+            "rng": rng,
+            "watching": watching,
+        }
+
+        for step in run.steps(self.steps, state):
+            images, labels = real.draw(self.batch, rng)
+            with mixed:
+                drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
+            rebuilding, divergence = reconstruction(drawn, images), divergence_from_prior(mean, log_variance)
+            loss = rebuilding + self.beta * divergence
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            average.update(network.decoder)
+
+            if step.recorded:
+                images, labels = watched.draw(self.batch, watching)
+                with only_looking(network), mixed:
+                    drawn, _, _ = network(images, conditions(labels, shape.classes), watching)
+                run.record(
+                    {
+                        "step": step.number,
+                        "reconstruction": rebuilding.item(),
+                        "divergence": divergence.item(),
+                        "reconstruction_validation": reconstruction(drawn, images).item(),
+                    }
+                )
+            if step.shown:
+                run.show(step.number, VAESampler(copy.deepcopy(average.network)))
+        return VAESampler(average.network)
+
+    @staticmethod
+    def load(folder: Path) -> VAESampler:
+        """Read back what `VAESampler.save` wrote."""
+        decoder = Decoder.planned(read_json(folder / "decoder.json"))
+        decoder.load_state_dict(load_file(folder / "decoder.safetensors"))
+        return VAESampler(decoder)
+
+
+def reconstruction(drawn: Tensor, images: Tensor) -> Tensor:
+    """-log p(x | z), in nats an image, up to a constant: Gaussian noise of the variance that fits this batch best.
+
+    That variance is the mean squared error itself (Rybkin et al. 2021, equation 5), so that nothing needs tuning to
+    the size or the contrast of images.
+    """
+    pixels = images[0].numel()
+    error = (drawn.float() - images).square().mean()
+    return pixels / 2 * (error.clamp(min=1e-6).log() + 1 + math.log(2 * math.pi))
+
+
+def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(q(z | x) ‖ N(0, 1)), in nats an image (Kingma & Welling 2014, appendix B)."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+
+
+class Autoencoding(nn.Module):
+    """An image and its condition to a Gaussian over codes, and a code drawn from that back to an image."""
+
+    def __init__(self, shape: Shape, latent: int, encoder_width: int, decoder_width: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(shape, encoder_width)
+        self.code = nn.Linear(self.encoder.channels * self.encoder.side**2 + shape.classes, 2 * latent)
+        self.decoder = Decoder(shape, latent, decoder_width)
+
+    def forward(self, images: Tensor, wanted: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Images [n, c, h, w] and conditions [n, classes] to images; mean and log variance of the codes [n, latent]."""
+        features = self.encoder(images).flatten(1).float()
+        mean, log_variance = self.code(torch.cat([features, wanted], 1)).float().chunk(2, 1)
+        log_variance = log_variance.clamp(
+            -10, 10
+        )  # beyond it, the exponential overflows before training can correct it
+        noise = torch.randn(mean.shape, generator=rng, device=mean.device)
+        return self.decoder(mean + (log_variance / 2).exp() * noise, wanted), mean, log_variance
+
+
+class VAESampler:
+    """A trained decoder, which draws from codes of the prior."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder.cpu().eval()
+
+    @torch.no_grad()
+    def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
+        """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        codes = torch.randn(len(labels), self.decoder.latent, generator=rng)
+        wanted = conditions(labels, self.decoder.classes)
+        pairs = zip(codes.split(SAMPLE_BATCH), wanted.split(SAMPLE_BATCH), strict=True)
+        return torch.cat([self.decoder(z, y) for z, y in pairs])
+
+    def save(self, folder: Path) -> None:
+        """Write weights and plan of the decoder."""
+        weights = {name: value.contiguous() for name, value in self.decoder.state_dict().items()}
+        save_file(weights, folder / "decoder.safetensors")
+        write_json(folder / "decoder.json", self.decoder.plan)

@@ -1,0 +1,55 @@
+"""Processes that end when they should, and do not get in each other's way."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from pipeline.core import BadInput
+
+LOOK_EVERY = 0.5  # seconds
+PATIENCE = 10.0  # seconds in which the workers of a killed process notice that, and let go of their locks
+
+
+@cache
+def end_with_parent() -> None:
+    """End this process, at once, when the one that started it is gone: a killed `dvc` leaves its stage running.
+
+    Under `nohup`, which says that it shall outlive its terminal, it does.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY)
+        os._exit(1)
+
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock `path` while the block lasts. It dies with its holder, however that ends.
+
+    Raises:
+        BadInput: another process has held it for longer than a killed one's workers would.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        for attempt in range(int(PATIENCE / LOOK_EVERY) + 1):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == int(PATIENCE / LOOK_EVERY):
+                    raise BadInput(f"{what} is at work in another process: wait for that one, or stop it") from None
+                time.sleep(LOOK_EVERY)
+        yield

@@ -1,0 +1,71 @@
+"""How far repeated work has come, for a person to see."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+Board = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
+
+
+class Shown:
+    """A progress bar while the block lasts; without a terminal, a plain line now and then.
+
+    Args:
+        title: what is being done.
+        board: for each replicate, the steps that are done, and how many of them an earlier run had done; others
+            write it.
+        total: of steps.
+        images_per_step: to tell images a second.
+    """
+
+    def __init__(self, title: str, board: Board, total: int, images_per_step: int) -> None:
+        self.title, self.board, self.total, self.images_per_step = title, board, total, images_per_step
+        self.finished = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.finished.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._draw(console)
+            return
+        while not self.finished.wait(LINE_EVERY):
+            done, rate = self._done(), self._rate()
+            left = f", about {(self.total - done) / rate:.0f} s left" if rate else ""
+            console.print(
+                f"{self.title}: {done} of {self.total} steps, {rate * self.images_per_step:.0f} images/s{left}",
+                soft_wrap=True,
+                highlight=False,
+            )
+
+    def _draw(self, console: Console) -> None:
+        columns = (
+            "[progress.description]{task.description}",
+            "{task.completed}/{task.total} steps",
+            "{task.fields[rate]:.0f} images/s",
+        )
+        first, *others = (TextColumn(column) for column in columns)
+        with Progress(first, BarColumn(), *others, TimeRemainingColumn(), console=console, transient=True) as bar:
+            task = bar.add_task(self.title, total=self.total, rate=0.0)
+            while not self.finished.wait(0.25):
+                bar.update(task, completed=self._done(), rate=self._rate() * self.images_per_step)
+
+    def _done(self) -> int:
+        return int(self.board[:, 0].sum())
+
+    def _rate(self) -> float:
+        """Steps a second of this run."""
+        return float(self.board[:, 0].sum() - self.board[:, 1].sum()) / (time.monotonic() - self.start)

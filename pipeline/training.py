@@ -1,0 +1,226 @@
+"""What a training loop is handed: where to compute, resuming, watching over itself, and whom to tell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.checkpoints import Checkpoints, State, pack, unpack
+from pipeline.core import BadInput, Images, Labels, Sampler, Split
+from pipeline.params import WatchSettings
+from pipeline.seeds import derive
+from pipeline.watching import Trouble, alike, discriminator_won, not_finite, real_spreads
+
+RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; moments at which it shows what it draws
+SHOWN_CLASSES, SHOWN_EACH = 10, 6  # images at each moment
+STEPS_BACK = 3  # in one training, before it is given up
+SLOWER = 0.5  # factor for learning rates at each step back
+
+
+def as_images(drawn: torch.Tensor) -> Images:
+    """Float [n, c, h, w] in [-1, 1] to uint8 [n, h, w, c]."""
+    pixels = ((drawn.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a loop.
+
+    Attributes:
+        number: from 1 to the last one.
+        recorded: whether the loop shall call `Run.record` at its end.
+        shown: whether it shall call `Run.show`.
+    """
+
+    number: int
+    recorded: bool
+    shown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What was drawn after `step` steps: uint8 [classes * SHOWN_EACH, h, w, c], class by class."""
+
+    step: int
+    images: Images
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What to look for while a family trains on `train`, and what to do about it."""
+
+    settings: WatchSettings
+    train: Split
+    real: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "real", real_spreads(self.train))
+
+    @property
+    def labels(self) -> Labels:
+        """Of the images that are shown: of the first classes that occur."""
+        return np.repeat(np.flatnonzero(self.train.counts)[:SHOWN_CLASSES], SHOWN_EACH)
+
+
+@dataclass
+class Run:
+    """What a family's `fit` is handed.
+
+    A loop that says `for step in run.steps(total, state)` and calls `record` and `show` where `step` tells it to, is
+    resumed, watched and shown with no more words.
+
+    Attributes:
+        device: where networks and data live.
+        autocast: the type for mixed precision, or None for plain float32.
+        progress: called with the number of steps done.
+        name: what messages call this training by.
+        watch: what to look for; None: nothing.
+        checkpoints: where the state is kept now and then; None: nowhere.
+        history: the rows that were recorded.
+        frames: what was shown.
+    """
+
+    device: torch.device
+    autocast: torch.dtype | None
+    progress: Callable[[int], None] = lambda step: None
+    name: str = "training"
+    watch: Watch | None = None
+    checkpoints: Checkpoints | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    _loops: int = 0
+    _found: Trouble | None = None
+
+    def steps(self, total: int, state: State) -> Iterator[Step]:
+        """Steps 1 … `total`, or from where a training that was killed left off.
+
+        Args:
+            total: of steps.
+            state: all that changes while the loop runs, by name: networks, optimizers, averages, generators of
+                random numbers. It is restored in place.
+
+        Raises:
+            BadInput: the training went wrong, and is to stop or has stepped back too often.
+        """
+        loop = _Loop(self, state, f"{self._loops}", len(self.history), len(self.frames))
+        self._loops += 1
+        step = loop.resume()
+        while step < total:
+            step += 1
+            at = Step(step, _nth(step, total, RECORDS), _nth(step, total, SHOWINGS))
+            yield at
+            self.progress(step)
+            if at.recorded and (found := self._trouble(state)):
+                step = loop.step_back(step, found)
+            elif at.shown:
+                loop.remember(step)
+            loop.keep(step, last=step == total)
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Take one row of figures for `history.csv`; the first is `step`."""
+        self.history.append(dict(row))
+
+    def show(self, step: int, sampler: Sampler) -> None:
+        """Draw some images of each class, from noise that is always the same."""
+        if self.watch is None:
+            return
+        labels = self.watch.labels
+        drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
+        self.frames.append(Frame(step, as_images(drawn)))
+
+    def _trouble(self, state: State) -> Trouble | None:
+        if self.watch is None:
+            return None
+        return (
+            not_finite(self.history[-1], state) or discriminator_won(self.history, self.watch.settings) or self._alike()
+        )
+
+    def _alike(self) -> Trouble | None:
+        # At first, all of them are alike.
+        late = len(self.frames) > SHOWINGS // 2 and self.frames[-1].step == self.history[-1]["step"]
+        if not late or self.watch is None:
+            return None
+        return alike(self.frames[-1].images, self.watch.labels, self.watch.train, self.watch.real, self.watch.settings)
+
+
+def _nth(step: int, total: int, times: int) -> bool:
+    """Whether `step` is one of about `times` that are evenly spread, the last one always."""
+    return step % max(1, total // times) == 0 or step == total
+
+
+class _Loop:
+    """The state of one loop, in memory and on disk."""
+
+    def __init__(self, run: Run, state: State, name: str, rows: int, frames: int) -> None:
+        self.run, self.state, self.name = run, state, name
+        self.rows, self.frames = rows, frames  # that earlier loops of this run have left
+        self.attempts = 0
+        self.good = self._packed(0)
+
+    def _packed(self, step: int) -> bytes:
+        return pack(
+            self.state,
+            {
+                "step": step,
+                "attempts": self.attempts,
+                "history": self.run.history[self.rows :],
+                "frames": [[frame.step, torch.from_numpy(frame.images)] for frame in self.run.frames[self.frames :]],
+            },
+        )
+
+    def _placed(self, position: Mapping[str, Any]) -> int:
+        self.run.history[self.rows :] = position["history"]
+        self.run.frames[self.frames :] = [Frame(step, images.numpy()) for step, images in position["frames"]]
+        return int(position["step"])
+
+    def resume(self) -> int:
+        """Restore the last checkpoint, if there is one; return how many steps are done."""
+        kept = self.run.checkpoints
+        position = kept.restore(self.name, self.state) if kept else None
+        if kept is None or position is None:
+            return 0
+        self.attempts = position["attempts"]
+        good = kept.folder / f"{self.name}.good"
+        self.good = good.read_bytes() if good.exists() else self.good
+        step = self._placed(position)
+        self.run.progress(step)
+        return step
+
+    def remember(self, step: int) -> None:
+        """Take the state after `step` for a good one."""
+        self.good = self._packed(step)
+        if self.run.checkpoints:
+            self.run.checkpoints.write(f"{self.name}.good", self.good)
+
+    def keep(self, step: int, *, last: bool) -> None:
+        """Write a checkpoint, if it is time."""
+        if self.run.checkpoints and (last or self.run.checkpoints.due):
+            self.run.checkpoints.write(self.name, self._packed(step))
+
+    def step_back(self, step: int, found: Trouble) -> int:
+        """Return to the last good state, with lower learning rates and other random numbers; or give up."""
+        told = f"{self.run.name}: after {step} steps, {found}"
+        settings = self.run.watch.settings if self.run.watch else None
+        if settings is None or settings.on_trouble == "stop":
+            raise BadInput(told)
+        if self.attempts == STEPS_BACK:
+            raise BadInput(f"{told}. It has stepped back {STEPS_BACK} times already")
+        attempts = self.attempts + 1
+        back = self._placed(unpack(self.good, self.state))
+        self.attempts = attempts
+        for name, thing in self.state.items():
+            if isinstance(thing, torch.optim.Optimizer):
+                for group in thing.param_groups:
+                    group["lr"] *= SLOWER**attempts
+            elif isinstance(thing, torch.Generator):
+                thing.manual_seed(derive(thing.initial_seed(), "again", name, attempts))
+        print(f"{told}. Back to step {back}, learning rates × {SLOWER**attempts:g}", file=sys.stderr, flush=True)
+        if self.run.checkpoints:  # before a newer good state: the checkpoint must not belong to an older attempt
+            self.run.checkpoints.write(self.name, self._packed(back))
+        return back

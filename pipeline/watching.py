@@ -1,0 +1,92 @@
+"""Whether a training goes wrong: pure functions of what it has recorded, each with what to try."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+from torch import Tensor
+
+from pipeline.core import Images, Labels, Split
+from pipeline.params import WatchSettings
+
+PATIENCE = 10  # records for which a discriminator must have won
+ERRORS = ("error_validation", "error_generated")
+COMPARED = 50  # real images of a class
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong, and what to try, in plain words."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; try {self.remedy}"
+
+
+def not_finite(row: Mapping[str, float], state: Mapping[str, Any]) -> Trouble | None:
+    """Losses or weights that are no numbers any more."""
+    spoilt = [name for name, value in row.items() if not math.isfinite(value)]
+    spoilt += [f"weights of {name}" for name, thing in state.items() if not _all_finite(thing)]
+    if not spoilt:
+        return None
+    return Trouble(f"no number any more: {', '.join(spoilt)}", "lower learning rates, or compute.precision: float32")
+
+
+def _all_finite(thing: Any) -> bool:
+    weights: Iterator[Tensor] = thing.parameters() if isinstance(thing, torch.nn.Module) else iter(())
+    return all(bool(weight.isfinite().all()) for weight in weights)
+
+
+def discriminator_won(history: Sequence[Mapping[str, float]], settings: WatchSettings) -> Trouble | None:
+    """A discriminator that tells held-out real from generated images without error, and has done so for long.
+
+    The generator then learns nothing more. `history` has this to tell only if it holds the columns `ERRORS`.
+    """
+    latest = history[-PATIENCE:]
+    if len(latest) < PATIENCE or not all(name in latest[-1] for name in ERRORS):
+        return None
+    if any(row[name] > settings.least_error for row in latest for name in ERRORS):
+        return None
+    return Trouble(
+        f"the discriminator has won: for {PATIENCE} records it has told real from generated images with at most "
+        f"{settings.least_error:.2%} error",
+        "a lower discriminator_learning_rate, more augment, a penalty (r1), or fewer steps",
+    )
+
+
+def spread(images: NDArray[Any]) -> float:
+    """Median distance between two of the images [n, …], 0 for fewer than two."""
+    return float(np.median(pdist(images.reshape(len(images), -1).astype(np.float32)))) if len(images) > 1 else 0.0
+
+
+def real_spreads(train: Split) -> list[float]:
+    """The spread of each class's training images, of at most `COMPARED` of them."""
+    return [
+        spread(train.images[np.flatnonzero(train.labels == label)[:COMPARED]]) for label in range(len(train.classes))
+    ]
+
+
+def alike(
+    drawn: Images, labels: Labels, train: Split, real: Sequence[float], settings: WatchSettings
+) -> Trouble | None:
+    """Classes whose drawn images are all alike, although real ones are not."""
+    same = [
+        train.classes[label]
+        for label in np.unique(labels)
+        if spread(drawn[labels == label]) < settings.least_diversity * real[label]
+    ]
+    if not same:
+        return None
+    return Trouble(
+        f"all drawn images of {', '.join(map(repr, same))} are alike",
+        "fewer steps, more augment, or a smaller mismatch",
+    )
