@@ -132,4 +132,5 @@ class LeCam(torch.nn.Module):
         with torch.no_grad():
             self.means.lerp_(torch.stack([real.mean(), generated.mean()]), 1 - self.DECAY)
         of_real, of_generated = self.means
-        return (real - of_generated).square().mean() + (generated - of_real).square().mean()
+        penalty: Tensor = (real - of_generated).square().mean() + (generated - of_real).square().mean()
+        return penalty

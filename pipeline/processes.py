@@ -19,12 +19,15 @@ PATIENCE = 10.0  # seconds in which the workers of a killed process notice that,
 
 
 @cache
-def end_with_parent() -> None:
+def end_with_parent(parent: int | None = None) -> None:
     """End this process, at once, when the one that started it is gone: a killed `dvc` leaves its stage running.
 
     Under `nohup`, which says that it shall outlive its terminal, it does.
+
+    Args:
+        parent: whose child this process is, if it knows; it may be gone already. None: that of this moment.
     """
-    parent = os.getppid()
+    parent = parent or os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -185,7 +185,7 @@ def _replicate(
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     if os.getpid() != owner:
-        end_with_parent()
+        end_with_parent(owner)
     steps = np.load(board, mmap_mode="r+")[planned.number]
 
     def progress(done: int) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from pipeline.batches import Pool
-from pipeline.core import Split
-from pipeline.families.cgan import ConditionalGAN
-from pipeline.families.cgan.discriminators import Projection
+from pipeline.core import BadInput, Split
+from pipeline.families.cgan import ConditionalGAN, GANSampler, error_rates
+from pipeline.families.cgan.discriminators import DISCRIMINATORS, Auxiliary, Projection
+from pipeline.families.cgan.presets import CLASSIC
+from pipeline.losses import GRADIENT_PENALTIES, LOSSES
 from pipeline.nets import Shape, conditions
 from pipeline.params import validate
 from tests.pipeline.test_families import draw, run
@@ -77,3 +82,119 @@ def test_the_score_is_the_projection_of_the_features_on_the_label() -> None:
     features = torch.randn(2, 4)
     expected = network.realness(features)[:, 0] + (features * network.classes[[2, 0]]).sum(1)
     torch.testing.assert_close(network.score(features, conditions(torch.tensor([2, 0]), 3)), expected)
+
+
+SMALL_SETTINGS: dict[str, Any] = {
+    "preset": "classic", "steps": 4, "batch": 8, "latent": 8, "generator_width": 4, "discriminator_width": 4,
+}  # fmt: skip
+
+
+def settings(**changes: Any) -> ConditionalGAN:
+    return validate(ConditionalGAN, {**SMALL_SETTINGS, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"loss": loss} for loss in LOSSES),
+        *({"conditioning": conditioning} for conditioning in DISCRIMINATORS),
+        *(
+            {"conditioning": conditioning, "mismatch": 0.5, "loss": "relativistic"}
+            for conditioning in ("projection", "concat")
+        ),
+        *({"penalties": {name: 10.0}} for name in (*GRADIENT_PENALTIES, "lecam")),
+        {"penalties": {"r1": 1.0, "r2": 1.0, "lecam": 0.3}, "loss": "relativistic", "conditioning": "auxiliary"},
+        {"spectral_norm": ["generator", "discriminator"], "attention": 4, "conditioning": "projection"},
+        {"discriminator_steps": 3, "loss": "wasserstein", "penalties": {"gradient_penalty": 10.0}},
+        {"warm_up": 0.5, "ramp": 0.25, "conditioning": "auxiliary"},
+    ],
+    ids=str,
+)
+def test_settings_combine_freely(changes: dict[str, Any]) -> None:
+    told = run()
+    sampler = settings(**changes).fit(corners(), monitor=corners(), seeds=[0], run=told)[0]
+    before = settings(**changes, generator_learning_rate=1e-12).fit(corners(), monitor=corners(), seeds=[0], run=run())[
+        0
+    ]
+    assert np.isfinite([list(row.values()) for row in told.history]).all()
+    assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in told.history)
+    assert draw(sampler, [0, 1, 2]).isfinite().all()
+    assert not torch.allclose(draw(sampler, [0, 1, 2]), draw(before, [0, 1, 2]), atol=1e-4)
+
+
+def test_penalties_change_what_is_learned() -> None:
+    plain, held = (
+        settings(penalties=penalties, steps=30).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+        for penalties in ({}, {"r1": 100.0})
+    )
+    assert not torch.allclose(draw(plain, [0, 1]), draw(held, [0, 1]), atol=1e-3)
+
+
+def test_labels_play_no_part_while_warming_up_and_fade_in_after() -> None:
+    model = settings(steps=20, warm_up=0.5, ramp=0.25)
+    assert [round(model._influence(step), 3) for step in (1, 10, 11, 12, 15, 20)] == [0, 0, 0.2, 0.4, 1, 1]
+    assert settings(steps=20)._influence(1) == 1
+    assert [settings(steps=20, warm_up=0.5)._influence(step) for step in (10, 11)] == [0, 1]
+    shape = {"conditioning": "projection", "average_decay": 0.0}
+    unheard = settings(**shape, warm_up=1.0).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+    untrained = settings(**shape, generator_learning_rate=1e-12).fit(
+        corners(), monitor=corners(), seeds=[0], run=run()
+    )[0]
+    tables, first = (sampler.generator.norms[0].gain for sampler in (unheard, untrained))
+    assert torch.allclose(tables, first, atol=1e-6)  # type: ignore[arg-type]
+    assert not torch.allclose(unheard.generator.first.weight, untrained.generator.first.weight, atol=1e-6)
+
+
+def test_an_auxiliary_head_pays_for_labels_that_it_does_not_tell() -> None:
+    network = Auxiliary(Shape(8, 1, 3), width=4, normed=False, attention=None)
+    features, labels = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    expected = torch.nn.functional.cross_entropy(network.classes(features), labels)
+    torch.testing.assert_close(network.label_loss(features, conditions(labels, 3)), expected)
+    assert network.label_loss(features, conditions(labels, 3, influence=0.0)) == 0
+    scores = [network.score(features, conditions(labels, 3, influence)) for influence in (0.0, 1.0)]
+    assert torch.equal(*scores)
+
+
+def test_a_preset_fills_in_what_is_not_given() -> None:
+    classic = validate(ConditionalGAN, {"preset": "classic"})
+    assert (classic.latent, classic.batch, classic.loss, classic.beta1) == (100, 128, "non_saturating", 0.5)
+    assert (classic.generator_learning_rate, classic.discriminator_learning_rate) == (2e-4, 4e-4)
+    assert validate(ConditionalGAN, {"preset": "classic", "steps": 7}).steps == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"preset": "modern"}, "preset is 'modern', but should be 'classic'"),
+        ({**CLASSIC, "preset": "classic"}, "preset 'classic' has nothing to fill in"),
+        ({"preset": "classic", "stepz": 3}, "stepz is not a parameter"),
+        ({"preset": "classic", "warm_up": 0.7, "ramp": 0.7}, "together at most 1"),
+        ({"preset": "classic", "conditioning": "auxiliary", "mismatch": 0.5}, "set it to 0 for auxiliary"),
+        ({"preset": "classic", "penalties": {"r3": 1.0}}, "penalties.r3"),
+        ({"preset": None}, ".steps is missing"),
+    ],
+)
+def test_mistakes_in_settings_are_told_in_a_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput) as told:
+        validate(ConditionalGAN, values, key="families.cgan")
+    (line,) = [line for line in str(told.value).splitlines() if message in line]
+    assert line.startswith("families.cgan")
+
+
+def test_error_rates_count_what_is_on_the_wrong_side() -> None:
+    scores = {
+        "train": torch.tensor([1.0, 2, 3, -1]), "validation": torch.tensor([1.0, -1, -1, -1]),
+        "generated": torch.tensor([-1.0, 1, 1, -2]),
+    }  # fmt: skip
+    expected = {"error_train": 0.25, "error_validation": 0.75, "error_generated": 0.5}
+    assert error_rates(scores, relative=False) == expected
+    assert error_rates({name: on + 7 for name, on in scores.items()}, relative=True) == expected
+
+
+def test_temperature_widens_what_is_drawn() -> None:
+    sampler = settings(steps=1).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+    cold = GANSampler(sampler.generator, 0.0)
+    assert torch.equal(*draw(cold, [1, 1]))
+    hot = GANSampler(sampler.generator, 2.0)
+    spreads = [float(draw(each, [1] * 100).std(0).mean()) for each in (cold, sampler, hot)]
+    assert spreads == sorted(spreads)

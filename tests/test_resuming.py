@@ -1,0 +1,124 @@
+"""Trainings that are killed, through the commands themselves."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import write_params
+
+COMMAND = [sys.executable, "-m", "stages.train_generator", "--family", "cgan"]
+LONG = {"families": {"cgan": {"steps": 400}}, "compute": {"checkpoint_seconds": 0.01}}
+
+
+def folder(path: Path, *changes: dict[str, Any]) -> Path:
+    """A folder with the default images and a small configuration."""
+    path.mkdir()
+    write_params(path / "params.yaml", LONG, *changes)
+    subprocess.run([sys.executable, "-m", "stages.prepare"], cwd=path, check=True, capture_output=True)
+    return path
+
+
+def start(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(COMMAND, cwd=path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(path: Path) -> str:
+    """Run it to its end; what it told."""
+    process = start(path)
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return told + errors
+
+
+def wait_for_a_checkpoint(path: Path) -> None:
+    for _ in range(600):
+        if list((path / ".makeweight/checkpoints").glob("*/*/0")):
+            return
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint was written")
+
+
+def files(path: Path) -> dict[str, bytes]:
+    models = path / "models"
+    return {str(file.relative_to(models)): file.read_bytes() for file in sorted(models.rglob("*")) if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    path = folder(tmp_path_factory.mktemp("whole") / "project")
+    finish(path)
+    return files(path)
+
+
+def test_one_that_is_killed_at_any_moment_goes_on_bit_for_bit(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+    path = folder(tmp_path / "project")
+    rng = random.Random()
+    waits = [rng.uniform(0.0, 0.8) for _ in range(3)]
+    for number, wait in enumerate(waits):
+        process = start(path)
+        wait_for_a_checkpoint(path)
+        # Importing torch takes seconds, in which a later one has not come to its first step.
+        time.sleep(wait + (3.0 if number else 0.0))
+        process.kill()
+        process.communicate()
+    finish(path)
+    assert files(path) == uninterrupted, f"killed {waits} seconds after the first checkpoint"
+    assert not list((path / ".makeweight/checkpoints").glob("*/*/0"))
+
+
+def test_changed_settings_start_afresh_and_say_what_differed(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+    path = folder(tmp_path / "project", {"families": {"cgan": {"beta1": 0.4}}})
+    process = start(path)
+    wait_for_a_checkpoint(path)
+    process.kill()
+    process.communicate()
+    write_params(path / "params.yaml", LONG)
+    told = finish(path)
+    assert "replicate 0 was not finished, but starts afresh: settings.beta1 was 0.4 and is 0.5\n" in told
+    assert files(path) == uninterrupted
+
+
+def test_a_second_process_on_the_same_work_is_refused_and_the_first_goes_on(
+    tmp_path: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    path = folder(tmp_path / "project")
+    first = start(path)
+    wait_for_a_checkpoint(path)
+    first.send_signal(signal.SIGSTOP)  # else it might be done before the second one has given up
+    workers = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    for worker in workers:
+        subprocess.run(["kill", "-STOP", worker], check=False)
+    second = subprocess.run(COMMAND, cwd=path, capture_output=True, text=True, check=False)
+    for worker in (*workers, str(first.pid)):
+        subprocess.run(["kill", "-CONT", worker], check=False)
+    assert second.returncode == 2
+    assert "is at work in another process: wait for that one, or stop it\n" in second.stderr
+    first.communicate()
+    assert first.returncode == 0
+    assert files(path) == uninterrupted
+
+
+def test_a_stage_ends_when_dvc_is_killed(tmp_path: Path) -> None:
+    path = folder(tmp_path / "project", {"families": {"cgan": {"steps": 100000}}})
+    subprocess.run(["git", "init", "-q"], cwd=path, check=True)
+    dvc = f"{sys.prefix}/bin/dvc"
+    subprocess.run([dvc, "init", "-q"], cwd=path, check=True)
+    stage = f"stages:\n  train:\n    cmd: {' '.join(COMMAND)}\n    always_changed: true\n"
+    (path / "dvc.yaml").write_text(stage)
+    running = subprocess.Popen([dvc, "repro"], cwd=path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_a_checkpoint(path)
+    running.kill()
+    running.wait()
+    time.sleep(3)
+    (checkpoint,) = (path / ".makeweight/checkpoints").glob("*/replicate_0/0")
+    before = checkpoint.read_bytes()
+    time.sleep(2)
+    assert checkpoint.read_bytes() == before
