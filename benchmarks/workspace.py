@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ruamel.yaml import YAML
+
+from pipeline.core import Split
+from pipeline.params import read_parameters
+from pipeline.preparing import divide
 
 PROJECT = Path(__file__).parent.parent
 
@@ -40,3 +45,18 @@ def timed(*command: str, cwd: Path) -> float:
 def peak_gib() -> float:
     """Largest resident memory of any single process that has ended so far, in GiB."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+
+
+def mnist(root: Path, counts: list[int]) -> tuple[Split, Split, Split]:
+    """MNIST thinned to `counts`, its validation images, and all training images but these. No test image is read."""
+    parameters = read_parameters(PROJECT / "params.yaml")
+    data = parameters.data.model_copy(
+        update={
+            "reader": "mnist", "path": str(root), "download": False, "counts": tuple(counts), "imbalance": None,
+            "validation_fraction": 0.1,
+        }
+    )  # fmt: skip
+    reading = parameters.model_copy(update={"data": data}).reader().read(data)
+    indices = divide(reading, data, seed=0)
+    rest = np.setdiff1d(np.flatnonzero(~reading.official_test), indices["validation"])
+    return reading.images.take(indices["train"]), reading.images.take(indices["validation"]), reading.images.take(rest)

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline import fingerprints
+from pipeline import fingerprints, spread
 from pipeline.checkpoints import Checkpoints
 from pipeline.core import Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
@@ -110,6 +110,8 @@ def train_generators(
         images_per_step=family.images_per_step,
     )
     finished = run_replicates(job, replicates, compute)
+    if not spread.leads():
+        return
     with replaced_folder(out) as folder:
         for k, result in enumerate(finished):
             shutil.copytree(

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from pipeline import spread
+
 Score = Callable[[Tensor], Tensor]  # images [n, c, h, w] to scores [n]
 LossName = Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"]
 GradientPenalty = Literal["gradient_penalty", "r1", "r2"]
@@ -130,7 +132,8 @@ class LeCam(torch.nn.Module):
     def forward(self, real: Tensor, generated: Tensor) -> Tensor:
         """The penalty, after the means have taken in these scores."""
         with torch.no_grad():
-            self.means.lerp_(torch.stack([real.mean(), generated.mean()]), 1 - self.DECAY)
+            means = spread.average(torch.stack([real.mean(), generated.mean()]))
+            self.means.lerp_(means, 1 - self.DECAY)
         of_real, of_generated = self.means
         penalty: Tensor = (real - of_generated).square().mean() + (generated - of_real).square().mean()
         return penalty

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, one_hot, relu, scaled_dot_product_attention
 from torch.nn.utils.parametrizations import spectral_norm
 
+from pipeline import spread
 from pipeline.core import BadInput, Split
 
 SMALLEST_MAP = 4  # pixels: the side at which networks stop halving
@@ -50,6 +51,35 @@ def conditions(labels: Tensor, classes: int, influence: float = 1.0) -> Tensor:
     return influence * one_hot(labels, classes).float()
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm without weights, over the whole batch also where that is spread over several processes."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise `features` [n, channels, h, w]."""
+        if spread.processes() == 1 or not self.training:
+            alone: Tensor = super().forward(features)
+            return alone
+        # nn.SyncBatchNorm does not run on a CPU.
+        maps = features.float()
+        mean, squared = spread.average(torch.stack([maps.mean((0, 2, 3)), maps.square().mean((0, 2, 3))]))
+        variance = squared - mean.square()
+        self._remember(mean, variance, maps.numel() // len(mean) * spread.processes())
+        shape = (1, -1, 1, 1)
+        normed: Tensor = (maps - mean.view(shape)) * (variance.view(shape) + self.eps).rsqrt()
+        return normed.to(features.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, n: int) -> None:
+        for held, new in ((self.running_mean, mean), (self.running_var, variance * n / (n - 1))):
+            if held is not None:
+                held.lerp_(new, self.momentum or 0.0)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+
+
 class ConditionalBatchNorm(nn.Module):
     """Batch norm with a gain and a bias for each class (de Vries et al. 2017; Miyato & Koyama 2018, section 5).
 
@@ -62,7 +92,7 @@ class ConditionalBatchNorm(nn.Module):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = BatchNorm(channels)
         self.gain = nn.Parameter(self.SPREAD * torch.randn(classes, channels))
         self.bias = nn.Parameter(self.SPREAD * torch.randn(classes, channels))
 
@@ -72,12 +102,18 @@ class ConditionalBatchNorm(nn.Module):
         return torch.addcmul(bias, self.norm(features), 1 + gain)
 
 
-class PlainBatchNorm(nn.BatchNorm2d):
-    """Batch norm that is deaf to labels."""
+class PlainBatchNorm(nn.Module):
+    """Batch norm with one gain and one bias, deaf to labels."""
 
-    def forward(self, features: Tensor, wanted: Tensor | None = None) -> Tensor:
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = BatchNorm(channels)
+        self.gain = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, features: Tensor, wanted: Tensor) -> Tensor:
         """Normalise `features` [n, channels, h, w]."""
-        return super().forward(features)
+        return torch.addcmul(self.bias.to(features.dtype), self.norm(features), 1 + self.gain.to(features.dtype))
 
 
 class SelfAttention(nn.Module):

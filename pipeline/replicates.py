@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from joblib.externals.loky import process_executor
 
-from pipeline import fingerprints
+from pipeline import fingerprints, spread
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
 from pipeline.processes import end_with_parent, locked
@@ -43,6 +43,7 @@ class Machine:
     device: str
     precision: str
     threads: int
+    processes: int = 1
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -106,7 +107,7 @@ def machine(compute: ComputeSettings) -> Machine:
     if precision == "auto":
         native = torch.cuda.is_bf16_supported(False) if device == "cuda" else _processor_has_bfloat16()
         precision = "bfloat16" if native else "float32"
-    return Machine(device, precision, compute.threads_per_replicate)
+    return Machine(device, precision, compute.threads_per_replicate, spread.processes())
 
 
 def _processor_has_bfloat16() -> bool:
@@ -118,6 +119,8 @@ def _processor_has_bfloat16() -> bool:
 
 def workers(compute: ComputeSettings, replicates: int) -> int:
     """How many processes to run: `compute.workers`, or as many as the cores carry; never more than replicates."""
+    if spread.processes() > 1:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = max(1, cores // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
     return min(wanted, replicates)
@@ -136,12 +139,14 @@ def run_replicates(
     Raises:
         BadInput: another process is at work on the same job.
     """
+    spread.join()
     resolved = machine(compute)
     versions = {name: version(name) for name in COMPUTING}
     inputs = [{**job.inputs(k), "machine": str(resolved), "versions": versions} for k in range(replicates)]
     cache = cache.absolute()  # workers may stand in another folder
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     missing = [k for k in range(replicates) if not folders[k].exists()]
+    spread.wait()  # else the first to finish one would hide it from the others
     if not missing:
         return folders
     with tempfile.TemporaryDirectory() as scratch:
@@ -158,7 +163,8 @@ def run_replicates(
                 )
                 for k in missing
             )  # fmt: skip
-        _log(job, board, time.monotonic() - start)
+        if spread.leads():
+            _log(job, board, time.monotonic() - start)
     return folders
 
 
@@ -193,12 +199,20 @@ def _replicate(
             steps[1] = done - 1  # where this run takes up the work
         steps[0] = done
 
+    if not spread.leads():
+        spread.wait()
+        with settled(planned.machine.threads), tempfile.TemporaryDirectory() as dropped:
+            work(replace(planned, folder=Path(dropped), progress=progress))
+        spread.wait()
+        return
     with locked(planned.unfinished.with_suffix(".lock"), name):
-        if planned.folder.exists():
+        if planned.folder.exists() and spread.processes() == 1:
             return  # another process has finished it while this one waited
         _throw_away_if_changed(name, planned.unfinished, inputs)
+        spread.wait()
         with settled(planned.machine.threads), replaced_folder(planned.folder) as temporary:
             work(replace(planned, folder=temporary, progress=progress))
+        spread.wait()
         shutil.rmtree(planned.unfinished)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline import spread
 from pipeline.checkpoints import Checkpoints, State, pack, unpack
 from pipeline.core import BadInput, Images, Labels, Sampler, Split
 from pipeline.params import WatchSettings
@@ -124,7 +125,7 @@ class Run:
 
     def record(self, row: Mapping[str, float]) -> None:
         """Take one row of figures for `history.csv`; the first is `step`."""
-        self.history.append(dict(row))
+        self.history.append(spread.average_row(dict(row)))
 
     def show(self, step: int, sampler: Sampler) -> None:
         """Draw some images of each class, from noise that is always the same."""
@@ -195,13 +196,16 @@ class _Loop:
     def remember(self, step: int) -> None:
         """Take the state after `step` for a good one."""
         self.good = self._packed(step)
-        if self.run.checkpoints:
-            self.run.checkpoints.write(f"{self.name}.good", self.good)
+        self._write(f"{self.name}.good", self.good)
 
     def keep(self, step: int, *, last: bool) -> None:
         """Write a checkpoint, if it is time."""
-        if self.run.checkpoints and (last or self.run.checkpoints.due):
-            self.run.checkpoints.write(self.name, self._packed(step))
+        if spread.leads() and self.run.checkpoints and (last or self.run.checkpoints.due):
+            self._write(self.name, self._packed(step))
+
+    def _write(self, name: str, packed: bytes) -> None:
+        if self.run.checkpoints and spread.leads():
+            self.run.checkpoints.write(name, packed)
 
     def step_back(self, step: int, found: Trouble) -> int:
         """Return to the last good state, with lower learning rates and other random numbers; or give up."""
@@ -220,7 +224,8 @@ class _Loop:
                     group["lr"] *= SLOWER**attempts
             elif isinstance(thing, torch.Generator):
                 thing.manual_seed(derive(thing.initial_seed(), "again", name, attempts))
-        print(f"{told}. Back to step {back}, learning rates × {SLOWER**attempts:g}", file=sys.stderr, flush=True)
-        if self.run.checkpoints:  # before a newer good state: the checkpoint must not belong to an older attempt
-            self.run.checkpoints.write(self.name, self._packed(back))
+        if spread.leads():
+            print(f"{told}. Back to step {back}, learning rates × {SLOWER**attempts:g}", file=sys.stderr, flush=True)
+        # At once, before a newer good state: the checkpoint must not belong to an older attempt.
+        self._write(self.name, self._packed(back))
         return back

@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from pipeline import spread
 from pipeline.batches import Pool
 from pipeline.checkpoints import State
 from pipeline.core import Split
@@ -72,11 +73,12 @@ class Autoencoder(Settings):
         }
 
         for step in run.steps(self.steps, state):
-            images, _ = real.draw(self.batch, rng)
+            images, _ = (spread.part(each) for each in real.draw(self.batch, rng))
             with mixed:
                 loss = mse_loss(network(images).float(), images)
             optimizer.zero_grad()
             loss.backward()
+            spread.average_gradients(network)
             optimizer.step()
             average.update(network)
 

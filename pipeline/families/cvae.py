@@ -13,6 +13,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pipeline import spread
 from pipeline.batches import Pool
 from pipeline.checkpoints import State
 from pipeline.core import Split
@@ -70,13 +71,14 @@ class ConditionalVAE(Settings):
         }
 
         for step in run.steps(self.steps, state):
-            images, labels = real.draw(self.batch, rng)
+            images, labels = (spread.part(each) for each in real.draw(self.batch, rng))
             with mixed:
                 drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
             rebuilding, divergence = reconstruction(drawn, images), divergence_from_prior(mean, log_variance)
             loss = rebuilding + self.beta * divergence
             optimizer.zero_grad()
             loss.backward()
+            spread.average_gradients(network)
             optimizer.step()
             average.update(network.decoder)
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipeline import spread
 from pipeline.batches import Pool
 from pipeline.checkpoints import State
 from pipeline.core import Split
@@ -110,10 +111,10 @@ class ConditionalGAN(Settings):
             influence = self._influence(step.number)
             for _ in range(self.discriminator_steps):
                 # Real and generated images of the same labels, in one batch.
-                images, labels = real.draw(self.batch, rng)
+                images, labels = (spread.part(each) for each in real.draw(self.batch, rng))
                 wanted = conditions(labels, shape.classes, influence)
                 with mixed:
-                    generated = generator(self._noise(rng), wanted)
+                    generated = generator(spread.part(self._noise(rng)), wanted)
                 both = augment(torch.cat([images, generated.detach()]), self.augment, rng)
                 with mixed:
                     of_real, of_generated = discriminator.features(both).chunk(2)
@@ -129,35 +130,33 @@ class ConditionalGAN(Settings):
                 loss_d = loss_d + self._penalty(discriminator, lecam, both, wanted, on_real, on_generated, rng)
                 optimize_d.zero_grad()
                 loss_d.backward()
+                spread.average_gradients(discriminator)
                 optimize_d.step()
 
             # The generator, by the last of these images: through a discriminator that stands still.
             discriminator.requires_grad_(False)
             with mixed:
                 of_generated = discriminator.features(augment(generated, self.augment, rng))
-                of_real = discriminator.features(both[: self.batch]) if loss.relative else of_real.detach()
+                of_real = discriminator.features(both.chunk(2)[0]) if loss.relative else of_real.detach()
             scores = (discriminator.score(of, wanted) for of in (of_real, of_generated))
             loss_g = loss.generator(*scores) + discriminator.label_loss(of_generated, wanted)
             optimize_g.zero_grad()
             loss_g.backward()
+            spread.average_gradients(generator)
             optimize_g.step()
             discriminator.requires_grad_(True)
             average.update(generator)
 
             if step.recorded:
                 seen = {"train": real.draw(self.batch, watching), "validation": watched.draw(self.batch, watching)}
-                with only_looking(generator, discriminator), mixed:
-                    seen["generated"] = generator(self._noise(watching), wanted), labels
-                    on = {
-                        name: discriminator(augment(x, self.augment, watching), conditions(y, shape.classes, influence))
-                        for name, (x, y) in seen.items()
-                    }
+                with mixed:
+                    errors = self._errors(generator, discriminator, seen, influence, watching)
                 run.record(
                     {
                         "step": step.number,
                         "discriminator_loss": loss_d.item(),
                         "generator_loss": loss_g.item(),
-                        **error_rates(on, relative=loss.relative),
+                        **errors,
                         "discriminator_gradient": _gradient_norm(discriminator),
                         "generator_gradient": _gradient_norm(generator),
                     }
@@ -210,6 +209,25 @@ class ConditionalGAN(Settings):
                 penalty = GRADIENT_PENALTIES[name](lambda x: discriminator(x, wanted), real, generated, rng)
                 total = total + weight * penalty
         return total
+
+    def _errors(
+        self,
+        generator: Decoder,
+        discriminator: Discriminator,
+        seen: dict[str, tuple[Tensor, Tensor]],
+        influence: float,
+        rng: torch.Generator,
+    ) -> dict[str, float]:
+        """The error rates of the discriminator on images of `seen` and on as many generated ones."""
+        classes = generator.classes
+        with only_looking(generator, discriminator):
+            labels = seen["train"][1]
+            drawn = generator(self._noise(rng), conditions(labels, classes, influence))
+            scores = {
+                name: discriminator(augment(images, self.augment, rng), conditions(asked, classes, influence))
+                for name, (images, asked) in {**seen, "generated": (drawn, labels)}.items()
+            }
+        return error_rates(scores, relative=LOSSES[self.loss].relative)
 
     @staticmethod
     def load(folder: Path) -> GANSampler:

@@ -1,0 +1,91 @@
+"""The loops that people write: eager float32, a `DataLoader`, one pass for each batch. The networks are ours."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, TensorDataset
+
+from pipeline.core import Split
+from pipeline.diffaugment import augment
+from pipeline.families.autoencoder import Autoencoder, Autoencoding
+from pipeline.families.cgan import HEARING, ConditionalGAN
+from pipeline.families.cgan.discriminators import DISCRIMINATORS
+from pipeline.families.cvae import Autoencoding as VariationalAutoencoding
+from pipeline.families.cvae import ConditionalVAE, divergence_from_prior, reconstruction
+from pipeline.losses import LOSSES
+from pipeline.nets import Decoder, Shape, conditions
+
+
+def batches(train: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless passes through a `DataLoader`, level over the classes as our own batches are."""
+    images = torch.from_numpy(train.images).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
+    labels = torch.from_numpy(train.labels)
+    weights = (1 / labels.bincount(minlength=len(train.classes)).clamp(min=1))[labels]
+    sampler = torch.utils.data.WeightedRandomSampler(weights.tolist(), 100 * size)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=size, sampler=sampler)
+    return itertools.chain.from_iterable(loader for _ in itertools.count())
+
+
+def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Decoder]:
+    """Our default as a tutorial would write it; yields the generator after each step."""
+    torch.manual_seed(seed)
+    shape, loss, rng = Shape.of(train), LOSSES[settings.loss], torch.Generator().manual_seed(seed)
+    generator = Decoder(shape, settings.latent, settings.generator_width, HEARING[settings.conditioning])
+    discriminator = DISCRIMINATORS[settings.conditioning](
+        shape, settings.discriminator_width, normed="discriminator" in settings.spectral_norm, attention=None
+    )
+    betas = settings.beta1, settings.beta2
+    optimize_g = torch.optim.Adam(generator.parameters(), settings.generator_learning_rate, betas)
+    optimize_d = torch.optim.Adam(discriminator.parameters(), settings.discriminator_learning_rate, betas)
+    for images, labels in batches(train, settings.batch):
+        wanted = conditions(labels, shape.classes)
+        wrong = conditions((labels + torch.randint(1, shape.classes, labels.shape)) % shape.classes, shape.classes)
+        generated = generator(torch.randn(len(labels), settings.latent), wanted)
+        of_real = discriminator.features(augment(images, settings.augment, rng))
+        on_real = discriminator.score(of_real, wanted)
+        on_generated = discriminator(augment(generated.detach(), settings.augment, rng), wanted)
+        on_wrong = discriminator.score(of_real, wrong)
+        loss_d = (1 - settings.mismatch) * loss.discriminator(on_real, on_generated)
+        loss_d = loss_d + settings.mismatch * loss.discriminator(on_real, on_wrong)
+        optimize_d.zero_grad()
+        loss_d.backward()
+        optimize_d.step()
+        loss_g = loss.generator(on_real, discriminator(augment(generated, settings.augment, rng), wanted))
+        optimize_g.zero_grad()
+        loss_g.backward()
+        optimize_g.step()
+        yield generator
+
+
+def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
+    """The variational autoencoder."""
+    shape, rng = Shape.of(train), torch.Generator()
+    network = VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width)
+    optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
+    for images, labels in batches(train, settings.batch):
+        drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
+        loss = reconstruction(drawn, images) + settings.beta * divergence_from_prior(mean, log_variance)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield network
+
+
+def autoencoder(settings: Autoencoder, train: Split) -> Iterator[nn.Module]:
+    """The autoencoder."""
+    network = Autoencoding(Shape.of(train), settings.latent, settings.encoder_width, settings.decoder_width)
+    optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
+    for images, _ in batches(train, settings.batch):
+        loss = mse_loss(network(images), images)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield network
+
+
+LOOPS = {"cgan": cgan, "cvae": cvae, "autoencoder": autoencoder}

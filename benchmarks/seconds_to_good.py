@@ -1,0 +1,188 @@
+"""Seconds of training until 95% of each class's samples are recognised: ours, a plain loop, mimicry's conditional GAN.
+
+python -m benchmarks.seconds_to_good MNIST_ROOT [MINUTES]
+
+MNIST with 4000 to 40 training images a digit; the judge is trained on all of them but the validation images. Every 50
+steps 100 images of each class are drawn; the clock stands still for that. Each contender gets at most MINUTES (30).
+mimicry (`pip install --no-deps torch-mimicry`, and `tensorboard`) is left out where it is not installed; its networks,
+losses and optimizers are its own, at the 32 pixels and 3 channels that they are made for. One thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+import pipeline.training
+from benchmarks import plain
+from benchmarks.judge import judge, labels_for, recognised
+from benchmarks.mnist_imbalanced import COUNTS
+from benchmarks.workspace import PROJECT, mnist
+from pipeline.core import Images, Sampler, Split
+from pipeline.families.cgan import ConditionalGAN, GANSampler
+from pipeline.params import read_parameters
+from pipeline.replicates import Machine, machine, settled
+from pipeline.training import Run, as_images
+
+EVERY, EACH, WANTED = 50, 100, 0.95
+
+Draw = Callable[[torch.Tensor], Images]  # labels [n] to images
+
+
+class Reached(Exception):
+    """The samples are good."""
+
+
+class Clock:
+    """Counts the seconds of training, and looks at samples while it stands still."""
+
+    def __init__(self, name: str, network: nn.Module, chosen: Machine, classes: tuple[str, ...], limit: float) -> None:
+        self.name, self.network, self.machine, self.classes, self.limit = name, network, chosen, classes, limit
+        self.seconds, self.since = 0.0, time.perf_counter()
+
+    def look(self, step: int, draw: Draw) -> None:
+        """Stop the clock, judge what is drawn, and go on, or end the training by `Reached`."""
+        self.seconds += time.perf_counter() - self.since
+        labels = labels_for(len(self.classes), EACH)
+        drawn = Split(draw(torch.from_numpy(labels)), labels, self.classes)
+        worst = recognised(self.network, drawn, self.machine).min()
+        print(f"  {self.name}: {step} steps, {self.seconds:.0f} s, worst class {worst:.0%}", flush=True)
+        if worst >= WANTED or self.seconds > self.limit:
+            raise Reached
+        self.since = time.perf_counter()
+
+
+def timed(train: Callable[[Clock], None], clock: Clock) -> float:
+    """Seconds until it was good."""
+    with suppress(Reached):
+        train(clock)
+    return clock.seconds
+
+
+def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine) -> Callable[[Clock], None]:
+    """The family itself."""
+
+    class Watched(Run):
+        clock: Clock
+
+        def show(self, step: int, sampler: Sampler) -> None:
+            rng = torch.Generator().manual_seed(step)
+            self.clock.look(step, lambda labels: as_images(sampler.sample(labels, rng=rng)))
+
+    def run(clock: Clock) -> None:
+        told = Watched(torch.device(chosen.device), chosen.autocast)
+        told.clock = clock
+        pipeline.training.SHOWINGS = settings.steps // EVERY
+        settings.fit(train, monitor=monitor, seeds=[0], run=told)
+
+    return run
+
+
+def plainly(settings: ConditionalGAN, train: Split) -> Callable[[Clock], None]:
+    """The same networks in a plain loop."""
+
+    def run(clock: Clock) -> None:
+        for step, generator in enumerate(plain.cgan(settings, train), start=1):
+            if step % EVERY == 0:
+                rng = torch.Generator().manual_seed(step)
+                sampler = GANSampler(generator, 1.0)
+                clock.look(step, lambda labels, sampler=sampler, rng=rng: as_images(sampler.sample(labels, rng=rng)))  # type: ignore[misc]
+                generator.train()
+
+    return run
+
+
+def mimicry(train: Split) -> Callable[[Clock], None]:
+    """Its conditional GAN with projection (32 pixels), by its own training steps."""
+    sys.modules["torch_mimicry.metrics"] = types.ModuleType("metrics")  # they want TensorFlow, and nobody asks them
+    from torch_mimicry.nets.cgan_pd.cgan_pd_32 import CGANPDDiscriminator32, CGANPDGenerator32
+
+    def loop() -> Iterator[tuple[int, nn.Module]]:
+        classes = len(train.classes)
+        generator, discriminator = CGANPDGenerator32(num_classes=classes), CGANPDDiscriminator32(num_classes=classes)
+        optimize_g, optimize_d = (
+            torch.optim.Adam(network.parameters(), 2e-4, (0.0, 0.9)) for network in (generator, discriminator)
+        )
+        step = 0
+        while True:  # five steps of the discriminator to one of the generator, as its tutorial sets
+            for _ in range(5):
+                images, labels = next(batches)
+                images = interpolate(images, size=32).expand(-1, 3, -1, -1)
+                generator_data = {"optD": optimize_d, "netG": generator, "device": torch.device("cpu")}
+                discriminator.train_step((images, labels), log_data=Log(), global_step=step, **generator_data)
+            step += 1
+            generator.train_step(
+                (images, labels), netD=discriminator, optG=optimize_g, log_data=Log(), device=torch.device("cpu"),
+                global_step=step,
+            )  # fmt: skip
+            yield step, generator
+
+    batches = plain.batches(train, 64)
+
+    def run(clock: Clock) -> None:
+        for step, generator in loop():
+            if step % 10 == 0:
+                generator.eval()
+
+                def draw(labels: torch.Tensor, generator: nn.Module = generator) -> Images:
+                    noise = torch.randn(len(labels), int(generator.nz))  # type: ignore[arg-type]
+                    with torch.no_grad():
+                        drawn = torch.cat(
+                            [generator(z, y=y) for z, y in zip(noise.split(100), labels.split(100), strict=True)]
+                        )
+                    return as_images(interpolate(drawn.mean(1, keepdim=True), size=train.size, mode="area"))
+
+                clock.look(step, draw)
+                generator.train()
+
+    return run
+
+
+class Log:
+    """Takes mimicry's figures and forgets them."""
+
+    def add_metric(self, *_: object, **__: object) -> None:
+        """Nothing."""
+
+
+def main(root: Path, minutes: float) -> None:
+    """Print the seconds of each contender, and the ratios."""
+    parameters = read_parameters(PROJECT / "params.yaml")
+    chosen, settings = machine(parameters.compute), parameters.family("cgan")
+    assert isinstance(settings, ConditionalGAN)
+    train, validation, everything = mnist(root, COUNTS)
+    with settled(chosen.threads):
+        network = judge(everything, chosen)
+        right = recognised(network, validation, chosen)
+        print(f"the judge takes {np.average(right):.2%} of real validation images for what they are")
+        contenders = {"ours": ours(settings, train, validation, chosen), "plain loop": plainly(settings, train)}
+        try:
+            contenders["mimicry"] = mimicry(train)
+        except ImportError:
+            print("mimicry is not installed")
+        seconds = {
+            name: timed(contender, Clock(name, network, chosen, train.classes, 60 * minutes))
+            for name, contender in contenders.items()
+        }
+    for name, value in seconds.items():
+        end = "" if value < 60 * minutes else " (not reached)"
+        print(f"{name}: {value:.0f} s{end}; ours takes {seconds['ours'] / value:.2f} of it")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 30.0)

@@ -1,0 +1,85 @@
+"""One replicate spread over several processes, as `torchrun` starts them. In one process, all of it does nothing.
+
+Each process takes its part of every batch and computes its gradients; these are averaged, so that all processes hold
+the same weights and differ in nothing else. Plain collectives: `docs/decisions/0007-spread.md` says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.distributed.nn.functional import all_reduce
+
+from pipeline.core import BadInput
+
+
+def join() -> None:
+    """Meet the other processes that `torchrun` has started, if it has and this has not happened yet."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def processes() -> int:
+    """How many there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this is the one that writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def wait() -> None:
+    """Until all processes have come here."""
+    if processes() > 1:
+        dist.barrier()
+
+
+def part(batch: Tensor) -> Tensor:
+    """This process's share of a batch that all of them have drawn alike.
+
+    Raises:
+        BadInput: it cannot be divided evenly.
+    """
+    if processes() == 1:
+        return batch
+    if len(batch) % processes():
+        raise BadInput(f"a batch of {len(batch)} cannot be divided among {processes()} processes: choose a multiple")
+    return batch.chunk(processes())[dist.get_rank()]
+
+
+def average(values: Tensor) -> Tensor:
+    """The mean over all processes; gradients flow through it to each of them."""
+    if processes() == 1:
+        return values
+    averaged: Tensor = all_reduce(values) / processes()
+    return averaged
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Replace each gradient by its mean over all processes."""
+    if processes() > 1:
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(together)
+        together /= processes()
+        for gradient, mean in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+
+def average_row(row: dict[str, float]) -> dict[str, float]:
+    """Figures as all processes together see them."""
+    if processes() == 1:
+        return row
+    values: Iterable[float] = average(torch.tensor(list(row.values()), dtype=torch.float64, device=_device())).tolist()
+    return dict(zip(row, values, strict=True))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

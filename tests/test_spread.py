@@ -1,0 +1,138 @@
+"""One replicate over two processes, as torchrun starts them, with gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline import spread
+from pipeline.core import BadInput
+from tests.conftest import PROJECT, write_params
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+# A multiple of two processes; and no draws that each process makes for its own part of a batch.
+ALIKE = {"augment": [], "mismatch": 0.0}
+
+GRADIENTS = """
+import json, os, sys
+from pathlib import Path
+import torch
+from pipeline import spread
+from pipeline.families.cgan.discriminators import Projection
+from pipeline.losses import LeCam, LOSSES
+from pipeline.nets import Decoder, Shape, conditions
+
+def gradients():
+    torch.manual_seed(0)
+    shape = Shape(16, 1, 3)
+    generator = Decoder(shape, 8, 4)
+    discriminator = Projection(shape, 4, normed=True, attention=None)
+    lecam, rng = LeCam(), torch.Generator().manual_seed(1)
+    noise, images = torch.randn(12, 8, generator=rng), torch.randn(12, 1, 16, 16, generator=rng)
+    wanted = conditions(torch.arange(12) % 3, 3)
+    noise, images, wanted = (spread.part(each) for each in (noise, images, wanted))
+    generated = generator(noise, wanted)
+    on_real, on_generated = discriminator(images, wanted), discriminator(generated, wanted)
+    loss = LOSSES["hinge"].discriminator(on_real, on_generated) + lecam(on_real, on_generated)
+    loss.backward()
+    for network in (generator, discriminator):
+        spread.average_gradients(network)
+    held = {name: value.grad for net in (generator, discriminator) for name, value in net.named_parameters()}
+    return held, generator.norms[0].norm.running_var, len(noise)
+
+alone, variance_alone, n_alone = gradients()
+spread.join()
+together, variance, n = gradients()
+rank = os.environ["RANK"]
+# Biases before a batch norm have none but rounding: beside that of their network, it is nothing.
+scale = max(float(value.abs().max()) for value in alone.values())
+worst = max(float((together[name] - value).abs().max()) / scale for name, value in alone.items())
+told = {"worst": worst, "parts": [n_alone, n], "processes": spread.processes(), "scale": scale,
+        "variance": float((variance - variance_alone).abs().max()),
+        "sums": [float(value.double().sum()) for value in together.values()]}
+Path(sys.argv[1], rank).write_text(json.dumps(told))
+"""
+
+
+def test_gradients_are_those_of_one_process_with_twice_the_batch_and_the_same_on_both(tmp_path: Path) -> None:
+    script = tmp_path / "gradients.py"
+    script.write_text(GRADIENTS)
+    subprocess.run([*TORCHRUN, str(script), str(tmp_path)], env=ENVIRONMENT, check=True, capture_output=True)
+    first, second = (json.loads((tmp_path / rank).read_text()) for rank in ("0", "1"))
+    assert first["processes"] == 2
+    assert first["parts"] == [12, 6]
+    assert first["scale"] > 0.1
+    assert first["worst"] < 1e-5
+    assert first["variance"] < 1e-6
+    assert first["sums"] == second["sums"]
+
+
+WEIGHTS = """
+import os
+from pathlib import Path
+import torch
+from pipeline import spread
+from pipeline.params import read_parameters
+from pipeline.storage import read_split
+from pipeline.training import Run
+
+spread.join()
+train = read_split(Path("data/train"))
+for name in ("cgan", "cvae", "autoencoder"):
+    family = read_parameters(Path("params.yaml")).family(name)
+    (sampler,) = family.fit(train, monitor=train, seeds=[0], run=Run(torch.device("cpu"), None))
+    out = Path(os.environ["RANK"], name)
+    out.mkdir(parents=True)
+    sampler.save(out)
+"""
+
+
+def workspace(path: Path) -> Path:
+    """A folder with the default images and a small configuration."""
+    path.mkdir()
+    changes = {"families": {"cgan": ALIKE}, "compute": {"precision": "float32"}}
+    write_params(path / "params.yaml", changes)
+    subprocess.run([sys.executable, "-m", "stages.prepare"], cwd=path, check=True, capture_output=True)
+    return path
+
+
+def test_both_processes_end_with_the_same_weights(tmp_path: Path) -> None:
+    path = workspace(tmp_path / "project")
+    (path / "weights.py").write_text(WEIGHTS)
+    subprocess.run([*TORCHRUN, "weights.py"], cwd=path, env=ENVIRONMENT, check=True, capture_output=True)
+    names = [file.relative_to(path / "0") for file in sorted((path / "0").rglob("*")) if file.is_file()]
+    assert len(names) == 7
+    assert all((path / "0" / name).read_bytes() == (path / "1" / name).read_bytes() for name in names)
+
+
+def test_the_command_spreads_a_replicate_and_learns_what_one_process_learns(tmp_path: Path) -> None:
+    histories = []
+    for name, start in (("one", [sys.executable]), ("two", TORCHRUN)):
+        path = workspace(tmp_path / name)
+        command = [*start, "-m", "stages.train_generator", "--family", "cgan"]
+        done = subprocess.run(command, cwd=path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(list((path / "models/cgan/samplers").iterdir())) == 2
+        histories.append(pd.read_csv(path / "models/cgan/history.csv"))
+    losses = [history[history["step"] <= 3]["discriminator_loss"].to_numpy() for history in histories]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_batch_that_cannot_be_divided_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spread, "processes", lambda: 2)
+    with pytest.raises(BadInput, match="a batch of 15 cannot be divided among 2 processes: choose a multiple"):
+        spread.part(torch.zeros(15))
+
+
+def test_in_one_process_nothing_happens() -> None:
+    spread.join()
+    spread.wait()
+    assert (spread.processes(), spread.leads()) == (1, True)
