@@ -129,8 +129,9 @@ def strip(frames: Mapping[str, Images], name: str) -> Figure:
     figure.suptitle(f"what {name} draws from one noise as it learns, replicate 0")
     panels = figure.subplots(1, len(frames), squeeze=False)[0]
     for axes, (step, images) in zip(panels, frames.items(), strict=True):
-        rows = images.reshape(-1, SHOWN_EACH, *images.shape[1:])
-        tiled = rows.transpose(0, 2, 1, 3, 4).reshape(len(rows) * images.shape[1], -1, images.shape[3])
+        framed = np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
+        rows = framed.reshape(-1, SHOWN_EACH, *framed.shape[1:])
+        tiled = rows.transpose(0, 2, 1, 3, 4).reshape(len(rows) * framed.shape[1], -1, framed.shape[3])
         axes.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(f"step {step}", fontsize="small")
         axes.axis("off")

@@ -239,8 +239,8 @@ def _normed(layer: nn.Module, wanted: bool) -> nn.Module:
 def _attentions(sides: list[int], widths: list[int], wanted: int | None) -> nn.ModuleList:
     if wanted is not None and wanted not in sides:
         raise BadInput(
-            f"attention is {wanted}, but images of this size pass through maps of {' and '.join(map(str, sides))} "
-            f"pixels: choose one of these, or null"
+            f"attention is {wanted} pixels, but images of this size pass through maps of "
+            f"{' and '.join(map(str, sides))} pixels: choose one of these, or null"
         )
     return nn.ModuleList(
         SelfAttention(width) if side == wanted else nn.Identity() for side, width in zip(sides, widths, strict=True)

@@ -29,8 +29,10 @@ from pipeline.storage import CACHE, CHECKPOINTS, LOGS, read_json, replaced_files
 
 COMPUTING = (
     "albumentations",
+    "imbalanced-learn",
     "numpy",
     "opencv-python-headless",
+    "scikit-learn",
     "torch",
     "torchvision",
 )  # whose releases change results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from pipeline.core import Images, Labels, Split
 from pipeline.params import WatchSettings
 
-PATIENCE = 10  # records for which a discriminator must have won
+PATIENCE = 25  # records for which a discriminator must have won: at first, while all is noise, most of them do
 ERRORS = ("error_validation", "error_generated")
 COMPARED = 50  # real images of a class
 
@@ -54,12 +55,12 @@ def discriminator_won(history: Sequence[Mapping[str, float]], settings: WatchSet
     latest = history[-PATIENCE:]
     if len(latest) < PATIENCE or not all(name in latest[-1] for name in ERRORS):
         return None
-    if any(row[name] > settings.least_error for row in latest for name in ERRORS):
+    if any(fmean(row[name] for row in latest) > settings.least_error for name in ERRORS):
         return None
     return Trouble(
         f"the discriminator has won: for {PATIENCE} records it has told real from generated images with at most "
-        f"{settings.least_error:.2%} error",
-        "a lower discriminator_learning_rate, more augment, a penalty (r1), or fewer steps",
+        f"{settings.least_error:.1%} error",
+        "a lower discriminator_learning_rate, more augment, or a penalty (r1)",
     )
 
 

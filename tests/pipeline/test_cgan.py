@@ -17,7 +17,8 @@ from pipeline.families.cgan.discriminators import DISCRIMINATORS, Auxiliary, Pro
 from pipeline.families.cgan.presets import CLASSIC
 from pipeline.losses import GRADIENT_PENALTIES, LOSSES
 from pipeline.nets import Shape, conditions
-from pipeline.params import validate
+from pipeline.params import WatchSettings, validate
+from pipeline.training import Run, Watch
 from tests.pipeline.test_families import draw, run
 
 CPU = torch.device("cpu")
@@ -120,6 +121,15 @@ def test_settings_combine_freely(changes: dict[str, Any]) -> None:
     assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in told.history)
     assert draw(sampler, [0, 1, 2]).isfinite().all()
     assert not torch.allclose(draw(sampler, [0, 1, 2]), draw(before, [0, 1, 2]), atol=1e-4)
+
+
+def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
+    rules = WatchSettings(on_trouble="stop", least_error=0.02, least_diversity=0.0)
+    watched = Run(CPU, None, watch=Watch(rules, corners()))
+    strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
+    hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
+    with pytest.raises(BadInput, match="the discriminator has won"):
+        hopeless.fit(corners(), monitor=corners(), seeds=[0], run=watched)
 
 
 def test_penalties_change_what_is_learned() -> None:

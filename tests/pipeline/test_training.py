@@ -69,7 +69,7 @@ def walk(
 
 
 def watch(on_trouble: str = "step_back") -> Watch:
-    settings = {"on_trouble": on_trouble, "least_error": 0.01, "least_diversity": 0.1}
+    settings = {"on_trouble": on_trouble, "least_error": 0.02, "least_diversity": 0.1}
     return Watch(WatchSettings.model_validate(settings), TRAIN)
 
 

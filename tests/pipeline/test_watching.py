@@ -23,7 +23,7 @@ def test_figures_and_weights_that_are_no_numbers_are_named() -> None:
     assert "weights of network" in str(not_finite({"loss": 1.0}, {"network": network}))
 
 
-def history(validation: float, generated: float, n: int = 10) -> list[dict[str, float]]:
+def history(validation: float, generated: float, n: int = 25) -> list[dict[str, float]]:
     return [{"step": k, "error_validation": validation, "error_generated": generated} for k in range(n)]
 
 
@@ -31,12 +31,13 @@ def history(validation: float, generated: float, n: int = 10) -> list[dict[str, 
     ("rows", "won"),
     [
         (history(0.0, 0.01), True),
-        (history(0.0, 0.0, n=9), False),
+        (history(0.0, 0.0, n=24), False),
         (history(0.0, 0.02), False),
         (history(0.02, 0.0), False),
-        ([*history(0.0, 0.0), *history(0.1, 0.0, n=1)], False),
+        ([*history(0.0, 0.0), *history(0.5, 0.0, n=1)], False),
+        ([*history(0.0, 0.0), *history(0.1, 0.0, n=1)], True),
         ([*history(0.5, 0.5), *history(0.0, 0.0)], True),
-        ([{"step": 1, "reconstruction": 0.0}] * 20, False),
+        ([{"step": 1, "reconstruction": 0.0}] * 30, False),
     ],
 )
 def test_a_discriminator_has_won_when_it_errs_on_neither_side_for_long(rows: list[dict[str, float]], won: bool) -> None:

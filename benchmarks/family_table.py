@@ -1,0 +1,116 @@
+"""Every family with its defaults: seconds, agreement, diversity, novelty, and what its arm reaches on validation.
+
+python -m benchmarks.family_table digits|mnist|cifar10 [PATH] [FAMILY ...]
+
+digits: as params.yaml thins them. mnist (PATH: torchvision's root): 4000 to 40 of a digit. cifar10 (PATH: a folder of
+images, one sub-folder a class): 400 to 40 of a class, long-tailed. One replicate, one thread. Agreement is what a
+classifier of all images but the validation ones says; on CIFAR-10 that one errs itself. No test image is read: where
+the data set holds official ones they are left out, else `prepare`'s share of them stays unseen.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.judge import judge, labels_for, likeness, recognised
+from benchmarks.mnist_imbalanced import COUNTS
+from benchmarks.workspace import PROJECT
+from pipeline.classifying import fit, predict
+from pipeline.core import Split
+from pipeline.metrics import scores
+from pipeline.params import Parameters, read_parameters
+from pipeline.preparing import divide
+from pipeline.registry import names
+from pipeline.replicates import Machine, machine, settled
+from pipeline.seeds import derive
+from pipeline.serving import Pool, mixed_menu, real_menu, serve
+from pipeline.training import Run, as_images
+
+DATA: dict[str, dict[str, Any]] = {
+    "digits": {},
+    "mnist": {
+        "reader": "mnist", "download": False, "counts": tuple(COUNTS), "imbalance": None, "validation_fraction": 0.1,
+    },
+    "cifar10": {
+        "reader": "folder", "counts": (400, 310, 240, 185, 143, 111, 86, 67, 52, 40), "imbalance": None,
+        "validation_fraction": 0.1,
+    },
+}  # fmt: skip
+EACH, STEPS = {"digits": 500, "mnist": 4000, "cifar10": 1000}, {"digits": 500, "mnist": 1000, "cifar10": 1000}
+
+
+def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
+    """Training and validation images, and all but validation and test images for the judge."""
+    reading = parameters.reader().read(parameters.data)
+    indices = divide(reading, parameters.data, parameters.seed)
+    known = np.setdiff1d(
+        np.flatnonzero(~reading.official_test), np.concatenate([indices["validation"], indices["test"]])
+    )
+    return reading.images.take(indices["train"]), reading.images.take(indices["validation"]), reading.images.take(known)
+
+
+def reached(menu: tuple[Pool, ...], train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
+    """Balanced accuracy on validation images of a classifier that was served `menu`, with the classical transform."""
+    seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
+    transform = parameters.transform("classical")
+    batches = (
+        (transform.apply(images, derive(seed, "transform", step)), labels)
+        for step, (images, labels) in enumerate(serve(menu, steps, seed))
+    )
+    network, _ = fit(train, batches, parameters.classifier, seed=seed, machine=chosen, progress=lambda step: None)
+    return scores(validation.labels, predict(network, validation.images, chosen), train.classes)["balanced_accuracy"]
+
+
+def main(data: str, path: str | None, families: list[str]) -> None:
+    """Print a line for each family."""
+    parameters = read_parameters(PROJECT / "params.yaml")
+    parameters = parameters.model_copy(
+        update={
+            "data": parameters.data.model_copy(update={**DATA[data], "path": path}),
+            "classifier": parameters.classifier.model_copy(update={"steps": STEPS[data]}),
+        }
+    )
+    chosen, batch = machine(parameters.compute), parameters.classifier.batch
+    train, validation, known = splits(parameters)
+    with settled(chosen.threads):
+        network = judge(known, chosen)
+        right = recognised(network, validation, chosen).mean()
+        print(f"{data}: {len(train)} training images; the judge recognises {right:.1%} of real validation images")
+        seed = derive(parameters.seed, "classifier", 0)
+        base = reached(real_menu("oversample", train, batch, seed), train, validation, parameters, chosen)
+        print(f"oversample-classical: {base:.2%}")
+        print("family  seconds  agreement (worst)  diversity (worst)  novelty (worst)  arm")
+        for name in families:
+            start = time.perf_counter()
+            run = Run(torch.device(chosen.device), chosen.autocast)
+            seeds = [derive(parameters.seed, "generator", name, 0)]
+            (sampler,) = parameters.family(name).fit(train, monitor=validation, seeds=seeds, run=run)
+            seconds = time.perf_counter() - start
+            labels = labels_for(len(train.classes), EACH[data])
+            images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
+            drawn = Split(as_images(images), labels, train.classes)
+            agreement, like = recognised(network, drawn, chosen), likeness(drawn, train, validation)
+            menu = mixed_menu(train, drawn, parameters.generate, batch, seed)
+            arm = reached(menu, train, validation, parameters, chosen)
+            columns = (
+                f"{figure.mean():.2f} ({figure.min():.2f})" for figure in (agreement, like.diversity, like.novelty)
+            )
+            print(f"{name}  {seconds:.0f}  {'  '.join(columns)}  {arm:.2%}", flush=True)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case [data, *rest] if data in DATA:
+            path, families = (None, rest) if data == "digits" else (rest[0], rest[1:])
+            main(data, path, families or names("families"))
+        case _:
+            raise SystemExit(__doc__)
