@@ -31,7 +31,6 @@ def main(root: Path, folder: Path, changes: list[str]) -> None:
         "data.counts": COUNTS,
         "data.validation_fraction": 0.1,
         "replicates": 3,
-        "families.cgan.steps": 2000,
         "generate.per_class": 4000,
         "classifier.steps": 1000,
     }

@@ -107,3 +107,11 @@ def test_an_experiment_reruns_only_what_depends_on_the_change(project: Project) 
         "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare",
     }  # fmt: skip
     assert "cgan" in project.dvc("metrics", "diff", "HEAD")
+
+
+def test_several_families_run_beside_each_other_each_in_its_own_arm(project: Project) -> None:
+    project.params({"generators": ["cgan", "cvae", "gaussian"], "controls": ["oversample"], "transforms": ["plain"]})
+    ran = stages_run(project.dvc("repro"))
+    assert {f"{stage}@{family}" for stage in ("train_generator", "generate") for family in ("cvae", "gaussian")} <= ran
+    metrics = json.loads((project.folder / "results/metrics.json").read_text())
+    assert set(metrics["arms"]) == {"oversample-plain", "cgan-plain", "cvae-plain", "gaussian-plain"}
