@@ -65,8 +65,10 @@ class Watch:
 
     @property
     def labels(self) -> Labels:
-        """Of the images that are shown: of the first classes that occur."""
-        return np.repeat(np.flatnonzero(self.train.counts)[:SHOWN_CLASSES], SHOWN_EACH)
+        """Of the images that are shown: of the rarest classes, which go wrong first."""
+        counts = self.train.counts
+        rarest = [label for label in np.argsort(counts, kind="stable") if counts[label]][:SHOWN_CLASSES]
+        return np.repeat(np.sort(np.array(rarest, dtype=np.int64)), SHOWN_EACH)
 
 
 @dataclass

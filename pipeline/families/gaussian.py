@@ -16,6 +16,7 @@ from pipeline.densities import class_gaussians, draw_gaussians
 from pipeline.params import Fraction, Settings
 from pipeline.training import Run
 
+SMALL = 1000  # images or pixels, whichever are fewer: up to these, components are exact
 MOST = 512  # components: beyond these, covariances of classes cost more than they tell
 
 
@@ -37,9 +38,9 @@ class Gaussian(Settings):
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[GaussianSampler]:
         """Fit components and Gaussians. Nothing is random, so that samplers of all seeds are alike."""
         pixels = train.images.reshape(len(train), -1).astype(np.float32) / 127.5 - 1
-        components = PCA(
-            min(MOST, *pixels.shape), svd_solver="full" if min(pixels.shape) <= MOST else "covariance_eigh"
-        )
+        # Exact where that is cheap; of many images with many pixels, the first components by random projection.
+        solver = "randomized" if min(pixels.shape) > SMALL else "full"
+        components = PCA(min(MOST, *pixels.shape), svd_solver=solver, random_state=0)
         components.fit(pixels)
         enough = 1 + int(np.searchsorted(components.explained_variance_ratio_.cumsum(), self.variance))
         axes = np.ascontiguousarray(components.components_[:enough], np.float32)
