@@ -215,23 +215,21 @@ def _replicate(
         with settled(planned.machine.threads), replaced_folder(planned.folder) as temporary:
             work(replace(planned, folder=temporary, progress=progress))
         spread.wait()
-        shutil.rmtree(planned.unfinished)
+        shutil.rmtree(planned.unfinished, ignore_errors=True)
 
 
 def _throw_away_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object]) -> None:
     """Leave in `unfinished` only what was made from these inputs, and say what differed."""
     now = dict(_leaves(json.loads(json.dumps(inputs, default=str))))
     note = unfinished / "inputs.json"
-    if note.exists():
-        before = read_json(note)
-        changed = [
-            _change(key, before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)
-        ]
-        if not changed:
-            return
-        print(f"{name} was not finished, but starts afresh: {'; '.join(changed)}", file=sys.stderr, flush=True)
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True, exist_ok=True)
+    before = read_json(note) if note.exists() else {}
+    if before == now:
+        return
+    if before:
+        changes = (_change(key, before.get(key), now.get(key)) for key in {**before, **now})
+        differed = "; ".join(change for change in changes if change)
+        print(f"{name} was not finished, but starts afresh: {differed}", file=sys.stderr, flush=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     with replaced_files(unfinished) as temporary:
         write_json(temporary / note.name, now)
 
@@ -244,7 +242,9 @@ def _leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
         yield key, value
 
 
-def _change(key: str, before: object, now: object) -> str:
+def _change(key: str, before: object, now: object) -> str | None:
+    if before == now:
+        return None
     hashed = any(isinstance(value, str) and fingerprints.HASH.fullmatch(value) for value in (before, now))
     return f"{key} has changed" if hashed else f"{key} was {json.dumps(before)} and is {json.dumps(now)}"
 

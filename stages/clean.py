@@ -1,18 +1,19 @@
-"""`makeweight clean`: empty the cache of finished replicates."""
+"""`makeweight clean`: empty the cache of finished replicates, and forget unfinished ones."""
 
 from stages.command import app, command
 
 
 @command
 def clean() -> str:
-    """Empty the cache of finished replicates."""
+    """Empty the cache of finished replicates, and forget unfinished ones."""
     import shutil
 
-    from pipeline.storage import CACHE
+    from pipeline.storage import CACHE, CHECKPOINTS
 
     entries = list(CACHE.iterdir()) if CACHE.exists() else []
-    shutil.rmtree(CACHE, ignore_errors=True)
-    return f"removed {len(entries)} finished replicates from {CACHE}"
+    for folder in (CACHE, CHECKPOINTS):
+        shutil.rmtree(folder, ignore_errors=True)
+    return f"removed {len(entries)} finished replicates from {CACHE}, and all that was unfinished"
 
 
 if __name__ == "__main__":

@@ -167,3 +167,37 @@ def test_workers_that_grow_finish_their_work(tmp_path: Path) -> None:
     growing = Job("grow", Growing(), lambda k: {"replicate": k}, steps=1, images_per_step=1)
     folders = run_replicates(growing, 6, compute(workers=2), cache=tmp_path / "cache")
     assert [int(np.load(folder / "product.npy")) for folder in folders] == list(range(6))
+
+
+class Looking:
+    """Tells what it finds from an earlier run."""
+
+    def __call__(self, replicate: Replicate) -> None:
+        found = sorted(path.name for path in replicate.unfinished.iterdir())
+        (replicate.folder / "found").write_text(" ".join(found))
+        (replicate.unfinished / "state").write_text("half")
+        if found == ["inputs.json"]:
+            raise RuntimeError("killed")
+
+
+def test_what_an_unfinished_replicate_has_kept_is_there_next_time_unless_an_input_has_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(setting: int) -> str:
+        looking = Job("look", Looking(), lambda k: {"setting": setting, "data": 64 * str(setting)}, 1, 1)
+        return (run_replicates(looking, 1, compute())[0] / "found").read_text()
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(1)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(2)
+    told = "look, replicate 0 was not finished, but starts afresh: setting was 1 and is 2; data has changed\n"
+    assert capsys.readouterr().err == told
+    assert run(2) == "inputs.json state"
+    kept = tmp_path / ".makeweight/checkpoints/look"
+    assert [path.name for path in kept.iterdir()] == ["replicate_0.lock"]
+
+    (kept / "replicate_0").mkdir()
+    (kept / "replicate_0" / "state").write_text("of something unknown")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(3)
