@@ -116,7 +116,7 @@ class Run:
         step = loop.resume()
         while step < total:
             step += 1
-            at = Step(step, _nth(step, total, RECORDS), _nth(step, total, SHOWINGS))
+            at = _step(step, total)
             yield at
             self.progress(step)
             if at.recorded and (found := self._trouble(state)):
@@ -152,9 +152,12 @@ class Run:
         return alike(self.frames[-1].images, self.watch.labels, self.watch.train, self.watch.real, self.watch.settings)
 
 
-def _nth(step: int, total: int, times: int) -> bool:
-    """Whether `step` is one of about `times` that are evenly spread, the last one always."""
-    return step % max(1, total // times) == 0 or step == total
+def _step(number: int, total: int) -> Step:
+    """Records and showings are evenly spread, the last step always among them; what is shown is recorded too."""
+    recorded = max(1, total // RECORDS)
+    shown = recorded * max(1, total // recorded // SHOWINGS)
+    last = number == total
+    return Step(number, last or number % recorded == 0, last or number % shown == 0)
 
 
 class _Loop:
