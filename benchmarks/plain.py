@@ -16,7 +16,7 @@ from pipeline.families.autoencoder import Autoencoder, Autoencoding
 from pipeline.families.cgan import HEARING, ConditionalGAN
 from pipeline.families.cgan.discriminators import DISCRIMINATORS
 from pipeline.families.cvae import Autoencoding as VariationalAutoencoding
-from pipeline.families.cvae import ConditionalVAE, divergence_from_prior, reconstruction
+from pipeline.families.cvae import ConditionalVAE, divergence_from_prior, independent_pixels, reconstruction
 from pipeline.losses import LOSSES
 from pipeline.nets import Decoder, Shape, conditions
 
@@ -64,12 +64,12 @@ def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Deco
 
 def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
     """The variational autoencoder."""
-    shape, rng = Shape.of(train), torch.Generator()
+    shape, pixels, rng = Shape.of(train), independent_pixels(train), torch.Generator()
     network = VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width)
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     for images, labels in batches(train, settings.batch):
         drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
-        loss = reconstruction(drawn, images) + settings.beta * divergence_from_prior(mean, log_variance)
+        loss = reconstruction(drawn, images, pixels) + settings.beta * divergence_from_prior(mean, log_variance)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

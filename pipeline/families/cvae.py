@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,7 @@ from pipeline.storage import read_json, write_json
 from pipeline.training import Run
 
 SAMPLE_BATCH = 500  # images drawn at once
+MEASURED = 2000  # images from which independent pixels are counted
 
 
 class ConditionalVAE(Settings):
@@ -54,7 +56,7 @@ class ConditionalVAE(Settings):
 
     def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> VAESampler:
         torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
-        shape = Shape.of(train)
+        shape, pixels = Shape.of(train), independent_pixels(train)
         network = Autoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
         network = network.to(run.device).to(memory_format=torch.channels_last)
         average = Average(network.decoder, self.average_decay)
@@ -74,7 +76,7 @@ class ConditionalVAE(Settings):
             images, labels = (spread.part(each) for each in real.draw(self.batch, rng))
             with mixed:
                 drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
-            rebuilding, divergence = reconstruction(drawn, images), divergence_from_prior(mean, log_variance)
+            rebuilding, divergence = reconstruction(drawn, images, pixels), divergence_from_prior(mean, log_variance)
             loss = rebuilding + self.beta * divergence
             optimizer.zero_grad()
             loss.backward()
@@ -91,7 +93,7 @@ class ConditionalVAE(Settings):
                         "step": step.number,
                         "reconstruction": rebuilding.item(),
                         "divergence": divergence.item(),
-                        "reconstruction_validation": reconstruction(drawn, images).item(),
+                        "reconstruction_validation": reconstruction(drawn, images, pixels).item(),
                     }
                 )
             if step.shown:
@@ -106,13 +108,26 @@ class ConditionalVAE(Settings):
         return VAESampler(decoder)
 
 
-def reconstruction(drawn: Tensor, images: Tensor) -> Tensor:
-    """-log p(x | z), in nats an image, up to a constant: Gaussian noise of the variance that fits this batch best.
+def independent_pixels(train: Split) -> float:
+    """How many independent pixels would vary as these do: the participation ratio (Σλ)² / Σλ² of their covariance.
 
-    That variance is the mean squared error itself (Rybkin et al. 2021, equation 5), so that nothing needs tuning to
-    the size or the contrast of images.
+    Neighbouring pixels tell the same. Counted one by one they outweigh the prior, codes then tell the class, and
+    labels go unheard (`docs/decisions/0008-families.md`).
     """
-    pixels = images[0].numel()
+    some = np.random.default_rng(0).permutation(len(train))[:MEASURED]
+    pixels = train.images[some].reshape(len(some), -1).astype(np.float64)
+    pixels -= pixels.mean(0)
+    products = pixels @ pixels.T  # has the eigenvalues of the covariance
+    total = np.square(products).sum()
+    return float(np.trace(products) ** 2 / total) if total else 1.0
+
+
+def reconstruction(drawn: Tensor, images: Tensor, pixels: float) -> Tensor:
+    """-log p(x | z), in nats an image of so many independent pixels: Gaussian noise of the variance that fits best.
+
+    That variance is the mean squared error of the batch itself (Rybkin et al. 2021, equation 5), so that nothing
+    needs tuning to the size or the contrast of images.
+    """
     error = (drawn.float() - images).square().mean()
     return pixels / 2 * (error.clamp(min=1e-6).log() + 1 + math.log(2 * math.pi))
 
