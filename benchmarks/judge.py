@@ -14,7 +14,7 @@ from pipeline.core import Images, Labels, Split
 from pipeline.params import ClassifierSettings
 from pipeline.replicates import Machine
 from pipeline.serving import real_menu, serve
-from pipeline.watching import spread
+from pipeline.watching import median_distance
 
 COMPARED = 300  # images of a class, for distances
 STEPS = 3000
@@ -52,7 +52,7 @@ class Likeness:
 def likeness(drawn: Split, train: Split, held_out: Split) -> Likeness:
     """Whether the images of a class are copies of each other, or of training images."""
     classes = range(len(train.classes))
-    several, real = ([spread(_some(split, label)) for label in classes] for split in (drawn, held_out))
+    several, real = ([median_distance(_some(split, label)) for label in classes] for split in (drawn, held_out))
     nearest = [
         [_to_nearest(_some(split, label), _all(train, label)) for label in classes] for split in (drawn, held_out)
     ]

@@ -15,8 +15,13 @@ from pipeline.diffaugment import augment
 from pipeline.families.autoencoder import Autoencoder, Autoencoding
 from pipeline.families.cgan import HEARING, ConditionalGAN
 from pipeline.families.cgan.discriminators import DISCRIMINATORS
-from pipeline.families.cvae import Autoencoding as VariationalAutoencoding
-from pipeline.families.cvae import ConditionalVAE, divergence_from_prior, independent_pixels, reconstruction
+from pipeline.families.cvae import (
+    ConditionalVAE,
+    VariationalAutoencoding,
+    divergence_from_prior,
+    independent_pixels,
+    reconstruction,
+)
 from pipeline.losses import LOSSES
 from pipeline.nets import Decoder, Shape, conditions
 

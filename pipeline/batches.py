@@ -8,7 +8,7 @@ from torch import Tensor
 from pipeline.core import Split
 
 
-class Pool:
+class RealImages:
     """A split on the device, from which batches are drawn: labels uniformly, then an image of that label.
 
     Uniform labels on both sides: if real ones came at their own rates, the discriminator would learn how often a
@@ -30,10 +30,12 @@ class Pool:
         within = torch.rand(n, generator=rng, device=device, dtype=torch.float64) * self.counts[labels]
         return self.images[self.starts[labels] + within.long()].float() / 127.5 - 1, labels
 
-    def every(self) -> tuple[Tensor, Tensor]:
-        """All images, float [n, c, h, w] in [-1, 1], class by class, and their labels."""
-        labels = torch.arange(len(self.counts), device=self.counts.device).repeat_interleave(self.counts)
-        return self.images.float() / 127.5 - 1, labels
+    def first(self, most: int | None = None) -> tuple[Tensor, Tensor]:
+        """The first images of each class, uint8 [n, c, h, w], class by class, and their labels; None: all of them."""
+        counts = self.counts if most is None else self.counts.clamp(max=most)
+        labels = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        within = torch.arange(len(labels), device=counts.device) - (counts.cumsum(0) - counts)[labels]
+        return self.images[self.starts[labels] + within], labels
 
     def another(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """For each label another one that occurs, all equally likely; the same where there is only one."""

@@ -109,9 +109,15 @@ class Checkpoints:
         """Whether it is time to write again."""
         return time.monotonic() >= self._next
 
+    def write_now_and_then(self, name: str, packed: bytes) -> None:
+        """Write, and be due again after a while."""
+        start = time.monotonic()
+        self.write(name, packed)
+        now = time.monotonic()
+        self._next = now + max(self.seconds, (now - start) / SHARE)
+
     def write(self, name: str, packed: bytes) -> None:
         """Write `packed` so that it, or what was there before, survives a crash at any moment."""
-        start = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         new = self.folder / f"{name}.new"
         with new.open("wb") as file:
@@ -119,8 +125,6 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.folder / name)
-        now = time.monotonic()
-        self._next = now + max(self.seconds, (now - start) / SHARE)
 
     def restore(self, name: str, state: State) -> dict[str, Any] | None:
         """Put the file `name` into `state` and return its position; None where there is none, or it is damaged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ def class_gaussians(codes: Table, labels: Labels, classes: int) -> dict[str, Ten
 
     The covariance of a class is shrunk towards the one that all classes share: codes are whitened by the latter
     (Fukunaga 1990, section 10.2), and there the shrinkage of Ledoit & Wolf (2004) pulls towards the identity by as
-    much as the data call for. A class of one example keeps the shared one.
+    much as the data call for. A class of one or two examples keeps the shared one.
 
     Args:
         codes: [n, d].
@@ -33,16 +35,12 @@ def class_gaussians(codes: Table, labels: Labels, classes: int) -> dict[str, Ten
     for label in present:
         means[label] = codes[labels == label].mean(0)
     centred = codes - means[labels]
-    spread, axes = np.linalg.eigh(
-        ledoit_wolf(centred, assume_centered=True)[0] if len(codes) > 1 else np.eye(codes.shape[1])
-    )
+    spread, axes = np.linalg.eigh(_shrunk(centred, len(present)))
     whitening = axes / np.sqrt(np.maximum(spread, 1e-12))
     colouring = axes * np.sqrt(np.maximum(spread, 0))
     factors = np.zeros((classes, codes.shape[1], codes.shape[1]))
     for label in present:
-        own = centred[labels == label] @ whitening
-        covariance = ledoit_wolf(own, assume_centered=True)[0] if len(own) > 1 else np.eye(own.shape[1])
-        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = np.linalg.eigh(_shrunk(centred[labels == label] @ whitening, 1))
         factors[label] = colouring @ (vectors * np.sqrt(np.maximum(values, 0)))
     return {"means": torch.from_numpy(means).float(), "factors": torch.from_numpy(factors).float()}
 
@@ -55,3 +53,16 @@ def draw_gaussians(fitted: dict[str, Tensor], labels: Tensor, rng: torch.Generat
         own = labels == label
         drawn[own] += noise[own] @ fitted["factors"][label].T
     return drawn
+
+
+def _shrunk(centred: NDArray[Any], fitted: int) -> NDArray[Any]:
+    """The covariance of rows from which `fitted` means have been taken; of two rows or fewer, the identity.
+
+    Two rows less their mean are each other's opposite: to Ledoit & Wolf they look as if they told the covariance
+    without error.
+    """
+    n = len(centred)
+    if n - fitted < 2:
+        return np.eye(centred.shape[1])
+    covariance: NDArray[Any] = ledoit_wolf(centred, assume_centered=True)[0] * n / (n - fitted)
+    return covariance

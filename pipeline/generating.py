@@ -161,7 +161,7 @@ def quota(counts: Labels, settings: GenerateSettings) -> Labels:
     class), but at most `max_per_real` for each real one.
     """
     if settings.fill == "even":
-        return np.full(len(counts), settings.per_class, dtype=np.int64)
+        return np.where(counts > 0, settings.per_class, 0).astype(np.int64)
     lacking = (settings.level_to or counts.max()) - counts
     return np.clip(lacking, 0, np.floor(settings.max_per_real * counts)).astype(np.int64)
 

@@ -27,13 +27,15 @@ class Loss:
 
     Attributes:
         discriminator: its loss, of the scores `real` and `generated`.
-        generator: likewise; only a `relative` one looks at `real`.
+        generator: likewise; only a `paired` one looks at `real`.
         relative: whether scores mean something only beside each other. Otherwise 0 separates real from generated.
+        paired: whether real and generated images are compared pair by pair.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
     relative: bool = False
+    paired: bool = False
 
 
 def cross_entropy_discriminator(real: Tensor, generated: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ LOSSES: dict[LossName, Loss] = {
     "non_saturating": Loss(cross_entropy_discriminator, non_saturating_generator),
     "hinge": Loss(hinge_discriminator, mean_generator),
     "wasserstein": Loss(wasserstein_discriminator, mean_generator, relative=True),
-    "relativistic": Loss(relativistic_discriminator, relativistic_generator, relative=True),
+    "relativistic": Loss(relativistic_discriminator, relativistic_generator, relative=True, paired=True),
 }
 
 

@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, one_hot, relu, scaled_dot_product_attention
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pipeline import spread
-from pipeline.core import BadInput, Split
+from pipeline.core import Split
+from pipeline.storage import read_json, write_json
 
 SMALLEST_MAP = 4  # pixels: the side at which networks stop halving
+DRAWN_AT_ONCE = 500  # images
+WEIGHTS, PLAN = "decoder.safetensors", "decoder.json"
 WIDEST = 3  # doublings of the width, however many halvings there are
 
 Hearing = Literal["norms", "input", "nothing"]  # where a decoder hears its labels
@@ -65,7 +70,7 @@ class BatchNorm(nn.BatchNorm2d):
         # nn.SyncBatchNorm does not run on a CPU.
         maps = features.float()
         mean, squared = spread.average(torch.stack([maps.mean((0, 2, 3)), maps.square().mean((0, 2, 3))]))
-        variance = squared - mean.square()
+        variance = (squared - mean.square()).clamp(min=0)
         self._remember(mean, variance, maps.numel() // len(mean) * spread.processes())
         shape = (1, -1, 1, 1)
         normed: Tensor = (maps - mean.view(shape)) * (variance.view(shape) + self.eps).rsqrt()
@@ -111,7 +116,7 @@ class PlainBatchNorm(nn.Module):
         self.gain = nn.Parameter(torch.zeros(channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
-    def forward(self, features: Tensor, wanted: Tensor) -> Tensor:
+    def forward(self, features: Tensor, wanted: Tensor | None) -> Tensor:
         """Normalise `features` [n, channels, h, w]."""
         return torch.addcmul(self.bias.to(features.dtype), self.norm(features), 1 + self.gain.to(features.dtype))
 
@@ -122,11 +127,13 @@ class SelfAttention(nn.Module):
     What it adds has a weight that starts at 0.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, normed: bool = False) -> None:
         super().__init__()
-        narrow = max(1, channels // 8)
-        self.query, self.key = nn.Conv2d(channels, narrow, 1), nn.Conv2d(channels, narrow, 1)
-        self.value, self.out = nn.Conv2d(channels, channels // 2, 1), nn.Conv2d(channels // 2, channels, 1)
+        narrow, half = max(1, channels // 8), max(1, channels // 2)
+        self.query, self.key, self.value, self.out = (
+            _normed(nn.Conv2d(before, after, kernel_size=1), normed)
+            for before, after in ((channels, narrow), (channels, narrow), (channels, half), (half, channels))
+        )
         self.weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -148,7 +155,7 @@ class Decoder(nn.Module):
         width: channels at the highest resolution; doubled with each halving, up to 8 times.
         hearing: where labels come in: scaling norms, as inputs beside the code (Mirza & Osindero 2014), or nowhere.
         normed: whether the convolutions are under spectral norm (Miyato et al. 2018).
-        attention: side of the map that gets a self-attention block; None: no map.
+        attention: the map whose side is nearest to it gets a self-attention block; None: no map.
     """
 
     def __init__(
@@ -177,7 +184,7 @@ class Decoder(nn.Module):
             ConditionalBatchNorm(channels, shape.classes) if hearing == "norms" else PlainBatchNorm(channels)
             for channels in widths
         )
-        self.attentions = _attentions(self.sides, widths, attention)
+        self.attentions = _attentions(self.sides, widths, attention, normed)
         # The last one draws the image itself: feature maps of its full size would cost more than all others together.
         self.doubles = nn.ModuleList(
             _normed(nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), normed)
@@ -189,9 +196,9 @@ class Decoder(nn.Module):
         """A decoder with random weights, built as another one's `plan` says."""
         return cls(**{**plan, "shape": Shape(**plan["shape"])})
 
-    def forward(self, codes: Tensor, wanted: Tensor) -> Tensor:
-        """Codes [n, latent] and conditions [n, classes] to images [n, c, size, size] in [-1, 1]."""
-        features = self.first(torch.cat([codes, wanted], 1) if self.beside else codes)
+    def forward(self, codes: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Codes [n, latent] and conditions [n, classes], if it hears them, to images [n, c, size, size] in [-1, 1]."""
+        features = self.first(torch.cat([codes, wanted], 1) if self.beside and wanted is not None else codes)
         features = features.unflatten(1, (-1, self.sides[0], self.sides[0]))
         features = features.contiguous(memory_format=torch.channels_last)
         for norm, attend, double in zip(self.norms, self.attentions, self.doubles, strict=True):
@@ -199,6 +206,25 @@ class Decoder(nn.Module):
         images = torch.tanh(features.float())
         margin = (images.shape[-1] - self.size) // 2
         return images[:, :, margin : margin + self.size, margin : margin + self.size]
+
+    @torch.no_grad()
+    def draw(self, codes: Tensor, wanted: Tensor) -> Tensor:
+        """As many images as there are codes, part by part; on the CPU, with the statistics of training."""
+        self.cpu().eval()
+        parts = zip(codes.split(DRAWN_AT_ONCE), wanted.split(DRAWN_AT_ONCE), strict=True)
+        return torch.cat([self(*part) for part in parts])
+
+    def save(self, folder: Path) -> None:
+        """Write weights and plan."""
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS)
+        write_json(folder / PLAN, self.plan)
+
+    @classmethod
+    def load(cls, folder: Path) -> Decoder:
+        """Read back what `save` wrote."""
+        decoder = cls.planned(read_json(folder / PLAN))
+        decoder.load_state_dict(load_file(folder / WEIGHTS))
+        return decoder
 
 
 class Encoder(nn.Module):
@@ -208,7 +234,7 @@ class Encoder(nn.Module):
         shape: of the images.
         width: channels after the first halving; doubled with each further one, up to 8 times.
         normed: whether the convolutions are under spectral norm (Miyato et al. 2018).
-        attention: side of the map that gets a self-attention block; None: no map.
+        attention: the map whose side is nearest to it gets a self-attention block; None: no map.
     """
 
     def __init__(self, shape: Shape, width: int, *, normed: bool = False, attention: int | None = None) -> None:
@@ -220,7 +246,7 @@ class Encoder(nn.Module):
             _normed(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), normed)
             for before, after in pairwise([shape.channels, *widths])
         )
-        self.attentions = _attentions(sides, widths, attention)
+        self.attentions = _attentions(sides, widths, attention, normed)
         self.last = _normed(nn.Conv2d(widths[-1], widths[-1], kernel_size=3, padding=1), normed)
         self.channels, self.side = widths[-1], sides[-1]
 
@@ -236,14 +262,12 @@ def _normed(layer: nn.Module, wanted: bool) -> nn.Module:
     return spectral_norm(layer) if wanted else layer
 
 
-def _attentions(sides: list[int], widths: list[int], wanted: int | None) -> nn.ModuleList:
-    if wanted is not None and wanted not in sides:
-        raise BadInput(
-            f"attention is {wanted} pixels, but images of this size pass through maps of "
-            f"{' and '.join(map(str, sides))} pixels: choose one of these, or null"
-        )
+def _attentions(sides: list[int], widths: list[int], wanted: int | None, normed: bool) -> nn.ModuleList:
+    # Sides of odd images are rounded up on the way to an image, and down on the way from it.
+    chosen = None if wanted is None else min(sides, key=lambda side: abs(side - wanted))
     return nn.ModuleList(
-        SelfAttention(width) if side == wanted else nn.Identity() for side, width in zip(sides, widths, strict=True)
+        SelfAttention(width, normed=normed) if side == chosen else nn.Identity()
+        for side, width in zip(sides, widths, strict=True)
     )
 
 

@@ -22,19 +22,18 @@ PATIENCE = 10.0  # seconds in which the workers of a killed process notice that,
 def end_with_parent(parent: int | None = None) -> None:
     """End this process, at once, when the one that started it is gone: a killed `dvc` leaves its stage running.
 
-    Under `nohup`, which says that it shall outlive its terminal, it does.
-
     Args:
-        parent: whose child this process is, if it knows; it may be gone already. None: that of this moment.
+        parent: whose child this process is, and for whom alone it works; it may be gone already. None: that of this
+            moment, but not under `nohup`, which says that the process shall outlive its terminal.
     """
-    parent = parent or os.getppid()
+    expected = parent or os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == expected:
             time.sleep(LOOK_EVERY)
         os._exit(1)
 
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    if parent is not None or signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 

@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 import torch
 from joblib.externals.loky import process_executor
+from threadpoolctl import threadpool_limits
 
 from pipeline import fingerprints, spread
 from pipeline.core import BadInput
@@ -69,7 +70,7 @@ class Replicate:
     folder: Path
     unfinished: Path
     machine: Machine
-    progress: Callable[[int], None]
+    progress: Callable[[int], None] = lambda done: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def run_replicates(
     Raises:
         BadInput: another process is at work on the same job.
     """
-    spread.join()
+    spread.join(machine(compute).device)
     resolved = machine(compute)
     versions = {name: version(name) for name in COMPUTING}
     inputs = [{**job.inputs(k), "machine": str(resolved), "versions": versions} for k in range(replicates)]
@@ -160,7 +161,7 @@ def run_replicates(
             joblib.Parallel(n_jobs=workers(compute, len(missing)))(
                 joblib.delayed(_replicate)(
                     f"{job.name}, replicate {k}", job.work, inputs[k],
-                    Replicate(k, folders[k], checkpoints.absolute() / job.slug / f"replicate_{k}", resolved, print),
+                    Replicate(k, folders[k], checkpoints.absolute() / job.slug / f"replicate_{k}", resolved),
                     path, os.getpid(),
                 )
                 for k in missing
@@ -257,7 +258,8 @@ def settled(threads: int) -> Iterator[None]:
     cv2.setNumThreads(0)  # a pool of OpenCV's own in each worker fights the others for the cores
     torch.backends.cudnn.deterministic = True
     try:
-        yield
+        with threadpool_limits(threads):  # of NumPy's and scikit-learn's libraries
+            yield
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])

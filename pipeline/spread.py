@@ -17,12 +17,19 @@ from torch.distributed.nn.functional import all_reduce
 from pipeline.core import BadInput
 
 
-def join() -> None:
-    """Meet the other processes that `torchrun` has started, if it has and this has not happened yet."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+def join(device: str) -> None:
+    """Meet the other processes that `torchrun` has started, if it has and this has not happened yet.
+
+    Raises:
+        BadInput: each should have a GPU of its own, and there are fewer.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    if device == "cuda":
+        if int(os.environ["LOCAL_RANK"]) >= torch.cuda.device_count():
+            raise BadInput(f"torchrun has started more processes than there are GPUs ({torch.cuda.device_count()})")
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
 
 
 def processes() -> int:

@@ -25,7 +25,7 @@ SLOWER = 0.5  # factor for learning rates at each step back
 
 def as_images(drawn: torch.Tensor) -> Images:
     """Float [n, c, h, w] in [-1, 1] to uint8 [n, h, w, c]."""
-    pixels = ((drawn.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    pixels = drawn.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
@@ -98,7 +98,6 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
     _loops: int = 0
-    _found: Trouble | None = None
 
     def steps(self, total: int, state: State) -> Iterator[Step]:
         """Steps 1 … `total`, or from where a training that was killed left off.
@@ -111,7 +110,7 @@ class Run:
         Raises:
             BadInput: the training went wrong, and is to stop or has stepped back too often.
         """
-        loop = _Loop(self, state, f"{self._loops}", len(self.history), len(self.frames))
+        loop = _Loop(self, state, f"{self._loops}")
         self._loops += 1
         step = loop.resume()
         while step < total:
@@ -119,7 +118,7 @@ class Run:
             at = _step(step, total)
             yield at
             self.progress(step)
-            if at.recorded and (found := self._trouble(state)):
+            if at.recorded and (found := loop.trouble()):
                 step = loop.step_back(step, found)
             elif at.shown:
                 loop.remember(step)
@@ -137,20 +136,6 @@ class Run:
         drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
         self.frames.append(Frame(step, as_images(drawn)))
 
-    def _trouble(self, state: State) -> Trouble | None:
-        if self.watch is None:
-            return None
-        return (
-            not_finite(self.history[-1], state) or discriminator_won(self.history, self.watch.settings) or self._alike()
-        )
-
-    def _alike(self) -> Trouble | None:
-        # At first, all of them are alike.
-        late = len(self.frames) > SHOWINGS // 2 and self.frames[-1].step == self.history[-1]["step"]
-        if not late or self.watch is None:
-            return None
-        return alike(self.frames[-1].images, self.watch.labels, self.watch.train, self.watch.real, self.watch.settings)
-
 
 def _step(number: int, total: int) -> Step:
     """Records and showings are evenly spread, the last step always among them; what is shown is recorded too."""
@@ -163,10 +148,11 @@ def _step(number: int, total: int) -> Step:
 class _Loop:
     """The state of one loop, in memory and on disk."""
 
-    def __init__(self, run: Run, state: State, name: str, rows: int, frames: int) -> None:
+    def __init__(self, run: Run, state: State, name: str) -> None:
         self.run, self.state, self.name = run, state, name
-        self.rows, self.frames = rows, frames  # that earlier loops of this run have left
+        self.rows, self.frames = len(run.history), len(run.frames)  # that earlier loops of this run have left
         self.attempts = 0
+        self.since = self.rows  # the row from which on this attempt has recorded
         self.good = self._packed(0)
 
     def _packed(self, step: int) -> bytes:
@@ -175,6 +161,7 @@ class _Loop:
             {
                 "step": step,
                 "attempts": self.attempts,
+                "since": self.since,
                 "history": self.run.history[self.rows :],
                 "frames": [[frame.step, torch.from_numpy(frame.images)] for frame in self.run.frames[self.frames :]],
             },
@@ -191,7 +178,7 @@ class _Loop:
         position = kept.restore(self.name, self.state) if kept else None
         if kept is None or position is None:
             return 0
-        self.attempts = position["attempts"]
+        self.attempts, self.since = position["attempts"], position["since"]
         good = kept.folder / f"{self.name}.good"
         self.good = good.read_bytes() if good.exists() else self.good
         step = self._placed(position)
@@ -201,36 +188,51 @@ class _Loop:
     def remember(self, step: int) -> None:
         """Take the state after `step` for a good one."""
         self.good = self._packed(step)
-        self._write(f"{self.name}.good", self.good)
+        if spread.leads() and self.run.checkpoints:
+            self.run.checkpoints.write(f"{self.name}.good", self.good)
 
     def keep(self, step: int, *, last: bool) -> None:
         """Write a checkpoint, if it is time."""
         if spread.leads() and self.run.checkpoints and (last or self.run.checkpoints.due):
-            self._write(self.name, self._packed(step))
+            self.run.checkpoints.write_now_and_then(self.name, self._packed(step))
 
-    def _write(self, name: str, packed: bytes) -> None:
-        if self.run.checkpoints and spread.leads():
-            self.run.checkpoints.write(name, packed)
+    def trouble(self) -> Trouble | None:
+        """What is wrong after the step that was recorded last."""
+        watch, history = self.run.watch, self.run.history
+        if watch is None:
+            return None
+        return (
+            not_finite(history[-1], self.state)
+            or discriminator_won(history[self.since :], watch.settings)
+            or self._alike(watch, history[-1]["step"])
+        )
+
+    def _alike(self, watch: Watch, step: float) -> Trouble | None:
+        frames = self.run.frames[self.frames :]
+        if len(frames) <= SHOWINGS // 2 or frames[-1].step != step:
+            return None  # at first, all of them are alike
+        return alike(frames[-1].images, watch.labels, watch.train, watch.real, watch.settings)
 
     def step_back(self, step: int, found: Trouble) -> int:
         """Return to the last good state, with lower learning rates and other random numbers; or give up."""
         told = f"{self.run.name}: after {step} steps, {found}"
-        settings = self.run.watch.settings if self.run.watch else None
-        if settings is None or settings.on_trouble == "stop":
+        if self.run.watch is None or self.run.watch.settings.on_trouble == "stop":
             raise BadInput(told)
         if self.attempts == STEPS_BACK:
             raise BadInput(f"{told}. It has stepped back {STEPS_BACK} times already")
-        attempts = self.attempts + 1
-        back = self._placed(unpack(self.good, self.state))
-        self.attempts = attempts
+        self.attempts += 1
+        position = unpack(self.good, self.state)
+        back = self._placed(position)
+        self.since = len(self.run.history)
         for name, thing in self.state.items():
             if isinstance(thing, torch.optim.Optimizer):
                 for group in thing.param_groups:
-                    group["lr"] *= SLOWER**attempts
+                    group["lr"] *= SLOWER ** (self.attempts - position["attempts"])
             elif isinstance(thing, torch.Generator):
-                thing.manual_seed(derive(thing.initial_seed(), "again", name, attempts))
+                thing.manual_seed(derive(thing.initial_seed(), "again", name, self.attempts))
         if spread.leads():
-            print(f"{told}. Back to step {back}, learning rates × {SLOWER**attempts:g}", file=sys.stderr, flush=True)
-        # At once, before a newer good state: the checkpoint must not belong to an older attempt.
-        self._write(self.name, self._packed(back))
+            slower = SLOWER**self.attempts
+            print(f"{told}. Back to step {back}, learning rates × {slower:g}", file=sys.stderr, flush=True)
+            if self.run.checkpoints:  # before a newer good state: the checkpoint must not belong to an older attempt
+                self.run.checkpoints.write(self.name, self._packed(back))
         return back

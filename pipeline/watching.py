@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.core import Images, Labels, Split
 from pipeline.params import WatchSettings
 
-PATIENCE = 25  # records for which a discriminator must have won: at first, while all is noise, most of them do
+WINNING = 25  # records for which a discriminator must have won: at first, while all is noise, most of them do
 ERRORS = ("error_validation", "error_generated")
 COMPARED = 50  # real images of a class
 
@@ -52,19 +52,19 @@ def discriminator_won(history: Sequence[Mapping[str, float]], settings: WatchSet
 
     The generator then learns nothing more. `history` has this to tell only if it holds the columns `ERRORS`.
     """
-    latest = history[-PATIENCE:]
-    if len(latest) < PATIENCE or not all(name in latest[-1] for name in ERRORS):
+    latest = history[-WINNING:]
+    if len(latest) < WINNING or not all(name in latest[-1] for name in ERRORS):
         return None
     if any(fmean(row[name] for row in latest) > settings.least_error for name in ERRORS):
         return None
     return Trouble(
-        f"the discriminator has won: for {PATIENCE} records it has told real from generated images with at most "
+        f"the discriminator has won: for {WINNING} records it has told real from generated images with at most "
         f"{settings.least_error:.1%} error",
         "a lower discriminator_learning_rate, more augment, or a penalty (r1)",
     )
 
 
-def spread(images: NDArray[Any]) -> float:
+def median_distance(images: NDArray[Any]) -> float:
     """Median distance between two of the images [n, …], 0 for fewer than two."""
     return float(np.median(pdist(images.reshape(len(images), -1).astype(np.float32)))) if len(images) > 1 else 0.0
 
@@ -72,7 +72,8 @@ def spread(images: NDArray[Any]) -> float:
 def real_spreads(train: Split) -> list[float]:
     """The spread of each class's training images, of at most `COMPARED` of them."""
     return [
-        spread(train.images[np.flatnonzero(train.labels == label)[:COMPARED]]) for label in range(len(train.classes))
+        median_distance(train.images[np.flatnonzero(train.labels == label)[:COMPARED]])
+        for label in range(len(train.classes))
     ]
 
 
@@ -83,7 +84,7 @@ def alike(
     same = [
         train.classes[label]
         for label in np.unique(labels)
-        if spread(drawn[labels == label]) < settings.least_diversity * real[label]
+        if median_distance(drawn[labels == label]) < settings.least_diversity * real[label]
     ]
     if not same:
         return None

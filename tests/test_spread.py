@@ -49,7 +49,7 @@ def gradients():
     return held, generator.norms[0].norm.running_var, len(noise)
 
 alone, variance_alone, n_alone = gradients()
-spread.join()
+spread.join("cpu")
 together, variance, n = gradients()
 rank = os.environ["RANK"]
 # Biases before a batch norm have none but rounding: beside that of their network, it is nothing.
@@ -84,7 +84,7 @@ from pipeline.params import read_parameters
 from pipeline.storage import read_split
 from pipeline.training import Run
 
-spread.join()
+spread.join("cpu")
 train = read_split(Path("data/train"))
 for name in ("cgan", "cvae", "autoencoder"):
     family = read_parameters(Path("params.yaml")).family(name)
@@ -109,7 +109,7 @@ def test_both_processes_end_with_the_same_weights(tmp_path: Path) -> None:
     (path / "weights.py").write_text(WEIGHTS)
     subprocess.run([*TORCHRUN, "weights.py"], cwd=path, env=ENVIRONMENT, check=True, capture_output=True)
     names = [file.relative_to(path / "0") for file in sorted((path / "0").rglob("*")) if file.is_file()]
-    assert len(names) == 7
+    assert len(names) == 9
     assert all((path / "0" / name).read_bytes() == (path / "1" / name).read_bytes() for name in names)
 
 
@@ -133,6 +133,6 @@ def test_a_batch_that_cannot_be_divided_is_a_mistake(monkeypatch: pytest.MonkeyP
 
 
 def test_in_one_process_nothing_happens() -> None:
-    spread.join()
+    spread.join("cpu")
     spread.wait()
     assert (spread.processes(), spread.leads()) == (1, True)

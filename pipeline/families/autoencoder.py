@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from pipeline import spread
-from pipeline.batches import Pool
+from pipeline.batches import RealImages
 from pipeline.checkpoints import State
 from pipeline.core import Split
 from pipeline.densities import class_gaussians, draw_gaussians
@@ -24,7 +25,8 @@ from pipeline.seeds import derive
 from pipeline.storage import read_json, write_json
 from pipeline.training import Run
 
-SAMPLE_BATCH = 500  # images drawn at once
+ENCODED_AT_ONCE, SHOWN = 500, 50  # images; of a class, those among which it is drawn to be shown
+CODES, PLAN = "codes.safetensors", "sampler.json"
 Draw = Literal["neighbours", "gaussian"]
 
 
@@ -62,7 +64,7 @@ class Autoencoder(Settings):
         average = Average(network, self.average_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
         rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
-        real, watched = Pool(train, run.device), Pool(monitor, run.device)
+        real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
             "network": network,
@@ -94,25 +96,20 @@ class Autoencoder(Settings):
                     }
                 )
             if step.shown:
-                run.show(step.number, self._sampler(average.network, real))
-        return self._sampler(average.network, real)
+                run.show(step.number, self._sampler(average.network, *real.first(SHOWN)))
+        return self._sampler(average.network, *real.first())
 
     @torch.no_grad()
-    def _sampler(self, network: Autoencoding, real: Pool) -> CodeSampler:
+    def _sampler(self, network: Autoencoding, images: Tensor, labels: Tensor) -> CodeSampler:
         network.eval()
-        images, labels = real.every()
-        codes = torch.cat([network.encode(part) for part in images.split(SAMPLE_BATCH)]).cpu()
-        decoder = Decoder.planned(network.decoder.plan)
-        decoder.load_state_dict(network.decoder.state_dict())
-        return CodeSampler(decoder, codes, labels.cpu(), self.draw, self.neighbours)
+        codes = torch.cat([network.encode(part.float() / 127.5 - 1) for part in images.split(ENCODED_AT_ONCE)]).cpu()
+        return CodeSampler(copy.deepcopy(network.decoder), codes, labels.cpu(), self.draw, self.neighbours)
 
     @staticmethod
     def load(folder: Path) -> CodeSampler:
         """Read back what `CodeSampler.save` wrote."""
-        plan, codes = read_json(folder / "autoencoder.json"), load_file(folder / "codes.safetensors")
-        decoder = Decoder.planned(plan["decoder"])
-        decoder.load_state_dict(load_file(folder / "decoder.safetensors"))
-        return CodeSampler(decoder, codes["codes"], codes["labels"], plan["draw"], plan["neighbours"])
+        plan, codes = read_json(folder / PLAN), load_file(folder / CODES)
+        return CodeSampler(Decoder.load(folder), codes["codes"], codes["labels"], plan["draw"], plan["neighbours"])
 
 
 class Autoencoding(nn.Module):
@@ -127,7 +124,7 @@ class Autoencoding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images [n, c, h, w] to images."""
         codes = self.encode(images)
-        drawn: Tensor = self.decoder(codes, codes)
+        drawn: Tensor = self.decoder(codes)
         return drawn
 
     def encode(self, images: Tensor) -> Tensor:
@@ -144,17 +141,13 @@ class CodeSampler:
     """
 
     def __init__(self, decoder: Decoder, codes: Tensor, labels: Tensor, draw: Draw, neighbours: int) -> None:
-        self.decoder = decoder.cpu().eval()
+        self.decoder = decoder
         self.codes, self.labels, self.draw, self.neighbours = codes, labels, draw, neighbours
 
-    @torch.no_grad()
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
         codes = DRAWS[self.draw](self, labels, rng)
-        parts = zip(
-            codes.split(SAMPLE_BATCH), conditions(labels, self.decoder.classes).split(SAMPLE_BATCH), strict=True
-        )
-        return torch.cat([self.decoder(z, y) for z, y in parts])
+        return self.decoder.draw(codes, conditions(labels, self.decoder.classes))
 
     def between_neighbours(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Codes on the line between two neighbours (Dablain et al. 2023, algorithm 1)."""
@@ -178,14 +171,10 @@ class CodeSampler:
         return draw_gaussians(fitted, labels, rng)
 
     def save(self, folder: Path) -> None:
-        """Write weights and plan of the decoder, and the codes."""
-        weights = {name: value.contiguous() for name, value in self.decoder.state_dict().items()}
-        save_file(weights, folder / "decoder.safetensors")
-        save_file({"codes": self.codes, "labels": self.labels}, folder / "codes.safetensors")
-        write_json(
-            folder / "autoencoder.json",
-            {"decoder": self.decoder.plan, "draw": self.draw, "neighbours": self.neighbours},
-        )
+        """Write the decoder, the codes, and how to draw among them."""
+        self.decoder.save(folder)
+        save_file({"codes": self.codes, "labels": self.labels}, folder / CODES)
+        write_json(folder / PLAN, {"draw": self.draw, "neighbours": self.neighbours})
 
 
 DRAWS = {"neighbours": CodeSampler.between_neighbours, "gaussian": CodeSampler.from_gaussians}

@@ -11,20 +11,17 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline import spread
-from pipeline.batches import Pool
+from pipeline.batches import RealImages
 from pipeline.checkpoints import State
 from pipeline.core import Split
 from pipeline.nets import Average, Decoder, Encoder, Shape, conditions, only_looking
 from pipeline.params import Count, NotNegative, Positive, Settings
 from pipeline.seeds import derive
-from pipeline.storage import read_json, write_json
 from pipeline.training import Run
 
-SAMPLE_BATCH = 500  # images drawn at once
 MEASURED = 2000  # images from which independent pixels are counted
 
 
@@ -57,12 +54,12 @@ class ConditionalVAE(Settings):
     def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> VAESampler:
         torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
         shape, pixels = Shape.of(train), independent_pixels(train)
-        network = Autoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
+        network = VariationalAutoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
         network = network.to(run.device).to(memory_format=torch.channels_last)
         average = Average(network.decoder, self.average_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
         rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
-        real, watched = Pool(train, run.device), Pool(monitor, run.device)
+        real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
             "network": network,
@@ -103,9 +100,7 @@ class ConditionalVAE(Settings):
     @staticmethod
     def load(folder: Path) -> VAESampler:
         """Read back what `VAESampler.save` wrote."""
-        decoder = Decoder.planned(read_json(folder / "decoder.json"))
-        decoder.load_state_dict(load_file(folder / "decoder.safetensors"))
-        return VAESampler(decoder)
+        return VAESampler(Decoder.load(folder))
 
 
 def independent_pixels(train: Split) -> float:
@@ -128,7 +123,7 @@ def reconstruction(drawn: Tensor, images: Tensor, pixels: float) -> Tensor:
     That variance is the mean squared error of the batch itself (Rybkin et al. 2021, equation 5), so that nothing
     needs tuning to the size or the contrast of images.
     """
-    error = (drawn.float() - images).square().mean()
+    error = spread.average((drawn.float() - images).square().mean())
     return pixels / 2 * (error.clamp(min=1e-6).log() + 1 + math.log(2 * math.pi))
 
 
@@ -137,7 +132,7 @@ def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
 
 
-class Autoencoding(nn.Module):
+class VariationalAutoencoding(nn.Module):
     """An image and its condition to a Gaussian over codes, and a code drawn from that back to an image."""
 
     def __init__(self, shape: Shape, latent: int, encoder_width: int, decoder_width: int) -> None:
@@ -161,18 +156,13 @@ class VAESampler:
     """A trained decoder, which draws from codes of the prior."""
 
     def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder.cpu().eval()
+        self.decoder = decoder
 
-    @torch.no_grad()
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
         codes = torch.randn(len(labels), self.decoder.latent, generator=rng)
-        wanted = conditions(labels, self.decoder.classes)
-        pairs = zip(codes.split(SAMPLE_BATCH), wanted.split(SAMPLE_BATCH), strict=True)
-        return torch.cat([self.decoder(z, y) for z, y in pairs])
+        return self.decoder.draw(codes, conditions(labels, self.decoder.classes))
 
     def save(self, folder: Path) -> None:
-        """Write weights and plan of the decoder."""
-        weights = {name: value.contiguous() for name, value in self.decoder.state_dict().items()}
-        save_file(weights, folder / "decoder.safetensors")
-        write_json(folder / "decoder.json", self.decoder.plan)
+        """Write the decoder."""
+        self.decoder.save(folder)

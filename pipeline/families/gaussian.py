@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from sklearn.decomposition import PCA
 from torch import Tensor
@@ -17,6 +18,7 @@ from pipeline.params import Fraction, Settings
 from pipeline.training import Run
 
 SMALL = 1000  # images or pixels, whichever are fewer: up to these, components are exact
+EXAMINED = 5000  # images, in which components are looked for, and that are held as floats at once
 MOST = 512  # components: beyond these, covariances of classes cost more than they tell
 
 
@@ -37,15 +39,18 @@ class Gaussian(Settings):
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[GaussianSampler]:
         """Fit components and Gaussians. Nothing is random, so that samplers of all seeds are alike."""
-        pixels = train.images.reshape(len(train), -1).astype(np.float32) / 127.5 - 1
+        pixels = train.images.reshape(len(train), -1)
+        some = np.sort(np.random.default_rng(0).permutation(len(train))[:EXAMINED])
         # Exact where that is cheap; of many images with many pixels, the first components by random projection.
-        solver = "randomized" if min(pixels.shape) > SMALL else "full"
-        components = PCA(min(MOST, *pixels.shape), svd_solver=solver, random_state=0)
-        components.fit(pixels)
+        solver = "randomized" if min(len(some), pixels.shape[1]) > SMALL else "full"
+        components = PCA(min(MOST, len(some), pixels.shape[1]), svd_solver=solver, random_state=0)
+        components.fit(_scaled(pixels[some]))
         enough = 1 + int(np.searchsorted(components.explained_variance_ratio_.cumsum(), self.variance))
         axes = np.ascontiguousarray(components.components_[:enough], np.float32)
+        parts = np.array_split(np.arange(len(train)), 1 + len(train) // EXAMINED)
+        codes = np.concatenate([(_scaled(pixels[part]) - components.mean_) @ axes.T for part in parts])
         fitted = {
-            **class_gaussians((pixels - components.mean_) @ axes.T, train.labels, len(train.classes)),
+            **class_gaussians(codes, train.labels, len(train.classes)),
             "centre": torch.from_numpy(components.mean_.astype(np.float32)),
             "axes": torch.from_numpy(axes),
             "shape": torch.tensor([train.channels, train.size]),
@@ -58,6 +63,10 @@ class Gaussian(Settings):
     def load(folder: Path) -> GaussianSampler:
         """Read back what `GaussianSampler.save` wrote."""
         return GaussianSampler(load_file(folder / "gaussian.safetensors"))
+
+
+def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 class GaussianSampler:

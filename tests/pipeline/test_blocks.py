@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from pipeline import losses
-from pipeline.core import BadInput
 from pipeline.diffaugment import OPERATIONS, affine, augment, brightness, cutout, flip, translation
 from pipeline.nets import (
     Average,
@@ -183,12 +182,21 @@ def test_self_attention_starts_by_adding_nothing_and_adds_what_the_formula_says(
     torch.testing.assert_close(block(features), features + 0.5 * block.out(seen))
 
 
-def test_attention_stands_at_the_map_that_was_named_and_nowhere_else() -> None:
-    shape = Shape(28, 1, 3)
-    for network in (Decoder(shape, 4, 8, attention=14), Encoder(shape, 8, attention=14)):
-        assert [isinstance(block, SelfAttention) for block in network.attentions].count(True) == 1
-    with pytest.raises(BadInput, match="maps of 14 and 7 pixels"):
-        Encoder(shape, 8, attention=16)
+@pytest.mark.parametrize(("size", "attention", "sides"), [(28, 14, (14, 14)), (30, 15, (16, 15)), (100, 25, (28, 25))])
+def test_attention_stands_at_the_map_nearest_to_the_side_that_was_asked_for(
+    size: int, attention: int, sides: tuple[int, int]
+) -> None:
+    shape, seen = Shape(size, 1, 3), []
+
+    def note(block: torch.nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        seen.append(inputs[0].shape[-1])
+
+    decoder, encoder = Decoder(shape, 4, 1, attention=attention), Encoder(shape, 1, attention=attention, normed=True)
+    for network in (decoder, encoder):
+        (block,) = (block for block in network.attentions if isinstance(block, SelfAttention))
+        block.register_forward_hook(note)
+    encoder(decoder(torch.randn(2, 4), conditions(torch.tensor([0, 1]), 3)))
+    assert tuple(seen) == sides
 
 
 @pytest.mark.parametrize("size", [8, 11, 28, 33, 64])

@@ -181,3 +181,48 @@ def test_one_that_is_killed_around_a_step_back_goes_on_bit_for_bit(kill: int, pa
 def test_images_that_are_all_alike_are_trouble_only_in_the_second_half() -> None:
     with pytest.raises(BadInput, match=r"after 24 steps, all drawn images of 'a', 'b' are alike"):
         walk(Run(CPU, None, watch=watch("stop")), sampler=Varied(same=True))
+
+
+def test_a_second_step_back_halves_the_learning_rate_once_more_also_from_a_later_state() -> None:
+    def loss(step: int, rate: float) -> float:
+        return math.nan if (step == 13 and rate > 0.06) or (step == 23 and rate > 0.03) else rate
+
+    run = Run(CPU, None, watch=watch())
+    walk(run, loss=loss)
+    assert [row["loss"] for row in run.history] == pytest.approx([0.1] * 12 + [0.05] * 8 + [0.025] * 20)
+
+
+def test_a_discriminator_is_judged_by_what_it_does_after_a_step_back() -> None:
+    run = Run(CPU, None, watch=watch())
+
+    weight = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(weight.parameters(), lr=0.1)
+    for step in run.steps(100, {"weight": weight, "optimizer": optimizer}):
+        if step.recorded:
+            error = 0.0 if optimizer.param_groups[0]["lr"] > 0.06 else 0.1
+            run.record({"step": step.number, "error_validation": error, "error_generated": error})
+        if step.shown:
+            run.show(step.number, Varied())
+    errors = [row["error_generated"] for row in run.history]
+    assert errors == [0.0] * 20 + [0.1] * 80
+
+
+def test_checkpoints_are_kept_now_and_then_also_where_good_states_come_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("pipeline.checkpoints.time.monotonic", lambda: now[0])
+
+    def pass_time(step: int, state: object) -> None:
+        now[0] += 1.0
+        if step == 39:
+            raise Killed
+
+    def run(seen: list[int]) -> Run:
+        return Run(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 5.0))
+
+    with pytest.raises(Killed):
+        walk(run([]), at=pass_time)
+    seen: list[int] = []
+    walk(run(seen))
+    assert seen[0] == 35

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.core import Split
 from pipeline.params import WatchSettings
-from pipeline.watching import alike, discriminator_won, not_finite, real_spreads, spread
+from pipeline.watching import alike, discriminator_won, median_distance, not_finite, real_spreads
 
 SETTINGS = WatchSettings(on_trouble="stop", least_error=0.01, least_diversity=0.1)
 
@@ -44,9 +44,9 @@ def test_a_discriminator_has_won_when_it_errs_on_neither_side_for_long(rows: lis
     assert (discriminator_won(rows, SETTINGS) is not None) == won
 
 
-def test_spread_is_the_median_distance() -> None:
-    assert spread(np.array([[0.0], [1.0], [10.0]])) == 9
-    assert spread(np.zeros((1, 4))) == 0
+def test_median_distance_is_the_median_distance() -> None:
+    assert median_distance(np.array([[0.0], [1.0], [10.0]])) == 9
+    assert median_distance(np.zeros((1, 4))) == 0
 
 
 def test_classes_whose_images_are_all_alike_are_named_unless_real_ones_are_too() -> None:

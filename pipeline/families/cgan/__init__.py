@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipeline import spread
-from pipeline.batches import Pool
+from pipeline.batches import RealImages
 from pipeline.checkpoints import State
 from pipeline.core import Split
 from pipeline.diffaugment import Operation, augment
@@ -21,12 +20,12 @@ from pipeline.families.cgan.discriminators import DISCRIMINATORS, Conditioning, 
 from pipeline.families.cgan.presets import PRESETS, Preset
 from pipeline.losses import GRADIENT_PENALTIES, LOSSES, GradientPenalty, LeCam, LossName
 from pipeline.nets import Average, Decoder, Hearing, Shape, conditions, only_looking
-from pipeline.params import Count, Fraction, NotNegative, Positive, Settings
+from pipeline.params import Count, Fraction, Positive, Settings
 from pipeline.seeds import derive
 from pipeline.storage import read_json, write_json
 from pipeline.training import Run
 
-SAMPLE_BATCH = 500  # images drawn at once
+TEMPERATURE = "temperature.json"
 HEARING: dict[Conditioning, Hearing] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
 LIST = Field(strict=False)  # what a preset fills in comes as a list
 Part = Annotated[float, Field(ge=0, le=1)]
@@ -59,7 +58,7 @@ class ConditionalGAN(Settings):
     beta1: Annotated[float, Field(ge=0, lt=1)]
     beta2: Fraction
     average_decay: Annotated[float, Field(ge=0, lt=1)]
-    temperature: NotNegative
+    temperature: Positive
 
     @model_validator(mode="before")
     @classmethod
@@ -73,8 +72,8 @@ class ConditionalGAN(Settings):
 
     @model_validator(mode="after")
     def _labels_are_heard(self) -> ConditionalGAN:
-        if self.warm_up + self.ramp > 1:
-            raise ValueError("warm_up and ramp are parts of the steps: together at most 1")
+        if self.warm_up + self.ramp >= 1:
+            raise ValueError("warm_up and ramp are parts of the steps: together less than 1, or labels are never heard")
         if self.conditioning == "auxiliary" and self.mismatch:
             raise ValueError("mismatch needs a discriminator that is told the label: set it to 0 for auxiliary")
         return self
@@ -100,7 +99,7 @@ class ConditionalGAN(Settings):
         optimize_g = self._optimizer(generator, self.generator_learning_rate)
         optimize_d = self._optimizer(discriminator, self.discriminator_learning_rate)
         rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
-        real, watched = Pool(train, run.device), Pool(monitor, run.device)
+        real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
             "generator": generator, "discriminator": discriminator, "average": average, "lecam": lecam,
@@ -120,7 +119,7 @@ class ConditionalGAN(Settings):
                     of_real, of_generated = discriminator.features(both).chunk(2)
                 on_real, on_generated = (discriminator.score(of, wanted) for of in (of_real, of_generated))
                 loss_d = (1 - influence * self.mismatch) * loss.discriminator(on_real, on_generated)
-                if self.mismatch:
+                if self.mismatch and len(real.present) > 1:
                     wrong = conditions(real.another(labels, rng), shape.classes, influence)
                     on_mismatched = discriminator.score(of_real, wrong)
                     loss_d = loss_d + influence * self.mismatch * loss.discriminator(on_real, on_mismatched)
@@ -137,7 +136,7 @@ class ConditionalGAN(Settings):
             discriminator.requires_grad_(False)
             with mixed:
                 of_generated = discriminator.features(augment(generated, self.augment, rng))
-                of_real = discriminator.features(both.chunk(2)[0]) if loss.relative else of_real.detach()
+                of_real = discriminator.features(both.chunk(2)[0]) if loss.paired else of_real.detach()
             scores = (discriminator.score(of, wanted) for of in (of_real, of_generated))
             loss_g = loss.generator(*scores) + discriminator.label_loss(of_generated, wanted)
             optimize_g.zero_grad()
@@ -232,10 +231,7 @@ class ConditionalGAN(Settings):
     @staticmethod
     def load(folder: Path) -> GANSampler:
         """Read back what `GANSampler.save` wrote."""
-        plan = read_json(folder / "generator.json")
-        generator = Decoder.planned(plan["generator"])
-        generator.load_state_dict(load_file(folder / "generator.safetensors"))
-        return GANSampler(generator, plan["temperature"])
+        return GANSampler(Decoder.load(folder), read_json(folder / TEMPERATURE))
 
 
 def error_rates(scores: dict[str, Tensor], *, relative: bool) -> dict[str, float]:
@@ -266,18 +262,14 @@ class GANSampler:
     """
 
     def __init__(self, generator: Decoder, temperature: float) -> None:
-        self.generator, self.temperature = generator.cpu().eval(), temperature
+        self.generator, self.temperature = generator, temperature
 
-    @torch.no_grad()
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
         noise = self.temperature * torch.randn(len(labels), self.generator.latent, generator=rng)
-        wanted = conditions(labels, self.generator.classes)
-        pairs = zip(noise.split(SAMPLE_BATCH), wanted.split(SAMPLE_BATCH), strict=True)
-        return torch.cat([self.generator(z, y) for z, y in pairs])
+        return self.generator.draw(noise, conditions(labels, self.generator.classes))
 
     def save(self, folder: Path) -> None:
-        """Write weights and plan of the generator."""
-        weights = {name: value.contiguous() for name, value in self.generator.state_dict().items()}
-        save_file(weights, folder / "generator.safetensors")
-        write_json(folder / "generator.json", {"generator": self.generator.plan, "temperature": self.temperature})
+        """Write the generator and the temperature."""
+        self.generator.save(folder)
+        write_json(folder / TEMPERATURE, self.temperature)
