@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,12 @@ SMALL: dict[str, Any] = {
     "generate": {"per_class": 12},
     "classifier": {"steps": 12, "batch": 16},
 }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _as_a_terminal_starts_it() -> None:
+    """Tests that run under nohup would hand it on to the processes that they start, which then outlive them."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
