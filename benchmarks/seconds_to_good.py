@@ -3,10 +3,10 @@
 python -m benchmarks.seconds_to_good MNIST_ROOT [MINUTES]
 
 MNIST with 4000 to 40 training images a digit; the judge is trained on all of them but the validation images. About
-every 50 steps 100 images of each class are drawn; the clock stands still for that. Each contender gets at most MINUTES (30).
-mimicry (`pip install --no-deps torch-mimicry`, and its tensorboard and scikit-image) is left out where it is not
-installed; its networks, losses and optimizers are its own, at the 32 pixels and 3 channels that they are made for. One
-thread.
+every 50 steps 100 images of each class are drawn; the clock stands still for that. Each contender gets at most
+MINUTES (30). mimicry (`pip install --no-deps torch-mimicry`, and its tensorboard and scikit-image) is left out where
+it is not installed; its networks, losses and optimizers are its own, at the 32 pixels and 3 channels that they are made
+for. One thread.
 """
 
 from __future__ import annotations
