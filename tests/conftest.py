@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,12 @@ SMALL: dict[str, Any] = {
 def _as_a_terminal_starts_it() -> None:
     """Tests that run under nohup would hand it on to the processes that they start, which then outlive them."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _dvc_calls_nobody() -> None:
+    """Whatever a test's `.dvc/config` says, `dvc` shall start no daemon and ask no network."""
+    os.environ.update({"DVC_NO_ANALYTICS": "1", "CI": "true"})
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

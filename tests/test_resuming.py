@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import write_params
+from tests.conftest import PROJECT, write_params
 
 COMMAND = [sys.executable, "-m", "stages.train_generator", "--family", "cgan"]
 LONG = {"families": {"cgan": {"steps": 400}}, "compute": {"checkpoint_seconds": 0.01}}
@@ -109,8 +110,9 @@ def test_a_second_process_on_the_same_work_is_refused_and_the_first_goes_on(
 def test_a_stage_ends_when_dvc_is_killed(tmp_path: Path) -> None:
     path = folder(tmp_path / "project", {"families": {"cgan": {"steps": 100000}}})
     subprocess.run(["git", "init", "-q"], cwd=path, check=True)
+    # Not `dvc init`, which would report to its makers through a daemon, and may wait for that without end.
+    shutil.copytree(PROJECT / ".dvc", path / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     dvc = f"{sys.prefix}/bin/dvc"
-    subprocess.run([dvc, "init", "-q"], cwd=path, check=True)
     stage = f"stages:\n  train:\n    cmd: {' '.join(COMMAND)}\n    always_changed: true\n"
     (path / "dvc.yaml").write_text(stage)
     running = subprocess.Popen([dvc, "repro"], cwd=path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
