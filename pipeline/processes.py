@@ -8,13 +8,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+
+import psutil
 
 from pipeline.core import BadInput
 
 LOOK_EVERY = 0.5  # seconds
+SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 PATIENCE = 10.0  # seconds in which the workers of a killed process notice that, and let go of their locks
 
 
@@ -24,17 +27,41 @@ def end_with_parent(parent: int | None = None) -> None:
 
     Args:
         parent: whose child this process is, and for whom alone it works; it may be gone already. None: that of this
-            moment, but not under `nohup`, which says that the process shall outlive its terminal.
+            moment, also where a shell stands between the two; but not under `nohup`, which says that the process shall
+            outlive its terminal.
     """
-    expected = parent or os.getppid()
+    ties = {psutil.Process(): parent} if parent is not None else _ties()
 
     def watch() -> None:
-        while os.getppid() == expected:
-            time.sleep(LOOK_EVERY)
+        with suppress(psutil.NoSuchProcess):
+            while all(child.ppid() == expected for child, expected in ties.items()):
+                time.sleep(LOOK_EVERY)
         os._exit(1)
 
     if parent is not None or signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def _ties() -> dict[psutil.Process, int]:
+    """Children and their parents: this process, and the shells above it that do nothing but run it.
+
+    dvc starts a stage as `sh -c COMMAND`, and not every shell lets the command take its place.
+    """
+    ties = {}
+    child: psutil.Process | None = psutil.Process()
+    while child is not None:
+        ties[child] = child.ppid()
+        above = child.parent()
+        child = above if above is not None and _only_runs_a_command(above) else None
+    return ties
+
+
+def _only_runs_a_command(process: psutil.Process) -> bool:
+    try:
+        name, *arguments = process.cmdline() or [""]
+    except psutil.Error:
+        return False
+    return Path(name).name in SHELLS and "-c" in arguments[:1]
 
 
 @contextmanager

@@ -33,6 +33,12 @@ print(os.getpid(), flush=True)
 time.sleep(60)
 """
 PARENT = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(60)"
+# A shell that does not let its command take its place, as Debian's does.
+ABOVE_A_SHELL = """
+import subprocess, sys, time
+subprocess.Popen(["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, sys.argv[1]])
+time.sleep(60)
+"""
 
 
 def runs(process: int) -> bool:
@@ -61,13 +67,14 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 @pytest.mark.parametrize("nohup", [False, True])
-def test_a_process_ends_with_its_parent_unless_it_was_told_to_outlive_it(nohup: bool) -> None:
-    command = [*(["nohup"] if nohup else []), sys.executable, "-c", PARENT, CHILD]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
+@pytest.mark.parametrize("parent", [PARENT, ABOVE_A_SHELL])
+def test_a_process_ends_with_its_parent_unless_it_was_told_to_outlive_it(parent: str, nohup: bool) -> None:
+    command = [*(["nohup"] if nohup else []), sys.executable, "-c", parent, CHILD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as started:
+        assert started.stdout is not None
+        child = int(started.stdout.readline())
+        started.send_signal(signal.SIGKILL)
+        started.wait()
         time.sleep(2)
         assert runs(child) == nohup
         if nohup:
