@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from pipeline.core import BadInput
+from pipeline.design import primary
 from pipeline.params import Parameters
 from pipeline.registry import find
 from pipeline.replicates import machine
@@ -26,6 +27,7 @@ def _mistakes(parameters: Parameters) -> Iterator[str]:
         parameters.reader,
         lambda: find("classifiers", parameters.classifier.name),
         lambda: machine(parameters.compute),
+        lambda: primary(parameters),
         *(partial(parameters.family, name) for name in parameters.generators),
         *(partial(parameters.transform, name) for name in parameters.transforms),
     ]

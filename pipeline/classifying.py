@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,11 @@ class Training:
     generate: GenerateSettings
     seed: int
 
+    def with_one_generator(self) -> Training:
+        """The same with the first replicate's synthetic images for all: what then varies is the classifier."""
+        assert self.synthetic is not None
+        return replace(self, synthetic=[self.synthetic[0]] * len(self.synthetic))
+
     def __call__(self, replicate: Replicate) -> None:
         """Train and score one replicate; write its history and its predictions."""
         # From neither arm nor stage: all arms of a replicate share first weights and the order of batches.
@@ -97,15 +102,18 @@ class Training:
         return lambda k: {**always, "synthetic": drawn[k] if drawn else None, "replicate": k}
 
 
-def train_classifiers(training: Training, out: Path, *, replicates: int, compute: ComputeSettings) -> pd.DataFrame:
+def train_classifiers(
+    training: Training, out: Path, *, replicates: int, compute: ComputeSettings, variance: bool
+) -> pd.DataFrame:
     """Train and score an arm's classifier, once for each replicate.
 
     Args:
         training: the arm.
-        out: gets `scores.csv`, `predictions.npz` (of the test images), `history.csv` and `confusion.csv` (test
-            images of replicate 0).
+        out: gets `scores.csv`, `predictions.npz` (of the test images), `history.csv`, `confusion.csv` (test images of
+            replicate 0) and, for a generator's arm, `variance.csv`: the scores with one generator for all replicates.
         replicates: how many.
         compute: where to compute.
+        variance: whether to train with one generator as well; if not, `variance.csv` has no rows.
 
     Returns:
         `scores.csv`: replicate, split, metric, value in [0, 1].
@@ -116,22 +124,33 @@ def train_classifiers(training: Training, out: Path, *, replicates: int, compute
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
     training.transform.apply(training.train.images[:2], 0)
-    job = Job(
-        name=f"train-classifier {training.arm}",
-        work=training,
-        inputs=training.inputs(),
-        steps=training.settings.steps,
-        images_per_step=training.settings.batch,
-    )
-    finished = run_replicates(job, replicates, compute)
+    finished = _trained(training, f"train-classifier {training.arm}", replicates, compute)
+    table = _scores(training, finished)
     with replaced_folder(out) as folder:
-        table = pd.DataFrame([row for k, result in enumerate(finished) for row in _scored(training, k, result)])
         write_csv(folder / "scores.csv", table)
         predicted = {f"replicate_{k}": _probabilities(result, "test") for k, result in enumerate(finished)}
         write_arrays(folder / "predictions.npz", {"labels": training.test.labels, **predicted})
         write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
         write_csv(folder / "confusion.csv", _confusion(training.test, predicted["replicate_0"]))
+        if training.synthetic is not None:
+            write_csv(folder / "variance.csv", _varied(training, replicates, compute) if variance else table[:0])
     return table
+
+
+def _varied(training: Training, replicates: int, compute: ComputeSettings) -> pd.DataFrame:
+    """The scores with one generator for all replicates. That of the first one is a replicate of the arm itself."""
+    one = training.with_one_generator()
+    return _scores(one, _trained(one, f"train-classifier {one.arm} with one generator", replicates, compute))
+
+
+def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings) -> list[Path]:
+    settings = training.settings
+    job = Job(name, training, training.inputs(), settings.steps, settings.batch)
+    return run_replicates(job, replicates, compute)
+
+
+def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:
+    return pd.DataFrame([row for k, result in enumerate(finished) for row in _scored(training, k, result)])
 
 
 def _probabilities(result: Path, split: str) -> NDArray[np.float32]:

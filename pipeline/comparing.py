@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import stats
 
-from pipeline.core import Arm, BadInput
-from pipeline.metrics import OVERALL, RECALL
-from pipeline.params import CompareSettings, Parameters
-from pipeline.statistics import Difference, bonferroni, paired_difference
-from pipeline.storage import replaced_files, save_picture, write_csv, write_json
+from pipeline.core import Arm, BadInput, Labels
+from pipeline.design import arms, contrasts, primary
+from pipeline.findings import Finding, rounded, spoken
+from pipeline.metrics import OVERALL, RECALL, contributions
+from pipeline.params import Parameters
+from pipeline.statistics import ALPHA, mcnemar_p
+from pipeline.storage import read_arrays, replaced_files, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """Two arms compared, replicate by replicate."""
-
-    arm: Arm
-    control: Arm
-
-    def __str__(self) -> str:
-        return f"{self.arm}_vs_{self.control}"
+KEPT = ("gain", "low", "high", "these_low", "these_high", "p_adjusted", "detectable", "verdict")  # of a contrast, there
+FEW = 30  # test images of a class below which its recall says little
+SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"  # what an arm's runs leave behind
 
 
 @dataclass(frozen=True)
@@ -36,61 +32,61 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        arms: arm, split, metric, class (of a recall), mean, sd, replicates.
-        contrasts: arm, control, metric, gain, low, high, p, p_adjusted, verdict, sentence.
+        arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are under 30),
+            mean, sd, replicates.
+        findings: one for each contrast.
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: what the contrasts are about.
+        models: for each contrast, McNemar's p of the two models of replicate 0.
+        variance: arm, sd, sd_one_generator, generator_share, low, high: how much of an arm's spread is its generator's;
+            no rows where `compare.variance` is false.
     """
 
     arms: pd.DataFrame
-    contrasts: pd.DataFrame
+    findings: list[Finding]
     scores: pd.DataFrame
     metric: str
+    models: list[float]
+    variance: pd.DataFrame
 
-
-def arms(parameters: Parameters) -> list[Arm]:
-    """All arms, controls first, in the order of the parameters."""
-    sources = [*parameters.controls, *parameters.generators]
-    return [Arm(source, transform) for source in sources for transform in parameters.transforms]
-
-
-def contrasts(parameters: Parameters) -> list[Contrast]:
-    """What is compared, fixed by the parameters alone.
-
-    Each generator arm with transform T against `none-T`, `oversample-T` and `oversample-classical`, as far as
-    these arms exist.
-    """
-    existing = set(arms(parameters))
-    found: dict[Contrast, None] = {}
-    for generator in parameters.generators:
-        for transform in parameters.transforms:
-            for control in (
-                Arm("none", transform),
-                Arm("oversample", transform),
-                Arm("oversample", "classical"),
-            ):
-                if control in existing:
-                    found[Contrast(Arm(generator, transform), control)] = None
-    return list(found)
+    @property
+    def contrasts(self) -> pd.DataFrame:
+        """A row for each contrast: all figures, and the sentence."""
+        return pd.DataFrame([{**each.figures(), "sentence": each.sentence()} for each in self.findings])
 
 
 def compare(parameters: Parameters, runs: Path) -> Comparison:
-    """Read `runs/<arm>/scores.csv` of every arm and compare.
+    """Read scores and predictions of every arm below `runs`, and compare.
 
     Raises:
-        BadInput: an arm or some of its replicates are missing.
+        BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
+    chosen, standing = contrasts(parameters), primary(parameters)
     scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
+    labels, predicted = _predictions(runs, arms(parameters), parameters.replicates)
+    settings = parameters.compare
+    contributed = {arm: contributions(settings.metric, labels, each) for arm, each in predicted.items()}
+    others = len(chosen) - (standing is not None)
+    findings = [
+        Finding.of(
+            each, settings.metric, settings.margin, 1 if each == standing else others,
+            contributed[each.arm], contributed[each.control],
+        )
+        for each in chosen
+    ]  # fmt: skip
+    right = {arm: each[0] == labels for arm, each in predicted.items()}
     return Comparison(
-        arms=_arms_table(scores),
-        contrasts=_contrasts_table(scores, contrasts(parameters), parameters.compare),
+        arms=_arms_table(scores, labels),
+        findings=findings,
         scores=scores,
-        metric=parameters.compare.metric,
+        metric=settings.metric,
+        models=[mcnemar_p(right[each.arm], right[each.control]) for each in chosen],
+        variance=_variance(parameters, runs, scores),
     )
 
 
 def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
-    path = runs / str(arm) / "scores.csv"
+    path = runs / str(arm) / SCORES
     if not path.exists():
         raise BadInput(
             f"{path} is missing: run train-classifier for {arm}, or take its source or transform off the parameters"
@@ -105,60 +101,71 @@ def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
     return table
 
 
-def _arms_table(scores: pd.DataFrame) -> pd.DataFrame:
+def _predictions(runs: Path, chosen: list[Arm], replicates: int) -> tuple[Labels, dict[Arm, Labels]]:
+    """The labels of the test images, int64 [images], and what each arm took them for, int64 [replicates, images]."""
+    predicted: dict[Arm, Labels] = {}
+    labels: Labels | None = None
+    for arm in chosen:
+        path = runs / str(arm) / PREDICTIONS
+        if not path.exists():
+            raise BadInput(f"{path} is missing: run train-classifier for {arm} again")
+        found = read_arrays(path)
+        labels = found["labels"] if labels is None else labels
+        if not np.array_equal(found["labels"], labels):
+            raise BadInput(f"{path} is of other test images than {runs / str(chosen[0])}: run train-classifier again")
+        predicted[arm] = np.stack([found[f"replicate_{k}"].argmax(1) for k in range(replicates)])
+    assert labels is not None
+    return labels, predicted
+
+
+def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     grouped = scores.groupby(["arm", "split", "metric"], sort=False)["value"]
     table = grouped.agg(mean="mean", sd="std", replicates="size").reset_index()
     is_recall = ~table["metric"].isin(OVERALL)
     table.insert(3, "class", table["metric"].str.removeprefix(RECALL).where(is_recall, ""))
     table["metric"] = table["metric"].where(~is_recall, "recall")
+    names = table["class"][is_recall].unique()
+    images = dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True)) | {"": len(labels)}
+    on_test = table["split"] == "test"
+    table.insert(4, "images", table["class"].map(images).where(on_test).astype("Int64"))
+    table.insert(5, "few", (table["images"] < FEW).fillna(value=False) & is_recall)
     return table
 
 
-def _contrasts_table(scores: pd.DataFrame, chosen: Sequence[Contrast], settings: CompareSettings) -> pd.DataFrame:
-    on_test = scores[(scores["split"] == "test") & (scores["metric"] == settings.metric)]
-    values = on_test.pivot(index="replicate", columns="arm", values="value")
-    rows = []
-    for contrast in chosen:
-        arm, control = (values[str(side)].to_numpy() for side in (contrast.arm, contrast.control))
-        difference = paired_difference(arm, control)
-        verdict = difference.verdict(settings.margin)
-        rows.append(
-            {
-                "arm": str(contrast.arm),
-                "control": str(contrast.control),
-                "metric": settings.metric,
-                **{key: getattr(difference, key) for key in ("gain", "low", "high", "p")},
-                "verdict": verdict,
-                "sentence": sentence(contrast, difference, verdict, settings),
-            }
-        )
-    table = pd.DataFrame(rows)
-    table.insert(7, "p_adjusted", bonferroni(table["p"].to_numpy()))
-    return table
+def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.DataFrame:
+    columns = ["arm", "sd", "sd_one_generator", "generator_share", "low", "high"]
+    generated = [arm for arm in arms(parameters) if arm.source in parameters.generators]
+    rows = [_generator_share(arm, runs, scores, parameters) for arm in generated] if parameters.compare.variance else []
+    return pd.DataFrame(rows, columns=columns)
 
 
-def sentence(contrast: Contrast, difference: Difference, verdict: str, settings: CompareSettings) -> str:
-    """The verdict in words, in percentage points."""
-    words = {
-        "helps": "helps" if difference.low <= settings.margin else "helps meaningfully",
-        "hurts": "hurts",
-        "equivalent": f"is equivalent (within {100 * settings.margin:g} points)",
-        "inconclusive": "is inconclusive",
-    }
-    gain, low, high = (100 * value for value in (difference.gain, difference.low, difference.high))
-    return (
-        f"{contrast.arm} against {contrast.control} {words[verdict]}: {gain:+.2f} points of "
-        f"{settings.metric.replace('_', ' ')} (95% interval {low:+.2f} to {high:+.2f}, "
-        f"{difference.replicates} replicates on these test images)."
-    )
+def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Parameters) -> dict[str, object]:
+    """How much of an arm's variance over replicates goes away where all share one generator, with its 95% interval.
+
+    The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12).
+    """
+    path = runs / str(arm) / VARIANCE
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    if len(table) == 0:
+        raise BadInput(f"{path} holds no runs with one generator: run train-classifier for {arm} again")
+    metric = parameters.compare.metric
+    every = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
+    fixed = table[(table["split"] == "test") & (table["metric"] == metric)]["value"]
+    whole, classifiers = float(every.var(ddof=1)), float(fixed.var(ddof=1))
+    ratio = classifiers / whole if whole else 1.0
+    reach = float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(every) - 1))
+    low, share, high = (min(1.0, max(0.0, 1 - each)) for each in (ratio * reach, ratio, ratio / reach))
+    return {"arm": str(arm), "sd": whole**0.5, "sd_one_generator": classifiers**0.5, "generator_share": share,
+            "low": low, "high": high}  # fmt: skip
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
-    """Write `metrics.json`, `arms.csv`, `contrasts.csv` and `arms.png` into `out`."""
+    """Write `metrics.json`, `arms.csv`, `contrasts.csv`, `comparison.json` and `arms.png` into `out`."""
     with replaced_files(out) as folder:
         write_json(folder / "metrics.json", _metrics(comparison))
         write_csv(folder / "arms.csv", comparison.arms)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
+        write_json(folder / "comparison.json", _whole(comparison))
         save_picture(picture(comparison), folder / "arms.png")
 
 
@@ -169,31 +176,59 @@ def _metrics(comparison: Comparison) -> dict[str, Any]:
         part = found["arms" if row["split"] == "test" else "validation"]
         figures = {key: round(row[key], DECIMALS) for key in ("mean", "sd")}
         part.setdefault(row["arm"], {})[row["metric"]] = figures
-    for row in comparison.contrasts.to_dict("records"):
-        figures = {key: round(row[key], DECIMALS) for key in ("gain", "low", "high", "p_adjusted")}
-        contrast = f"{row['arm']}_vs_{row['control']}"
-        found["contrasts"][contrast] = {row["metric"]: {**figures, "verdict": row["verdict"]}}
+    for each in comparison.findings:
+        figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)
+        found["contrasts"][str(each.contrast)] = {each.metric: figures}
     return found
 
 
+def _whole(comparison: Comparison) -> dict[str, Any]:
+    """All that a report may want to say, at the precision of the tables."""
+    overall = comparison.scores[comparison.scores["metric"].isin(OVERALL)]
+    values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in overall.itertuples():
+        of_arm = values.setdefault(str(row.arm), {}).setdefault(str(row.split), {})
+        of_arm.setdefault(str(row.metric), []).append(float(str(row.value)))
+    found = [
+        {**rounded(each.figures(), 9), "differences": each.differences.round(9).tolist(), "margin": each.margin,
+         "sentence": each.sentence(), "mcnemar_p": round(p, 9)}
+        for each, p in zip(comparison.findings, comparison.models, strict=True)
+    ]  # fmt: skip
+    return {
+        "metric": comparison.metric,
+        "values": values,
+        "contrasts": found,
+        "variance": [rounded(row, 9) for row in _records(comparison.variance)],
+    }
+
+
+def _records(table: pd.DataFrame) -> list[Mapping[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
 def picture(comparison: Comparison) -> Figure:
-    """Every arm a row, every replicate a dot, the mean a bar."""
+    """Every arm a row, every replicate a dot, those of one replicate joined, the mean a bar."""
     chosen = comparison.scores[
         (comparison.scores["split"] == "test") & (comparison.scores["metric"] == comparison.metric)
     ]
-    names = list(dict.fromkeys(chosen["arm"]))
-    figure = Figure(figsize=(7, 1.2 + 0.45 * len(names)), layout="constrained")
+    values = 100 * chosen.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(chosen["arm"]))]
+    figure = Figure(figsize=(7, 1.2 + 0.45 * values.shape[1]), layout="constrained")
     axes = figure.subplots()
-    for row, name in enumerate(names):
-        values = 100 * chosen.loc[chosen["arm"] == name, "value"].to_numpy()
-        heights = row + np.linspace(-0.18, 0.18, len(values))
-        axes.scatter(values, heights, s=22, color="#0072b2", alpha=0.75, linewidths=0)
-        axes.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#d55e00", linewidth=2.5)
-    axes.set_yticks(range(len(names)), names)
+    heights = np.arange(values.shape[1]) + np.linspace(-0.18, 0.18, len(values))[:, None]
+    for replicate, row in zip(values.to_numpy(), heights, strict=True):
+        axes.plot(replicate, row, color="#999999", linewidth=0.6, alpha=0.5, zorder=1)
+    for column, name in enumerate(values):
+        _dots(axes, values[name].to_numpy(), heights[:, column], column)
+    axes.set_yticks(range(values.shape[1]), [str(name) for name in values])
     axes.invert_yaxis()
-    axes.set_xlabel(f"{comparison.metric.replace('_', ' ')} on test images, % (dots: replicates, bars: means)")
+    axes.set_xlabel(f"{spoken(comparison.metric)} on test images, % (dots: replicates, lines join them, bars: means)")
     axes.grid(axis="x", alpha=0.3)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure
+
+
+def _dots(axes: Any, values: NDArray[np.float64], heights: NDArray[np.float64], row: int) -> None:
+    axes.scatter(values, heights, s=22, color="#0072b2", alpha=0.75, linewidths=0, zorder=2)
+    axes.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#d55e00", linewidth=2.5, zorder=3)

@@ -1,10 +1,13 @@
-"""How good predictions are: pure functions."""
+"""How good predictions are, and what each test image has to do with it: pure functions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from pipeline.core import Labels
 
@@ -30,3 +33,83 @@ def scores(labels: Labels, probabilities: NDArray[np.float32], classes: tuple[st
         "macro_f1": float(f1_score(labels, predicted, labels=every[occurring], average="macro", zero_division=0)),
         **{RECALL + name: float(recall) for name, recall in zip(classes, recalls, strict=True)},
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """What each image contributes to a metric in each replicate.
+
+    Attributes:
+        values: the metric of each replicate, float [replicates].
+        influence: float [replicates, images]. Drawing other images would move the metric with the variance
+            Σ over strata of (variance of the influence within the stratum) / (its images).
+        strata: int64 [images]: images are thought to be drawn anew within their stratum.
+    """
+
+    values: NDArray[np.float64]
+    influence: NDArray[np.float64]
+    strata: Labels
+
+    def __sub__(self, other: Contributions) -> Contributions:
+        """The contributions to the difference of two arms' metrics, on the same images."""
+        return Contributions(self.values - other.values, self.influence - other.influence, self.strata)
+
+
+def contributions(metric: str, labels: Labels, predicted: Labels) -> Contributions:
+    """The contributions of each image to `metric`, one of `OVERALL`.
+
+    Args:
+        metric: accuracy and balanced accuracy are means, over images and over classes of images; macro-averaged F1
+            is none, so that its influences are the jackknife's: what leaving the image out does, n - 1 times (Efron &
+            Stein 1981).
+        labels: the true ones, int64 [images].
+        predicted: int64 [replicates, images].
+    """
+    return _CONTRIBUTIONS[metric](labels, predicted)
+
+
+def _to_accuracy(labels: Labels, predicted: Labels) -> Contributions:
+    right = (predicted == labels).astype(np.float64)
+    return Contributions(right.mean(1), right, np.zeros_like(labels))
+
+
+def _to_balanced_accuracy(labels: Labels, predicted: Labels) -> Contributions:
+    right = (predicted == labels).astype(np.float64)
+    occurring = np.unique(labels)
+    recalls = np.stack([right[:, labels == label].mean(1) for label in occurring])
+    return Contributions(recalls.mean(0), right / len(occurring), labels)
+
+
+def _to_macro_f1(labels: Labels, predicted: Labels) -> Contributions:
+    occurring = np.unique(labels)
+    found = [_f1_without_each(labels, each, occurring) for each in predicted]
+    values = np.array([value for value, _ in found])
+    influence = np.stack([(len(labels) - 1) * (value - without) for value, without in found])
+    return Contributions(values, influence, np.zeros_like(labels))
+
+
+def _f1_without_each(labels: Labels, predicted: Labels, occurring: Labels) -> tuple[float, NDArray[np.float64]]:
+    """Macro-averaged F1 over the `occurring` classes, and what it would be without each image."""
+    counts = confusion_matrix(labels, predicted, labels=np.arange(max(labels.max(), predicted.max()) + 1))
+    hits, margins = counts.diagonal(), counts.sum(0) + counts.sum(1)
+    weights = np.isin(np.arange(len(counts)), occurring) / len(occurring)
+    f1 = _f1(hits, margins)
+    # Without an image, its own class and the one that was predicted lose one each of their sums: both are the same
+    # where it was right, and then a hit is lost too.
+    right = labels == predicted
+    own = _f1(hits[labels] - right, margins[labels] - 1 - right) - f1[labels]
+    other = np.where(right, 0.0, _f1(hits[predicted], margins[predicted] - 1) - f1[predicted])
+    value = float(weights @ f1)
+    return value, value + weights[labels] * own + weights[predicted] * other
+
+
+def _f1(hits: NDArray[np.int64], margins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """2 hits / (labels + predictions) of a class; 0 where there are neither."""
+    return 2.0 * hits / np.maximum(margins, 1)
+
+
+_CONTRIBUTIONS: dict[str, Callable[[Labels, Labels], Contributions]] = {
+    "accuracy": _to_accuracy,
+    "balanced_accuracy": _to_balanced_accuracy,
+    "macro_f1": _to_macro_f1,
+}

@@ -84,7 +84,9 @@ class CompareSettings(Settings):
     """What is compared, fixed before anything runs."""
 
     metric: Metric
-    margin: Positive
+    primary: str | None
+    margin: Fraction
+    variance: bool
 
 
 class WatchSettings(Settings):

@@ -47,7 +47,13 @@ def train_classifier(
         generate=parameters.generate,
         seed=parameters.seed,
     )
-    table = train_classifiers(training, out, replicates=parameters.replicates, compute=parameters.compute)
+    table = train_classifiers(
+        training,
+        out,
+        replicates=parameters.replicates,
+        compute=parameters.compute,
+        variance=drawn is not None and parameters.compare.variance,
+    )
     chosen = (table["split"] == "validation") & (table["metric"] == "balanced_accuracy")
     return (
         f"wrote {parameters.replicates} replicates of {arm} to {out}; balanced accuracy on validation images: "
