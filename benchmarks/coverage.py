@@ -86,7 +86,7 @@ CASES = [
         for k, skill, shift in product((5, 10, 30), (0.0, 0.1, 0.3), (0.0, 0.3))
     ),
     *(Case("balanced_accuracy", k, 10_000, 0.1, shift) for k, shift in product((5, 10, 30), (0.0, 0.3))),
-    *(Case("balanced_accuracy", k, 360, 0.3, 0.0) for k in (2, 3)),
+    *(Case("balanced_accuracy", k, 360, 0.3, 0.0) for k in (2, 3, 4)),
     *(Case(metric, 5, 360, 0.1, 0.0) for metric in ("accuracy", "macro_f1")),
 ]
 

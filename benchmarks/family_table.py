@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.judge import judge, labels_for, likeness, recognised
+from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT
 from pipeline.classifying import fit, predict
 from pipeline.core import Split
+from pipeline.likeness import likeness
 from pipeline.metrics import scores
 from pipeline.params import Parameters, read_parameters
 from pipeline.preparing import divide

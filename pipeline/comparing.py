@@ -1,4 +1,4 @@
-"""Every arm beside every other: means, paired differences, verdicts, and a picture."""
+"""Every arm beside every other: means, paired differences and verdicts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy import stats
 
+from pipeline import figures
 from pipeline.core import Arm, BadInput, Labels
 from pipeline.design import arms, contrasts, primary
 from pipeline.findings import Finding, rounded, spoken
@@ -166,7 +165,8 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         write_csv(folder / "arms.csv", comparison.arms)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
         write_json(folder / "comparison.json", _whole(comparison))
-        save_picture(picture(comparison), folder / "arms.png")
+        what = f"{spoken(comparison.metric)} on test images (dots: replicates, lines join them, bars: means)"
+        save_picture(figures.arms(on_test_images(comparison), what), folder / "arms.png")
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:
@@ -206,29 +206,8 @@ def _records(table: pd.DataFrame) -> list[Mapping[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def picture(comparison: Comparison) -> Figure:
-    """Every arm a row, every replicate a dot, those of one replicate joined, the mean a bar."""
-    chosen = comparison.scores[
-        (comparison.scores["split"] == "test") & (comparison.scores["metric"] == comparison.metric)
-    ]
-    values = 100 * chosen.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(chosen["arm"]))]
-    figure = Figure(figsize=(7, 1.2 + 0.45 * values.shape[1]), layout="constrained")
-    axes = figure.subplots()
-    heights = np.arange(values.shape[1]) + np.linspace(-0.18, 0.18, len(values))[:, None]
-    for replicate, row in zip(values.to_numpy(), heights, strict=True):
-        axes.plot(replicate, row, color="#999999", linewidth=0.6, alpha=0.5, zorder=1)
-    for column, name in enumerate(values):
-        _dots(axes, values[name].to_numpy(), heights[:, column], column)
-    axes.set_yticks(range(values.shape[1]), [str(name) for name in values])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"{spoken(comparison.metric)} on test images, % (dots: replicates, lines join them, bars: means)")
-    axes.grid(axis="x", alpha=0.3)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    return figure
-
-
-def _dots(axes: Any, values: NDArray[np.float64], heights: NDArray[np.float64], row: int) -> None:
-    axes.scatter(values, heights, s=22, color="#0072b2", alpha=0.75, linewidths=0, zorder=2)
-    axes.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#d55e00", linewidth=2.5, zorder=3)
+def on_test_images(comparison: Comparison) -> pd.DataFrame:
+    """The metric that the contrasts are about, in percent: a row a replicate, a column an arm, in their order."""
+    scores = comparison.scores
+    chosen = scores[(scores["split"] == "test") & (scores["metric"] == comparison.metric)]
+    return 100 * chosen.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(chosen["arm"]))]

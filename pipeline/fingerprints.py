@@ -29,6 +29,18 @@ def of_split(split: Split) -> str:
     return digest.hexdigest()
 
 
+def of_files(*paths: Path) -> str:
+    """Hash of files, and of all files in folders with the names that they have there."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
+                with file.open("rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
 def of_code(*modules: str) -> str:
     """Hash of the source of `modules` and of all that they import from their own packages."""
     digest = hashlib.sha256()

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline import fingerprints, spread
+from pipeline import figures, fingerprints, spread
 from pipeline.checkpoints import Checkpoints
 from pipeline.core import Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
@@ -119,7 +119,7 @@ def train_generators(
             )
         history = joined(result / HISTORY for result in finished)
         write_csv(folder / HISTORY, history)
-        save_picture(curves(history, name), folder / "history.png")
+        save_picture(figures.curves(history), folder / "history.png")
         save_picture(strip(read_arrays(finished[0] / FRAMES), name), folder / "learning.png")
 
 
@@ -135,22 +135,6 @@ def strip(frames: Mapping[str, Images], name: str) -> Figure:
         axes.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(f"step {step}", fontsize="small")
         axes.axis("off")
-    return figure
-
-
-def curves(history: pd.DataFrame, name: str) -> Figure:
-    """Every figure of a training history against its steps, a line a replicate."""
-    figures = [column for column in history.columns if column not in ("replicate", "step")] or ["step"]
-    figure = Figure(figsize=(9, 2.2 * -(-len(figures) // 3)), layout="constrained")
-    figure.suptitle(f"training of {name}, a line a replicate")
-    panels = figure.subplots(-(-len(figures) // 3), min(3, len(figures)), squeeze=False, sharex=True).ravel()
-    for axes, column in zip(panels, figures, strict=False):
-        for _, rows in history.groupby("replicate"):
-            axes.plot(rows["step"], rows[column], linewidth=0.8, alpha=0.8)
-        axes.set_title(column.replace("_", " "), fontsize="medium")
-        axes.grid(alpha=0.3)
-    for axes in panels[len(figures) :]:
-        axes.remove()
     return figure
 
 

@@ -97,6 +97,11 @@ class Job:
         return self.name.replace(" ", "-")
 
 
+def versions() -> dict[str, str]:
+    """Of the libraries that compute."""
+    return {name: version(name) for name in COMPUTING}
+
+
 def machine(compute: ComputeSettings) -> Machine:
     """Resolve `auto`: the GPU where there is one, bfloat16 where the processor computes in it.
 
@@ -144,8 +149,7 @@ def run_replicates(
     """
     spread.join(machine(compute).device)
     resolved = machine(compute)
-    versions = {name: version(name) for name in COMPUTING}
-    inputs = [{**job.inputs(k), "machine": str(resolved), "versions": versions} for k in range(replicates)]
+    inputs = [{**job.inputs(k), "machine": str(resolved), "versions": versions()} for k in range(replicates)]
     cache = cache.absolute()  # workers may stand in another folder
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     missing = [k for k in range(replicates) if not folders[k].exists()]

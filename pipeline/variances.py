@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline.metrics import Contributions
+
+FEW_REPLICATES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,23 @@ class Spread:
     @property
     def variance(self) -> float:
         """Of the mean, over other replicates and other images."""
-        return self.from_replicates + self.from_images + self.rest.value
+        return self._whole.value
 
     @property
     def freedom(self) -> float:
-        """Satterthwaite's degrees of freedom of `variance`."""
+        """Degrees of freedom of `variance`."""
+        return self._whole.freedom
+
+    @property
+    def _whole(self) -> Term:
+        """All parts together; of few replicates, whose spread may be small by chance, never surer than Student's t."""
+        value = self.from_replicates + self.from_images + self.rest.value
         taken = [term for term in (self.rows, self.columns) if term.value > self.rest.value]
         terms = taken if len(taken) == 1 else [*taken, self.rest]
         below = sum(term.value**2 / term.freedom for term in terms)
         least = min(term.freedom for term in (self.rows, self.columns))
-        return max(least, self.variance**2 / below) if below else least
+        whole = Term(value, max(least, value**2 / below) if below else least)
+        return max(whole, self.rows, key=_reach) if self.replicates < FEW_REPLICATES else whole
 
     def of_design(self, replicates: int, images: int) -> Spread:
         """What is to be expected of another number of replicates and of test images, alike in kind."""
@@ -90,6 +100,11 @@ class Spread:
         """The same with each part `factor` times as large."""
         rows, columns, rest = (term.scaled(factor, term.freedom) for term in (self.rows, self.columns, self.rest))
         return replace(self, rows=rows, columns=columns, rest=rest)
+
+
+def _reach(term: Term) -> float:
+    """Half of the 95% interval that a variance leaves."""
+    return float(stats.t.isf(0.025, term.freedom) * np.sqrt(term.value))
 
 
 def spread_of(difference: Contributions) -> Spread:

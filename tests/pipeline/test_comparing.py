@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline.comparing import KEPT, Comparison, _arms_table, compare, picture, write_comparison
+from pipeline.comparing import KEPT, Comparison, _arms_table, compare, on_test_images, write_comparison
 from pipeline.core import BadInput
 from pipeline.metrics import contributions, scores
 from pipeline.params import Parameters, read_parameters
@@ -175,11 +175,6 @@ def test_writing_leaves_what_else_stands_in_results_and_gives_the_same_bytes(tmp
     }  # fmt: skip
 
 
-def test_the_picture_has_a_dot_for_every_replicate_of_every_arm(tmp_path: Path) -> None:
-    axes = picture(compare(parameters(tmp_path), study(tmp_path, 0.84, 0.9 + STEPS))).axes[0]
-    assert [np.shape(dots.get_offsets())[0] for dots in axes.collections] == [3] * 6
-
-
 def test_a_missing_arm_and_a_missing_replicate_are_named(tmp_path: Path) -> None:
     runs = study(tmp_path, 0.84, 0.9 + STEPS)
     with pytest.raises(BadInput, match=r"none-plain.scores\.csv holds 3 replicates, not 4"):
@@ -193,3 +188,9 @@ def test_an_arm_that_nobody_asks_for_any_more_is_left_out(tmp_path: Path) -> Non
     runs = study(tmp_path, 0.84, 0.9 + STEPS)
     found = compare(parameters(tmp_path, transforms=["plain"]), runs)
     assert set(found.arms["arm"]) == {"none-plain", "oversample-plain", "cgan-plain"}
+
+
+def test_the_values_on_test_images_stand_replicate_by_replicate_in_the_order_of_the_arms(tmp_path: Path) -> None:
+    values = on_test_images(compare(parameters(tmp_path), study(tmp_path, 0.84, 0.9 + STEPS)))
+    assert list(values) == [*CONTROLS, "cgan-plain", "cgan-classical"]
+    assert values["none-plain"].tolist() == pytest.approx([79, 80, 81])

@@ -121,6 +121,14 @@ def test_shares_and_parts_add_up() -> None:
     assert parts == pytest.approx(figures["standard_error"] ** 2)
 
 
+@pytest.mark.parametrize("replicates", [2, 3, 4, 5, 12])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_would_have_shown_lies_beyond_the_reach_of_the_interval(replicates: int, seed: int) -> None:
+    found = finding(0.01, replicates=replicates, seed=seed)
+    figures = found.figures()
+    assert figures["detectable"] > (figures["high"] - figures["low"]) / 2
+
+
 @pytest.mark.parametrize(
     ("fraction", "text"), [(0.0123, "+1.23"), (-0.5, "-50.00"), (0.00001, "+0.001"), (0.0, "+0.00")]
 )

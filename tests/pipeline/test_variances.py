@@ -53,6 +53,15 @@ def test_a_component_is_never_below_nothing(rows: float, columns: float, varianc
     assert found.freedom == pytest.approx(freedom)
 
 
+def test_of_few_replicates_it_is_never_surer_than_students_t() -> None:
+    columns, rest = Term(4e-6, 99), Term(2e-6, 198)
+    apart, close = Term(1e-4, 2), Term(1e-9, 2)
+    assert (Spread(3, 100, apart, columns, rest).variance, Spread(3, 100, apart, columns, rest).freedom) == (1e-4, 2)
+    assert Spread(3, 100, close, columns, rest).variance == columns.value
+    enough = Term(1e-4, 4)
+    assert Spread(5, 100, enough, columns, rest).variance == pytest.approx(1e-4 + 4e-6 - 2e-6)
+
+
 def test_nothing_varies_where_all_is_alike() -> None:
     found = spread_of(unstratified(np.full((3, 8), 0.25)))
     assert found.variance == 0

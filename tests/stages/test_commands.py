@@ -33,7 +33,10 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
     code, output = invoke("compare")
     assert code == 0, output
     assert "cgan-plain against none-plain" in output
-    assert output.splitlines()[-1] == "wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to results"
+    assert (
+        output.splitlines()[-1]
+        == "wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to results"
+    )
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
     code, output = invoke("clean")

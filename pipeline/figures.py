@@ -1,0 +1,115 @@
+"""Drawings: of arms, of training curves, of images. Each the same bytes for the same values."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.core import Images
+
+INK = "#010203"  # stands for the colour of the text, which an SVG takes from the page that it stands in
+DOTS, MEANS, JOINS = "#0072b2", "#d55e00", "#999999"
+NARROW = 4.4  # inches: what a phone shows without making letters too small
+LARGEST_SHOWN = 64  # pixels: larger images are made smaller in a report
+
+
+def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
+    """Every arm a row, every replicate a dot, those of one replicate joined, the mean a bar.
+
+    Args:
+        values: a row a replicate, a column an arm, in percent.
+        what: is shown.
+        width: in inches.
+    """
+    figure = Figure(figsize=(width, 1.2 + 0.45 * values.shape[1]), layout="constrained")
+    axes = figure.subplots()
+    heights = np.arange(values.shape[1]) + np.linspace(-0.18, 0.18, len(values))[:, None]
+    for replicate, row in zip(values.to_numpy(), heights, strict=True):
+        axes.plot(replicate, row, color=JOINS, linewidth=0.6, alpha=0.5, zorder=1)
+    for column, each in enumerate(values.to_numpy().T):
+        axes.scatter(each, heights[:, column], s=22, color=DOTS, alpha=0.75, linewidths=0, zorder=2)
+        axes.plot([each.mean()] * 2, [column - 0.3, column + 0.3], color=MEANS, linewidth=2.5, zorder=3)
+    axes.set_yticks(range(values.shape[1]), [str(name) for name in values], parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{what}, %")
+    axes.grid(axis="x", alpha=0.3)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figure:
+    """Every figure of a training history against its steps, a line a replicate.
+
+    Args:
+        history: replicate, step, and a column for each figure.
+        columns: panels beside each other.
+        width: in inches.
+    """
+    names = [name for name in history.columns if name not in ("replicate", "step")] or ["step"]
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(width, width / columns * 0.72 * rows), layout="constrained")
+    panels = figure.subplots(rows, min(columns, len(names)), squeeze=False, sharex=True).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        for _, each in history.groupby("replicate"):
+            axes.plot(each["step"], each[name], linewidth=0.8, alpha=0.8)
+        axes.set_title(name.replace("_", " "), fontsize="medium")
+        axes.grid(alpha=0.3)
+    for axes in panels[len(names) :]:
+        axes.remove()
+    return figure
+
+
+def as_svg(figure: Figure) -> str:
+    """The figure as an SVG element whose lines and letters have the colour of the text around it."""
+    for axes in figure.axes:
+        _inked(axes)
+    written = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "makeweight", "svg.fonttype": "none"}):
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawn = written.getvalue()[written.getvalue().index("<svg") :].replace(INK, "currentColor")
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
+    # The page names it; its size is the page's.
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', re.sub(r' height="[\d.]+pt"', "", drawn), count=1
+    )
+
+
+def _inked(axes: Any) -> None:
+    axes.tick_params(colors=INK, which="both")
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(INK)
+    for spine in axes.spines.values():
+        spine.set_edgecolor(INK)
+
+
+def as_data_uri(images: Images) -> str:
+    """Images [n, h, w, c] side by side, as the address of a picture that holds itself."""
+    small = [_shrunk(image) for image in images]
+    gap = max(1, small[0].shape[1] // 16)
+    framed = [np.pad(each, ((0, 0), (0, gap), (0, 0)), constant_values=128) for each in small]
+    beside = np.concatenate(framed, axis=1)[:, :-gap]
+    written = io.BytesIO()
+    grey = beside.shape[2] == 1
+    picture = Image.fromarray(beside.squeeze(2) if grey else beside)
+    picture.save(written, "PNG" if grey else "JPEG", **({} if grey else {"quality": 90}))
+    kind = "png" if grey else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(written.getvalue()).decode()}"
+
+
+def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.shape[0] <= LARGEST_SHOWN:
+        return image
+    picture = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+    small = picture.resize((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS)
+    return np.asarray(small, dtype=np.uint8).reshape(LARGEST_SHOWN, LARGEST_SHOWN, image.shape[2])

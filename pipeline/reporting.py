@@ -1,0 +1,236 @@
+"""The report: everything that came out, on one page that explains itself."""
+
+from __future__ import annotations
+
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+from ruamel.yaml import YAML
+
+from pipeline import figures, fingerprints
+from pipeline.core import BadInput, Split
+from pipeline.design import arms
+from pipeline.findings import SCOPE, points, spoken
+from pipeline.likeness import likeness, nearest, of_class
+from pipeline.metrics import OVERALL
+from pipeline.params import Parameters
+from pipeline.replicates import machine, versions
+from pipeline.storage import read_json, read_split, replaced_files
+
+SHOWN_CLASSES, SHOWN_EACH, NEIGHBOURS = 10, 6, 3  # in pictures: the rarest classes, images, images with their nearest
+HASH_DIGITS = 16
+MARKDOWN = str.maketrans({sign: f"&#{ord(sign)};" for sign in "|*`[]_"} | {"\n": " "})
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the stages have left what is reported.
+
+    Attributes:
+        data: the folder of `train`, `validation`, `test` and `synthetic`.
+        models: a folder for each family.
+        runs: a folder for each arm.
+        results: `comparison.json` and `arms.csv`.
+        logs: times of the stages; None: say nothing of times.
+    """
+
+    data: Path
+    models: Path
+    runs: Path
+    results: Path
+    logs: Path | None
+
+
+def report(parameters: Parameters, places: Places) -> dict[str, Any]:
+    """All that the templates show, as plain values; strings are not escaped yet.
+
+    Raises:
+        BadInput: a stage has not left what it should.
+    """
+    train, validation, test = (read_split(places.data / name) for name in ("train", "validation", "test"))
+    drawn = {name: read_split(places.data / "synthetic" / name / "replicate_0") for name in parameters.generators}
+    compared, table = _compared(places.results)
+    contrasts = compared["contrasts"]
+    return {
+        "scope": SCOPE,
+        "metric": compared["metric"],
+        "metrics": OVERALL,
+        "primary": [each for each in contrasts if each["tests"] == 1],
+        "others": [each for each in contrasts if each["tests"] > 1],
+        "contrasts": contrasts,
+        "arms": [_arm(str(arm), table, compared["values"]) for arm in arms(parameters)],
+        "arms_picture": figures.as_svg(_arms_picture(compared)),
+        "classes": _classes(table, train, drawn),
+        "variance": compared["variance"],
+        "splits": {"training": train, "validation": validation, "test": test},
+        "found": read_json(path) if (path := places.results / "data_report.json").exists() else {},
+        "families": [_family(name, each, train, validation, places.models) for name, each in drawn.items()],
+        "classifiers": _classifiers(parameters, places.runs),
+        "settings": _as_yaml(settings(parameters)),
+        "versions": {"Python": platform.python_version(), **versions()},
+        "machine": machine(parameters.compute),
+        "hashes": _hashes(parameters, places),
+        "timings": None if places.logs is None else _timings(places.logs),
+    }
+
+
+def write_report(facts: Mapping[str, Any], out: Path) -> None:
+    """Write `report.html`, one file that needs neither network nor script, and `report.md` into `out`."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline"),
+        autoescape=True,  # class names are strangers' words; Markdown shows what stands for a sign of HTML as that sign
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    templates.filters |= {"points": points, "percent": _percent, "p": _p, "spoken": spoken, "md": _markdown}
+    with replaced_files(out) as folder:
+        for name in ("report.html", "report.md"):
+            written = templates.get_template(name).render(facts)
+            (folder / name).write_text(written, encoding="utf-8")
+
+
+def _percent(fraction: float | None, decimals: int = 1) -> str:
+    return "–" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.{decimals}f}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _markdown(text: object) -> Markup:
+    """A text that means nothing to Markdown."""
+    return Markup(str(escape(text)).translate(MARKDOWN))
+
+
+def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    for name in ("comparison.json", "arms.csv"):
+        if not (results / name).exists():
+            raise BadInput(f"{results / name} is missing: run compare first")
+    table = pd.read_csv(results / "arms.csv", dtype={"class": str}, keep_default_na=False)
+    return read_json(results / "comparison.json"), table
+
+
+def _arm(name: str, table: pd.DataFrame, values: Mapping[str, Any]) -> dict[str, Any]:
+    rows = table[(table["arm"] == name) & (table["metric"] != "recall")]
+    figured = {(row["split"], row["metric"]): {"mean": row["mean"], "sd": row["sd"]} for row in rows.to_dict("records")}
+    return {"name": name, "figures": figured, "values": values[name]}
+
+
+def _arms_picture(compared: Mapping[str, Any]) -> Any:
+    values = {arm: each["test"][compared["metric"]] for arm, each in compared["values"].items()}
+    return figures.arms(100 * pd.DataFrame(values), spoken(compared["metric"]), figures.NARROW)
+
+
+def _classes(table: pd.DataFrame, train: Split, drawn: Mapping[str, Split]) -> list[dict[str, Any]]:
+    """Each class with its numbers of images, and the mean recall of each arm on its test images."""
+    on_test = table[(table["split"] == "test") & (table["metric"] == "recall")]
+    added = {name: each.counts for name, each in drawn.items()}
+    rows = []
+    for label, name in enumerate(train.classes):
+        own = on_test[on_test["class"] == name]
+        rows.append(
+            {
+                "name": name,
+                "real": int(train.counts[label]),
+                "added": {family: int(counts[label]) for family, counts in added.items()},
+                "test": int(own["images"].iloc[0]),
+                "few": bool(own["few"].iloc[0]),
+                "recalls": dict(zip(own["arm"], own["mean"], strict=True)),
+            }
+        )
+    return rows
+
+
+def _family(name: str, drawn: Split, train: Split, validation: Split, models: Path) -> dict[str, Any]:
+    like = likeness(drawn, train, validation)
+    history = pd.read_csv(models / name / "history.csv")
+    rarest = np.argsort(train.counts, kind="stable")
+    shown = np.sort([label for label in rarest if drawn.counts[label] and train.counts[label]][:SHOWN_CLASSES])
+    return {
+        "name": name,
+        "quality": [
+            {"class": each, "diversity": float(diversity), "novelty": float(novelty)}
+            for each, diversity, novelty in zip(train.classes, like.diversity, like.novelty, strict=True)
+        ],
+        "curves": figures.as_svg(figures.curves(history, 2, figures.NARROW)) if len(history.columns) > 2 else None,
+        "all_shown": len(shown) == len(train.classes),
+        "rows": [_pictures(train.classes[label], of_class(train, label), of_class(drawn, label)) for label in shown],
+    }
+
+
+def _pictures(name: str, real: Any, drawn: Any) -> dict[str, Any]:
+    indices, _ = nearest(drawn[:NEIGHBOURS], real)
+    pairs = [image for pair in zip(drawn[:NEIGHBOURS], real[indices], strict=True) for image in pair]
+    return {
+        "class": name,
+        "real": figures.as_data_uri(real[:SHOWN_EACH]),
+        "drawn": figures.as_data_uri(drawn[:SHOWN_EACH]),
+        "nearest": figures.as_data_uri(np.stack(pairs)),
+    }
+
+
+def _classifiers(parameters: Parameters, runs: Path) -> str:
+    """The loss of every arm's classifiers as they were trained, a panel an arm."""
+    losses = {}
+    for arm in arms(parameters):
+        history = pd.read_csv(runs / str(arm) / "history.csv")
+        losses[str(arm)] = history["loss"]
+    table = pd.DataFrame({"replicate": history["replicate"], "step": history["step"], **losses})
+    return figures.as_svg(figures.curves(table, 2, figures.NARROW))
+
+
+def settings(parameters: Parameters) -> dict[str, Any]:
+    """The parameters that results depend on: not the number of workers, nor families that nobody trains."""
+    compute = parameters.compute
+    return {
+        "seed": parameters.seed,
+        "replicates": parameters.replicates,
+        "controls": list(parameters.controls),
+        "generators": list(parameters.generators),
+        "transforms": list(parameters.transforms),
+        "data": parameters.data.model_dump(mode="json"),
+        "families": {name: parameters.families[name] for name in parameters.generators},
+        "watch": parameters.watch.model_dump(),
+        "generate": parameters.generate.model_dump(),
+        "recipes": {name: parameters.recipes[name] for name in parameters.transforms},
+        "classifier": parameters.classifier.model_dump(),
+        "compare": parameters.compare.model_dump(),
+        "compute": {
+            "device": compute.device,
+            "precision": compute.precision,
+            "threads_per_replicate": compute.threads_per_replicate,
+        },
+    }
+
+
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    written = io.StringIO()
+    dumper = YAML(typ="safe", pure=True)
+    dumper.default_flow_style, dumper.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
+    dumper.dump(dict(values), written)
+    return written.getvalue()
+
+
+def _hashes(parameters: Parameters, places: Places) -> dict[str, str]:
+    """What each stage has left, by the first digits of its SHA-256."""
+    left: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
+    for name in parameters.generators:
+        left[f"train-generator {name}"] = [places.models / name / "samplers"]
+        left[f"generate {name}"] = [places.data / "synthetic" / name]
+    for arm in arms(parameters):
+        left[f"train-classifier {arm}"] = [places.runs / str(arm)]
+    left["compare"] = [places.results / "comparison.json"]
+    return {stage: fingerprints.of_files(*paths)[:HASH_DIGITS] for stage, paths in left.items()}
+
+
+def _timings(logs: Path) -> list[dict[str, Any]]:
+    return [{"stage": path.stem, **read_json(path)} for path in sorted(logs.glob("*.json"))]
