@@ -68,11 +68,15 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     others = len(chosen) - (standing is not None)
     findings = [
         Finding.of(
-            each, settings.metric, settings.margin, 1 if each == standing else others,
-            contributed[each.arm], contributed[each.control],
+            each,
+            settings,
+            contributed[each.arm],
+            contributed[each.control],
+            primary=each == standing,
+            tests=1 if each == standing else others,
         )
         for each in chosen
-    ]  # fmt: skip
+    ]
     right = {arm: each[0] == labels for arm, each in predicted.items()}
     return Comparison(
         arms=_arms_table(scores, labels),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline import statistics
 from pipeline.design import Contrast
 from pipeline.metrics import Contributions
+from pipeline.params import CompareSettings
 from pipeline.power import WANTED, About, Sight, sight
 from pipeline.statistics import ALPHA, Estimate, Interval
 from pipeline.variances import Spread, spread_of
@@ -28,7 +29,8 @@ class Finding:
         contrast: which.
         metric: of what.
         margin: below which a gain would not matter.
-        tests: how many contrasts are told apart together with this one; 1 where it stands by itself.
+        primary: whether it was named to stand by itself.
+        tests: how many contrasts are told apart together with this one, itself among them.
         differences: float [replicates].
         spread: of their mean, by where it comes from.
     """
@@ -36,17 +38,25 @@ class Finding:
     contrast: Contrast
     metric: str
     margin: float
+    primary: bool
     tests: int
     differences: NDArray[np.float64]
     spread: Spread
 
     @classmethod
     def of(
-        cls, contrast: Contrast, metric: str, margin: float, tests: int, arm: Contributions, control: Contributions
+        cls,
+        contrast: Contrast,
+        settings: CompareSettings,
+        arm: Contributions,
+        control: Contributions,
+        *,
+        primary: bool,
+        tests: int,
     ) -> Finding:
         """The finding from what each test image contributes to both arms."""
         difference = arm - control
-        return cls(contrast, metric, margin, tests, difference.values, spread_of(difference))
+        return cls(contrast, settings.metric, settings.margin, primary, tests, difference.values, spread_of(difference))
 
     @property
     def alpha(self) -> float:
@@ -101,7 +111,7 @@ class Finding:
         worse, equal, better = self.new.shares(self.margin)
         return {
             "arm": str(self.contrast.arm), "control": str(self.contrast.control), "metric": self.metric,
-            "primary": self.tests == 1, "tests": self.tests, "level": new.level,
+            "primary": self.primary, "tests": self.tests, "level": new.level,
             "replicates": self.spread.replicates, "images": self.spread.images,
             "gain": self.new.gain, "low": new.low, "high": new.high,
             "these_low": these.low, "these_high": these.high, "inner_low": inner.low, "inner_high": inner.high,

@@ -13,8 +13,8 @@ from pipeline.metrics import OVERALL
 def show(comparison: Comparison) -> None:
     """Print the primary contrast's sentence, the arms as a table, and a sentence for each other contrast."""
     console = Console(highlight=False)
-    primary = [each for each in comparison.findings if each.tests == 1]
-    others = [each for each in comparison.findings if each.tests > 1]
+    primary = [each for each in comparison.findings if each.primary]
+    others = [each for each in comparison.findings if not each.primary]
     for each in primary:
         _print(console, f"[bold]{each.sentence()}[/bold]\n{SCOPE}\n")
     console.print(_arms(comparison))

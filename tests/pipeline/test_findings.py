@@ -12,8 +12,10 @@ from pipeline.core import Arm
 from pipeline.design import Contrast
 from pipeline.findings import Finding, points
 from pipeline.metrics import contributions
+from pipeline.params import CompareSettings
 
 CONTRAST = Contrast(Arm("cgan", "classical"), Arm("oversample", "classical"))
+SETTINGS = CompareSettings(metric="balanced_accuracy", primary=None, margin=0.01, variance=False)
 NUMBER = r"[+-]?\d[\d,]*\.?\d*(?:e-?\d+)?"
 
 
@@ -29,7 +31,7 @@ def finding(gain: float, *, tests: int = 1, replicates: int = 5, images: int = 4
     arm = contributions("balanced_accuracy", labels, predicted(0.8 + gain, luck))
     other = np.where(rng.random(luck.shape) < 0.1, rng.random(luck.shape), luck)  # the arms agree, but not always
     control = contributions("balanced_accuracy", labels, predicted(0.8, other))
-    return Finding.of(CONTRAST, "balanced_accuracy", 0.01, tests, arm, control)
+    return Finding.of(CONTRAST, SETTINGS, arm, control, primary=tests == 1, tests=tests)
 
 
 CASES = {
@@ -101,9 +103,8 @@ def test_a_word_is_said_where_the_exact_test_disagrees() -> None:
     control = np.tile(np.where(np.arange(60) < 10, 1 - labels, labels), (12, 1))
     arm = control.copy()
     arm[:, :2] = labels[:2]
-    found = Finding.of(
-        CONTRAST, "accuracy", 0.01, 1, *(contributions("accuracy", labels, each) for each in (arm, control))
-    )
+    each = (contributions("accuracy", labels, predicted) for predicted in (arm, control))
+    found = Finding.of(CONTRAST, SETTINGS, *each, primary=True, tests=1)
     assert found.verdict == "inconclusive"
     assert found.sign_flip_p is not None
     assert found.sign_flip_p < 0.05

@@ -39,6 +39,8 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
     )
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
+    code, output = invoke("report")
+    assert (code, output) == (0, "wrote report.html and report.md to results\n")
     code, output = invoke("clean")
     assert "removed 6 finished replicates" in output
     assert not (workspace / ".makeweight" / "cache").exists()
