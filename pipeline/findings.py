@@ -129,15 +129,18 @@ class Finding:
         }  # fmt: skip
 
     def sentence(self) -> str:
+        """The verdict in words, what could have been seen, and whether another test disagrees."""
+        return " ".join([self.headline(), *self._afterwords()])
+
+    def headline(self) -> str:
         """The verdict in words, in percentage points."""
         told = self.inner if self.verdict == "equivalent" else self.interval
         size = f"{self.spread.replicates} replicates, {self.spread.images:,} test images"
         interval = f"{100 * told.level:.4g}% interval {points(told.low)} to {points(told.high)}"
-        start = (
+        return (
             f"{self.contrast.arm} against {self.contrast.control} {self._verdict()}: {points(self.new.gain)} points of "
             f"{spoken(self.metric)} ({interval}; {size})."
         )
-        return " ".join([start, *self._afterwords()])
 
     def _verdict(self) -> str:
         return {

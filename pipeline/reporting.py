@@ -23,6 +23,7 @@ from pipeline.likeness import likeness, nearest, of_class
 from pipeline.metrics import OVERALL
 from pipeline.params import Parameters
 from pipeline.replicates import machine, versions
+from pipeline.seeds import derive
 from pipeline.storage import read_json, read_split, replaced_files
 
 SHOWN_CLASSES, SHOWN_EACH, NEIGHBOURS = 10, 6, 3  # in pictures: the rarest classes, images, images with their nearest
@@ -76,6 +77,7 @@ def report(parameters: Parameters, places: Places) -> dict[str, Any]:
         "classifiers": _classifiers(parameters, places.runs),
         "settings": _as_yaml(settings(parameters)),
         "versions": {"Python": platform.python_version(), **versions()},
+        "seeds": _seeds(parameters),
         "machine": machine(parameters.compute),
         "hashes": _hashes(parameters, places),
         "timings": None if places.logs is None else _timings(places.logs),
@@ -218,6 +220,15 @@ def _as_yaml(values: Mapping[str, Any]) -> str:
     dumper.default_flow_style, dumper.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
     dumper.dump(dict(values), written)
     return written.getvalue()
+
+
+def _seeds(parameters: Parameters) -> dict[str, list[int]]:
+    """What each replicate's random streams start from."""
+    purposes = {"classifier": ("classifier",)} | {name: ("generator", name) for name in parameters.generators}
+    return {
+        what: [derive(parameters.seed, *purpose, k) for k in range(parameters.replicates)]
+        for what, purpose in purposes.items()
+    }
 
 
 def _hashes(parameters: Parameters, places: Places) -> dict[str, str]:

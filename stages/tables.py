@@ -21,7 +21,7 @@ def show(comparison: Comparison) -> None:
     if others:
         _print(console, f"\n{'The other contrasts' if primary else 'Contrasts'}, told apart together:")
     for each in others:
-        _print(console, f"• {each.sentence()}")
+        _print(console, f"• {each.headline()}")
     for row in comparison.variance.to_dict("records"):
         share, low, high = (f"{100 * row[key]:.0f}%" for key in ("generator_share", "low", "high"))
         _print(

@@ -30,7 +30,7 @@ def test_one_command_walks_the_whole_way(project: Project) -> None:
         "check", "prepare", "train_generator@cgan", "generate@cgan",
         "train_baseline@none-plain", "train_baseline@none-classical",
         "train_baseline@oversample-plain", "train_baseline@oversample-classical",
-        "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare",
+        "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare", "report",
     }  # fmt: skip
     assert "cgan-classical against oversample-classical" in output
     metrics = json.loads((project.folder / "results/metrics.json").read_text())
@@ -104,9 +104,11 @@ def test_an_experiment_reruns_only_what_depends_on_the_change(project: Project) 
     output = project.dvc("exp", "run", "-S", "families.cgan.steps=13")
     assert stages_run(output) == {
         "check", "train_generator@cgan", "generate@cgan",
-        "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare",
+        "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare", "report",
     }  # fmt: skip
     assert "cgan" in project.dvc("metrics", "diff", "HEAD")
+    gain = "results/metrics.json:contrasts.cgan-plain_vs_none-plain.balanced_accuracy.gain"
+    assert gain in project.dvc("exp", "show", "--csv")
 
 
 def test_several_families_run_beside_each_other_each_in_its_own_arm(project: Project) -> None:
