@@ -37,6 +37,11 @@ def end_with_parent(parent: int | None = None) -> None:
         threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock `path` while the block lasts. It dies with its holder, however that ends.
