@@ -33,7 +33,7 @@ SUFFIXES_OF = {
     "GIF": (".gif",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
-FORMATS = tuple(SUFFIXES_OF)
+FORMATS = tuple(name for name in SUFFIXES_OF if name != "MPO")  # which Pillow opens as a JPEG first
 # Names of pictures that are not read, so that they are listed and not passed over.
 FOREIGN = (
     ".heic",
@@ -61,6 +61,8 @@ DARKEST = 4096  # 16-bit pictures that stay below it hold 12 bits or fewer, and 
 ORIENTATION = 0x0112
 WHOLE_RANGE = (0.0, 65535.0)
 FINER = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
+
+Image.init()  # `Image.open` itself loads further formats only where it is not told which
 
 # What the first bytes of files tell that are often named like pictures.
 IMPOSTORS: tuple[tuple[Callable[[bytes], bool], str], ...] = (

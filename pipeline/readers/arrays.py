@@ -97,7 +97,7 @@ def _worded(error: Exception) -> str:
 def _parts_of_archive(path: Path) -> dict[str, Found]:
     where = told(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if isinstance(archive, np.ndarray):
                 raise BadInput(
                     f"data.path: {where} is a single array: name the folder that holds images.npy and labels.npy"

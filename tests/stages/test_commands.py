@@ -72,7 +72,7 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: channels, counts, "),
+        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: background, channels, "),
         (
             {"families": {"cgan": {"stepz": 5}}},
             "families.cgan.stepz is not a parameter; allowed here: attention, augment, ",
