@@ -36,8 +36,8 @@ def saved(path: Path, picture: Image.Image, **options: Any) -> str:
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "bmp", "tiff", "gif", "ppm", "jpg"])
 def test_every_format_gives_the_same_colours(suffix: str, tmp_path: Path) -> None:
-    options = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}}.get(suffix, {})
-    pixels, said = decode(saved(tmp_path / f"a.{suffix}", colour(), **options), form())
+    finest: dict[str, dict[str, Any]] = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}}
+    pixels, said = decode(saved(tmp_path / f"a.{suffix}", colour(), **finest.get(suffix, {})), form())
     assert np.abs(pixels.astype(int) - RED).max() <= (2 if suffix == "jpg" else 0)
     assert said == (("palette resolved",) if suffix == "gif" else ())
 
