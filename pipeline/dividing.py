@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Labels
+from pipeline.names import shown
 from pipeline.params import DataSettings
 from pipeline.seeds import stream
 
@@ -157,7 +158,7 @@ def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettin
     available = np.array([len(indices) for indices in train])
     wanted = _wanted(available, settings)
     if len(wanted) != len(classes):
-        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {', '.join(classes)}")
+        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {shown(', '.join(classes))}")
     if (short := wanted > available).any():
         first = int(np.flatnonzero(short)[0])
         raise BadInput(

@@ -13,6 +13,7 @@ from pipeline.core import SPLITS, BadInput, Finding, Form, Labels, Reader, Readi
 from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
 from pipeline.dividing import Roll, divide
 from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
+from pipeline.names import shown
 from pipeline.params import DataSettings
 from pipeline.reports import JSON, TABLE, Report
 from pipeline.storage import copy_rows, replaced_folders, write_labels
@@ -42,7 +43,7 @@ def prepare(
         with replaced_folders(out, SPLITS, SCRATCH) as scratch:
             _prepare(reader, settings, seed, workers, scratch, told, report)
     except BadInput as mistake:
-        told.mistakes += str(mistake).splitlines()
+        told.mistakes += [line for line in str(mistake).split("\n") if line]
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -177,7 +178,7 @@ def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
             f"data: {len(report.conflicts)} images stand under several labels ({where}), the first: {first}: "
             "keep the right one, or set data.on_bad_file to quarantine to go on without any of them"
         )
-    return lines
+    return [shown(line) for line in lines]
 
 
 def _cited(finding: Finding) -> str:
@@ -190,7 +191,7 @@ def _divided(reading: Reading, taken: Taken, settings: DataSettings, seed: int, 
         roll = Roll(reading.labels[taken.rows], reading.classes, reading.official[taken.rows], taken.groups)
         return divide(roll, settings, seed)
     except BadInput as mistake:
-        report.mistakes += str(mistake).splitlines()
+        report.mistakes += str(mistake).split("\n")
         return {}
 
 

@@ -161,9 +161,20 @@ def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Map
     write_json(folder / "classes.json", list(classes))
     # Row by row: a table of a million images would take a gigabyte.
     with (folder / "images.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_UnixLines(file))
         writer.writerow(["index", "class", *rows])
         writer.writerows(zip(range(len(labels)), (classes[label] for label in labels), *rows.values(), strict=True))
+
+
+class _UnixLines:
+    """Takes the lines of a CSV writer, which quotes a carriage return in a cell only if its own lines end with one."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write one line, with a line feed alone at its end."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def read_split(folder: Path) -> Split:

@@ -73,7 +73,7 @@ def _arrays_in(folder: Path) -> Found:
         try:
             found["classes"] = np.array([str(each) for each in json.loads(names.read_text(encoding="utf-8"))])
         except (ValueError, TypeError) as error:
-            raise BadInput(f"data.path: {names} is no JSON list of class names ({error})") from error
+            raise BadInput(f"data.path: {told(names)} is no JSON list of class names ({error})") from error
     return found
 
 
@@ -81,11 +81,11 @@ def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
     except OSError as error:
-        raise BadInput(f"data.path: {file} cannot be read ({error.strerror or error})") from error
+        raise BadInput(f"data.path: {told(file)} cannot be read ({error.strerror or error})") from error
     except Exception as error:
-        raise BadInput(f"data.path: {file} is no array of numbers or texts: {_worded(error)}") from error
+        raise BadInput(f"data.path: {told(file)} is no array of numbers or texts: {_worded(error)}") from error
     if not isinstance(values, np.ndarray):
-        raise BadInput(f"data.path: {file} is an archive of arrays: name it so (.npz)")
+        raise BadInput(f"data.path: {told(file)} is an archive of arrays: name it so (.npz)")
     return values
 
 
@@ -195,5 +195,7 @@ def _places(part: Found, split: str) -> NDArray[np.int8]:
     named = [split_called(str(each)) for each in part["splits"]]
     if None in named:
         index = named.index(None)
-        raise BadInput(f"data.path: splits[{index}] is {part['splits'][index]!s}; it must be train, validation or test")
+        raise BadInput(
+            f"data.path: splits[{index}] is {str(part['splits'][index])!r}; it must be train, validation or test"
+        )
     return np.array([SPLITS.index(each or "") for each in named], np.int8)

@@ -80,9 +80,7 @@ def _are_splits(folder: Path, tops: dict[str, str | None]) -> bool:
             "or rename the splits if they are classes"
         )
     if len(set(called)) < len(called):
-        raise BadInput(
-            f"data.path: two folders mean the same split: {', '.join(sorted(map(legible, tops)))}: join them"
-        )
+        raise BadInput(f"data.path: two folders mean the same split: {', '.join(sorted(map(told, tops)))}: join them")
     return not others
 
 

@@ -73,13 +73,13 @@ class Rows:
         columns = {name.strip().lower(): index for index, name in enumerate(head)}
         if missing := [name for name in (path_column, "label") if name not in columns]:
             raise BadInput(
-                f"data.path: {table}, line {start}: there is no column {' and no column '.join(missing)} among "
+                f"data.path: {told(table)}, line {start}: there is no column {' and no column '.join(missing)} among "
                 f"{shown(', '.join(head)) or 'none'}: name the columns there, with commas between them"
             )
         for number, cells in lines:
             if not cells:
                 continue
-            where = f"{table}, line {number}"
+            where = f"{legible(table)}, line {number}"
             if len(cells) != len(head):
                 self.bad.append(Finding(where, f"has {len(cells)} cells instead of {len(head)}"))
                 continue
@@ -172,15 +172,15 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
     except OSError as error:
         raise BadInput(f"data.path: {told(path)} cannot be read ({error.strerror}): name a CSV file") from error
     if content.startswith(WIDE_MARKS):
-        raise BadInput(f"data.path: {name}, line 1: is UTF-16: save it as UTF-8")
+        raise BadInput(f"data.path: {told(name)}, line 1: is UTF-16: save it as UTF-8")
     if content.startswith(MARK):
-        remarks.append(f"{name}, line 1: begins with a byte-order mark, which is passed over")
+        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is passed over")
         content = content.removeprefix(MARK)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"data.path: {name}, line {line}: is not UTF-8: save the table as such") from error
+        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as such") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     number = 1
     try:
@@ -188,7 +188,9 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
             yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        raise BadInput(f"data.path: {name}, line {number}: is no CSV ({error}): mend the quotation marks") from error
+        raise BadInput(
+            f"data.path: {told(name)}, line {number}: is no CSV ({error}): mend the quotation marks"
+        ) from error
 
 
 class CSV:
@@ -229,7 +231,7 @@ class HuggingFace:
                 "below it; if sub-folders are the labels, set data.reader to folder"
             )
         if len(set(splits.values())) < len(splits):
-            raise BadInput(f"data.path: two folders mean the same split: {', '.join(splits)}: join them")
+            raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")
         for name, split in splits.items():
             rows.add(f"{name}/{METADATA}", "file_name", name, SPLITS.index(split))
         return rows.reading()

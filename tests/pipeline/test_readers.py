@@ -295,7 +295,7 @@ def test_channels_that_come_first_are_moved_and_told(tmp_path: Path) -> None:
         ({"images": PIXELS, "labels": np.zeros(6, int)}, "the labels name 1 classes"),
         (
             {"images": PIXELS, "labels": np.array([0, 1] * 3), "splits": np.array(["train"] * 5 + ["x"])},
-            r"splits\[5\] is x",
+            r"splits\[5\] is 'x'",
         ),
         ({"images": PIXELS, "labels": np.array([{}] * 6)}, r"labels\.npy is no array .* \(a pickle\)"),
     ],
