@@ -2,14 +2,15 @@
 
 python -m benchmarks.intake CIFAR10_FOLDER
 
-The folder holds `train/` and `test/` with a sub-folder for each class. Memory: 64×64 RGB images in `.npy` files of noise
-(no two alike, so that grouping has work to do), the largest resident memory of the main process and of a worker, and from
-the slope what a million would need.
+The folder holds `train/` and `test/` with a sub-folder for each class. Memory: 64×64 RGB images of noise in `.npy`
+files, no two alike; the largest resident memory of the main process and of a worker, and from the slope what a million
+would need.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -49,8 +50,6 @@ def peaks(n: int) -> tuple[float, float]:
         folder = Path(name)
         noise(folder / "arrays", n)
         write_params(folder, {"data.reader": "arrays", "data.path": "arrays", "data.imbalance": None})
-        import subprocess
-
         done = subprocess.run([sys.executable, "-c", WATCHED], cwd=folder, capture_output=True, text=True, check=False)
         found = [float(each) for each in re.findall(r"PEAK (\d+)", done.stdout)]
         if done.returncode or len(found) != 2:
