@@ -115,6 +115,7 @@ def form_of(looks: Looks, settings: DataSettings) -> Form:
 def decoded(pictures: Pictures, bad: dict[int, str], form: Form, images: Path, workers: int) -> Decoded:
     """Decode all pictures but those that are `bad` already into the new file `images`, and hash them."""
     n = len(pictures)
+    images = images.absolute()  # workers may stand in another folder
     new_array(images, (n, form.side, form.side, form.channels), np.uint8)
     result = Decoded(
         images, np.zeros((n, 16), np.uint8), np.zeros((n, 16), np.uint8), np.zeros(n, bool), np.zeros(n, np.uint64),

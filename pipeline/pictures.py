@@ -338,7 +338,7 @@ def side_of(sizes: NDArray[np.int64]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Pictures in files. The paths are relative to `root`, which may be empty."""
+    """Pictures in files. The paths are relative to `root`, which is absolute: workers may stand in another folder."""
 
     root: str
     paths: Sequence[str]

@@ -130,7 +130,7 @@ def _described(form: Form, looks: Looks, images: Decoded, settings: DataSettings
         because = f"no image has any colour, though {stored} are stored with it; data.channels: 3 keeps RGB"
     sizes = np.unique(looks.sizes[looks.sizes[:, 0] > 0], axis=0)
     own = len(sizes) == 1 and tuple(sizes[0]) == (form.side, form.side)
-    size = "the images' own size" if own else f"found {len(sizes)} sizes, {_span(sizes)}; data.image_size sets it"
+    size = "the images' own size" if own else f"found {_span(sizes)}; data.image_size sets it"
     if settings.image_size:
         size = "as data.image_size says"
     return {"side": form.side, "channels": channels, "side_because": size, "channels_because": because}

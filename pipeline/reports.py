@@ -122,8 +122,8 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None) -> list[str]:
-    """A heading and a table, or nothing if there are no rows, or none may be shown."""
-    if not rows or most == 0:
+    """A heading and a table, or nothing if there are no rows."""
+    if not rows:
         return []
     head = rows if most is None else rows[:most]
     cells = [[shown(str(cell)).replace("|", "\\|") for cell in row] for row in [columns, *head]]

@@ -27,7 +27,8 @@ def prepare(
     told, refused = preparing.prepare(
         parameters.reader(), parameters.data, parameters.seed, workers=workers, out=out, report=report
     )
-    typer.echo(told.text(LINES) + "\n", err=refused is not None)
+    if told.found:
+        typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
         raise refused
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}

@@ -101,11 +101,10 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
         official += [split for _, split in found]
         labels += [len(names)] * len(found)
         names.append(name)
-    if not paths:
-        raise BadInput("\n".join(mistakes) or f"data.path: no images in {told(folder)}: name another folder")
     return Reading(
-        Files(str(folder), paths), np.array(labels, np.int64), tuple(names), [legible(path) for path in paths],
-        np.array(official, np.int8), bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
+        Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
+        [legible(path) for path in paths], np.array(official, np.int8),
+        bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
     )  # fmt: skip
 
 

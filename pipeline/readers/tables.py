@@ -157,7 +157,7 @@ class Rows:
             )
         numbers = {name: number for number, name in enumerate(classes)}
         return Reading(
-            Files(str(self.root), [row.path for row in rows]),
+            Files(str(self.root.absolute()), [row.path for row in rows]),
             np.array([numbers[row.label] for row in rows], np.int64), tuple(classes),
             [legible(row.path) for row in rows],
             np.array([row.split for row in rows], np.int8), groups if any(groups) else (),
