@@ -18,18 +18,16 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
-from benchmarks.workspace import PROJECT
+from benchmarks.workspace import PROJECT, splits
 from pipeline.classifying import fit, predict
 from pipeline.core import Split
 from pipeline.likeness import likeness
 from pipeline.metrics import scores
 from pipeline.params import Parameters, read_parameters
-from pipeline.preparing import divide
 from pipeline.registry import names
 from pipeline.replicates import Machine, machine, settled
 from pipeline.seeds import derive
@@ -47,16 +45,6 @@ DATA: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 EACH, STEPS = {"digits": 500, "mnist": 4000, "cifar10": 1000}, {"digits": 500, "mnist": 1000, "cifar10": 1000}
-
-
-def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
-    """Training and validation images, and all but validation and test images for the judge."""
-    reading = parameters.reader().read(parameters.data)
-    indices = divide(reading, parameters.data, parameters.seed)
-    known = np.setdiff1d(
-        np.flatnonzero(~reading.official_test), np.concatenate([indices["validation"], indices["test"]])
-    )
-    return reading.images.take(indices["train"]), reading.images.take(indices["validation"]), reading.images.take(known)
 
 
 def reached(menu: tuple[Pool, ...], train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipeline.core import Split
-from pipeline.params import read_parameters
-from pipeline.preparing import divide
+from pipeline.core import Labels, Split
+from pipeline.decoding import form_of, looked_at
+from pipeline.dividing import Roll, divide
+from pipeline.params import Parameters, read_parameters
 
 PROJECT = Path(__file__).parent.parent
 
@@ -47,6 +48,23 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
+def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
+    """Training and validation images, and all but validation and test images. No test image is decoded."""
+    data = parameters.data
+    reading = parameters.reader().read(data)
+    form = form_of(looked_at(reading.pictures, 1), data)
+    roll = Roll(reading.labels, reading.classes, reading.official, np.arange(len(reading.labels)))
+    indices = divide(roll, data, parameters.seed)
+    held_out = np.concatenate([indices["validation"], indices["test"]])
+    rest = np.setdiff1d(np.arange(len(reading.labels)), held_out)
+
+    def split(rows: Labels) -> Split:
+        images = np.stack([reading.pictures.decode(int(row), form)[0] for row in rows])
+        return Split(images, reading.labels[rows], reading.classes)
+
+    return split(indices["train"]), split(indices["validation"]), split(rest)
+
+
 def mnist(root: Path, counts: list[int]) -> tuple[Split, Split, Split]:
     """MNIST thinned to `counts`, its validation images, and all training images but these. No test image is read."""
     parameters = read_parameters(PROJECT / "params.yaml")
@@ -56,7 +74,4 @@ def mnist(root: Path, counts: list[int]) -> tuple[Split, Split, Split]:
             "validation_fraction": 0.1,
         }
     )  # fmt: skip
-    reading = parameters.model_copy(update={"data": data}).reader().read(data)
-    indices = divide(reading, data, seed=0)
-    rest = np.setdiff1d(np.flatnonzero(~reading.official_test), indices["validation"])
-    return reading.images.take(indices["train"]), reading.images.take(indices["validation"]), reading.images.take(rest)
+    return splits(parameters.model_copy(update={"data": data, "seed": 0}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,16 @@ Labels = NDArray[np.int64]
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 128  # pixels
 CONTROLS = ("none", "oversample")
+SPLITS = ("train", "validation", "test")
+FREE = -1  # in `Reading.official`: an image that no one has put into a split
 
 
 class BadInput(Exception):
     """A user's mistake. The message is one line that says what, where and what to do."""
+
+
+class BadPicture(Exception):
+    """A picture that cannot be used. The message is the reason; whoever catches it knows the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +82,91 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a reader has taken in.
+class Form:
+    """What all pictures are brought to.
 
     Attributes:
-        images: all images, of every split.
-        origins: where each image came from, one text an image.
-        official_test: bool, shape [n]: True where the data set itself says that an image is for testing.
+        side: of the square, in pixels.
+        channels: 1 for grey, 3 for RGB.
+        fit: what is done to a picture that is not square: "pad", "crop" or "stretch".
+        background: red, green and blue (0 to 255) below what is transparent, and beside what is padded.
+        value_range: the values that become black and white, where pictures have more than 8 bits; None: not told.
+        first_frame: whether an animated picture is taken for its first frame, or is bad.
     """
 
-    images: Split
-    origins: tuple[str, ...]
-    official_test: NDArray[np.bool_]
+    side: int
+    channels: int
+    fit: Literal["pad", "crop", "stretch"]
+    background: tuple[int, int, int]
+    value_range: tuple[float, float] | None
+    first_frame: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a picture's header tells: width and height in pixels, and whether it can only be grey."""
+
+    size: tuple[int, int]
+    grey: bool
+
+
+class Pictures(Protocol):
+    """Pictures that are decoded one by one, where and when they are needed: none is held. Must be picklable."""
+
+    def __len__(self) -> int: ...
+
+    def part(self, start: int, stop: int) -> Pictures:
+        """Those from `start` to before `stop`, to hand to another process."""
+        ...
+
+    def look(self, index: int) -> Look:
+        """Read the header alone; BadPicture where that, or the picture's size, rules it out."""
+        ...
+
+    def decode(self, index: int, form: Form) -> tuple[Images, tuple[str, ...]]:
+        """One picture, uint8 [side, side, channels], and what was done to it, in words that are counted.
+
+        Raises:
+            BadPicture: it cannot be decoded, or only by guessing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about one file: where it is, and what about it."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader has found, before any picture is decoded.
+
+    Attributes:
+        pictures: of every split.
+        labels: int64, shape [n], each an index into `classes`.
+        classes: class names in the order of their labels.
+        origins: where each picture comes from, one text a picture: valid Unicode.
+        official: int8, shape [n]: the index into `SPLITS` of the split that the data itself names, or `FREE`.
+        groups: what belongs together and stays in one split, a text a picture; "" belongs to nothing. Empty: no groups.
+        bad: what cannot be taken in, as far as names and tables show it.
+        ignored: files that are no pictures and were not expected to be.
+        remarks: sentences for the report.
+        mistakes: what makes the whole unusable, a line each: what, where, what to do.
+    """
+
+    pictures: Pictures
+    labels: Labels
+    classes: tuple[str, ...]
+    origins: Sequence[str]
+    official: NDArray[np.int8]
+    groups: Sequence[str] = ()
+    bad: tuple[Finding, ...] = ()
+    ignored: tuple[Finding, ...] = ()
+    remarks: tuple[str, ...] = ()
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +225,7 @@ class Reader(Protocol):
     uses: ClassVar[frozenset[str]]
 
     def read(self, settings: DataSettings) -> Reading:
-        """Take in all images at once; BadInput where they cannot be had."""
+        """Find all images, and decode none; BadInput where there is nothing to go on with."""
         ...
 
 

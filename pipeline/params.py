@@ -23,6 +23,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Model = TypeVar("Model", bound=BaseModel)
 BRANCH_OF_UNION = re.compile(r"^(constrained-\w+|int|str|literal\[.*\])$")  # what pydantic adds to the name of a key
@@ -45,6 +46,14 @@ class DataSettings(Settings):
     image_size: Side | None
     fit: Literal["pad", "crop", "stretch"]
     channels: Literal[1, 3] | None
+    background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)]
+    value_range: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] | None
+    first_frame: bool
+    follow_links: bool
+    on_bad_file: Literal["refuse", "quarantine"]
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None
+    largest_group: Fraction
+    on_leak: Literal["keep", "drop"]
     test_fraction: Fraction
     validation_fraction: Fraction
     counts: tuple[Count, ...] | None
@@ -56,6 +65,8 @@ class DataSettings(Settings):
             raise ValueError("counts and imbalance cannot both be given: set one of them to null")
         if self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction and validation_fraction leave nothing to train on")
+        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range must rise: first the value of black, then that of white")
         return self
 
 

@@ -1,80 +1,213 @@
-"""Dividing images into train, validation and test, and thinning the training split."""
+"""Taking images in: found, decoded, hashed, grouped, divided and written; and a report of it, also where it fails."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core import BadInput, Labels, Reading
+from pipeline.core import SPLITS, BadInput, Finding, Form, Labels, Reader, Reading
+from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
+from pipeline.dividing import Roll, divide
+from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
+from pipeline.names import shown
 from pipeline.params import DataSettings
-from pipeline.seeds import stream
-from pipeline.storage import replaced_folder, write_split
+from pipeline.reports import JSON, TABLE, Report
+from pipeline.storage import copy_rows, replaced_folders, write_labels
+
+SCRATCH = ".prepare"
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def divide(reading: Reading, settings: DataSettings, seed: int) -> dict[str, Labels]:
-    """Indices of the images of `train`, `validation` and `test`, each sorted.
+def prepare(
+    reader: Reader, settings: DataSettings, seed: int, *, workers: int, out: Path, report: Path
+) -> tuple[Report, BadInput | None]:
+    """Take in all that `reader` finds and write `train`, `validation` and `test` below `out`; all of them or none.
 
-    Stratified: every class gives the same fraction to each split, rounded, but at least one image. An official
-    test set is kept as it is, and `validation_fraction` is then taken of the rest. Thinned is `train` alone.
+    Args:
+        reader: finds the images.
+        settings: what to do with them.
+        seed: of the division.
+        workers: processes that decode; changes no byte.
+        out: the folder that gets the splits.
+        report: the folder that gets the report, also when the images are refused.
 
-    Raises:
-        BadInput: a class has too few images for three splits, or `data.counts` does not fit.
+    Returns:
+        The report, and the mistakes for which the images are refused, if they are: a line for each.
     """
-    official = reading.official_test
-    parts: dict[str, list[Labels]] = {"train": [], "validation": [], "test": []}
-    for label, name in enumerate(reading.images.classes):
-        own = reading.images.labels == label
-        free = stream(seed, "split", label).permutation(np.flatnonzero(own & ~official))
-        n_validation = max(1, round(settings.validation_fraction * len(free)))
-        n_test = 0 if official.any() else max(1, round(settings.test_fraction * len(free)))
-        if len(free) < n_validation + n_test + 1 or (official.any() and not (own & official).any()):
-            raise BadInput(
-                f"data: class {name!r} has {own.sum()} images, too few to train, validate and test: "
-                f"it needs at least one for each; add images or leave the class out"
-            )
-        test, validation, train = np.split(free, [n_test, n_test + n_validation])
-        parts["train"].append(train)
-        parts["validation"].append(validation)
-        parts["test"] += [test, np.flatnonzero(own & official)]
-    parts["train"] = _thinned(parts["train"], reading.images.classes, settings)
-    return {name: np.sort(np.concatenate(indices)) for name, indices in parts.items()}
-
-
-def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
-    """The first images of each class's random order, as many as `data.counts` or `data.imbalance` leave."""
-    available = np.array([len(indices) for indices in train])
-    wanted = _wanted(available, settings)
-    if len(wanted) != len(classes):
-        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {', '.join(classes)}")
-    if (short := wanted > available).any():
-        first = int(np.flatnonzero(short)[0])
-        raise BadInput(
-            f"data.counts asks for {wanted[first]} training images of {classes[first]!r}; there are {available[first]}"
+    told = Report(settings.reader, settings.path)
+    try:
+        with replaced_folders(out, SPLITS, SCRATCH) as scratch:
+            _prepare(reader, settings, seed, workers, scratch, told, report)
+    except BadInput as mistake:
+        told.mistakes += [line for line in str(mistake).split("\n") if line]
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        told.mistakes.append(
+            f"{out}: {error.strerror}: the images take up to {_gib(told):.3g} GiB there while they are prepared; "
+            "free some, or name another folder with --out; the earlier images are as they were"
         )
-    return [indices[:n] for indices, n in zip(train, wanted, strict=True)]
+    told.write(report)
+    return told, BadInput("\n".join(told.mistakes)) if told.mistakes else None
 
 
-def _wanted(available: NDArray[np.int64], settings: DataSettings) -> NDArray[np.int64]:
-    if settings.counts is not None:
-        return np.array(settings.counts)
-    if settings.imbalance is None:
-        return available
-    # Cui et al. (2019, section 5.1): n_k = n_max * ratio^(-k / (K - 1)), so that first : last = ratio.
-    decline = settings.imbalance ** -np.linspace(0, 1, len(available))
-    wanted: NDArray[np.int64] = np.minimum(available, np.maximum(1, np.round(available.max() * decline))).astype(
-        np.int64
-    )
-    return wanted
+def _gib(report: Report) -> float:
+    form = report.form or {"side": 0, "channels": 0}
+    return float(2 * report.found * form["side"] ** 2 * form["channels"] / 2**30)
 
 
-def write_splits(reading: Reading, indices: Mapping[str, Labels], folders: Mapping[str, Path]) -> None:
-    """Write each split into its folder, with the origin of every image; all of them or none."""
-    with ExitStack() as stack:
-        temporary = {name: stack.enter_context(replaced_folder(folder)) for name, folder in folders.items()}
-        for name, folder in temporary.items():
-            origins = [reading.origins[index] for index in indices[name]]
-            write_split(folder, reading.images.take(indices[name]), {"origin": origins})
+def _prepare(
+    reader: Reader, settings: DataSettings, seed: int, workers: int, scratch: Path, report: Report, place: Path
+) -> None:
+    """All of it, as far as mistakes allow: many of them show only when earlier ones are passed over for the moment."""
+    reading = reader.read(settings)
+    report.found = len(reading.labels)
+    report.bad, report.ignored = list(reading.bad), list(reading.ignored)
+    report.remarks, report.mistakes = list(reading.remarks), list(reading.mistakes)
+    images, hashes = _decoded(reading, settings, workers, scratch / "pixels.npy", report)
+    rows = _without_conflicts(reading, images, hashes, report)
+    report.mistakes += _refusals(report, settings, place)
+    taken = grouped(reading, rows, hashes, images, settings)
+    report.mistakes += too_large(reading, taken, settings)
+    taken = without_leaks(reading, taken, settings, report)
+    splits = _divided(reading, taken, settings, seed, report)
+    if report.mistakes:
+        raise BadInput("")
+    tell_duplicates(reading, taken, splits, report)
+    _write(reading, taken, splits, hashes, images.images, report.form["channels"], scratch)
+    _tell_sizes(reading, taken, splits, report)
+
+
+def _decoded(
+    reading: Reading, settings: DataSettings, workers: int, target: Path, report: Report
+) -> tuple[Decoded, NDArray[np.uint8]]:
+    """All pictures in the file `target`, and the hashes of those of its channels that are wanted."""
+    looks = looked_at(reading.pictures, workers)
+    report.bad += [Finding(reading.origins[index], reason) for index, reason in looks.bad.items()]
+    form = form_of(looks, settings)
+    report.form = {"side": form.side, "channels": form.channels, "side_because": "", "channels_because": ""}
+    images = decoded(reading.pictures, looks.bad, form, target, workers)
+    report.bad += [Finding(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
+    report.conversions = [
+        {"what": word, "images": count, "example": reading.origins[images.examples[word]]}
+        for word, count in sorted(images.said.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    report.form = _described(form, looks, images, settings)
+    return images, images.hashes if report.form["channels"] == form.channels else images.grey_hashes
+
+
+def _tell_sizes(reading: Reading, taken: Taken, splits: Mapping[str, Labels], report: Report) -> None:
+    counts = {
+        split: np.bincount(reading.labels[taken.rows[rows]], minlength=len(reading.classes)).tolist()
+        for split, rows in splits.items()
+    }
+    report.classes = {
+        name: {split: counts[split][label] for split in splits} for label, name in enumerate(reading.classes)
+    }
+    report.used = sum(len(rows) for rows in splits.values())
+    if thinned := len(taken.rows) - report.used:
+        report.remarks.append(f"{thinned} training images were left out by data.counts or data.imbalance")
+
+
+def _described(form: Form, looks: Looks, images: Decoded, settings: DataSettings) -> dict[str, object]:
+    """The form that images are written in, with its reasons."""
+    good = _good(images)
+    coloured = int((~images.colourless[good]).sum())
+    stored = int((~looks.grey[good]).sum())
+    channels = form.channels
+    if settings.channels:
+        because = "as data.channels says"
+    elif channels == 1:
+        because = "all files are stored as grey; data.channels: 3 makes them RGB"
+    elif coloured:
+        because = f"{coloured} of {len(good)} images have colour; data.channels: 1 makes them grey"
+    else:
+        channels = 1
+        because = f"no image has any colour, though {stored} are stored with it; data.channels: 3 keeps RGB"
+    sizes = np.unique(looks.sizes[looks.sizes[:, 0] > 0], axis=0)
+    own = len(sizes) == 1 and tuple(sizes[0]) == (form.side, form.side)
+    size = "the images' own size" if own else f"found {_span(sizes)}; data.image_size sets it"
+    if settings.image_size:
+        size = "as data.image_size says"
+    return {"side": form.side, "channels": channels, "side_because": size, "channels_because": because}
+
+
+def _span(sizes: NDArray[np.int64]) -> str:
+    (least_w, least_h), (most_w, most_h) = sizes.min(axis=0), sizes.max(axis=0)
+    return f"widths {least_w} to {most_w}, heights {least_h} to {most_h}"
+
+
+def _good(images: Decoded) -> Labels:
+    """Positions of the pictures that could be decoded."""
+    good = np.ones(len(images.hashes), dtype=bool)
+    good[list(images.bad)] = False
+    return np.flatnonzero(good).astype(np.int64)
+
+
+def _without_conflicts(reading: Reading, images: Decoded, hashes: NDArray[np.uint8], report: Report) -> Labels:
+    """Positions of the pictures that can be used; those that stand under several labels are told and left out."""
+    good = _good(images)
+    firsts = first_equals(hashes[good])
+    conflicting = conflicts(firsts, reading.labels[good])
+    groups: dict[int, list[Finding]] = {}
+    for first, row in zip(firsts[conflicting], good[conflicting], strict=True):
+        finding = Finding(reading.origins[row], reading.classes[reading.labels[row]])
+        groups.setdefault(int(first), []).append(finding)
+    report.conflicts = list(groups.values())
+    return good[~conflicting]
+
+
+def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
+    """A line each for bad files and conflicts, where these are to be refused."""
+    if settings.on_bad_file == "quarantine":
+        return []
+    where = f"listed above, and all of them in {place / JSON} and {TABLE}"
+    lines = []
+    if report.bad:
+        lines.append(
+            f"data: {len(report.bad)} files cannot be used ({where}), the first: {_cited(report.bad[0])}: "
+            "repair or remove them, or set data.on_bad_file to quarantine to go on without them"
+        )
+    if report.conflicts:
+        first = " and ".join(f"{each.path!r} ({each.reason})" for each in report.conflicts[0][:2])
+        lines.append(
+            f"data: {len(report.conflicts)} images stand under several labels ({where}), the first: {first}: "
+            "keep the right one, or set data.on_bad_file to quarantine to go on without any of them"
+        )
+    return [shown(line) for line in lines]
+
+
+def _cited(finding: Finding) -> str:
+    return f"{finding.path!r} {finding.reason}"
+
+
+def _divided(reading: Reading, taken: Taken, settings: DataSettings, seed: int, report: Report) -> dict[str, Labels]:
+    """The splits as positions in `taken.rows`; what is wrong with them joins the other mistakes."""
+    try:
+        roll = Roll(reading.labels[taken.rows], reading.classes, reading.official[taken.rows], taken.groups)
+        return divide(roll, settings, seed)
+    except BadInput as mistake:
+        report.mistakes += str(mistake).split("\n")
+        return {}
+
+
+def _write(
+    reading: Reading, taken: Taken, splits: Mapping[str, Labels], hashes: NDArray[np.uint8], images: Path,
+    channels: int, scratch: Path,
+) -> None:  # fmt: skip
+    """Write each split into its folder below `scratch`."""
+    for name, positions in splits.items():
+        folder, rows = scratch / name, taken.rows[positions]
+        folder.mkdir()
+        copy_rows(images, rows, folder / "images.npy", channels=channels)
+        manifest = {
+            "path": [reading.origins[row] for row in rows],
+            "hash": [hashes[row].tobytes().hex() for row in rows],
+            "group": taken.groups[positions].tolist(),
+            "split": [name] * len(rows),
+        }
+        write_labels(folder, reading.labels[rows], reading.classes, manifest)

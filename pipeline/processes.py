@@ -64,6 +64,11 @@ def _only_runs_a_command(process: psutil.Process) -> bool:
     return Path(name).name in SHELLS and "-c" in arguments[:1]
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock `path` while the block lasts. It dies with its holder, however that ends.

@@ -22,10 +22,12 @@ class Shown:
             write it.
         total: of steps.
         images_per_step: to tell images a second.
+        unit: what is counted, where it is no steps.
     """
 
-    def __init__(self, title: str, board: Board, total: int, images_per_step: int) -> None:
+    def __init__(self, title: str, board: Board, total: int, images_per_step: int, unit: str = "steps") -> None:
         self.title, self.board, self.total, self.images_per_step = title, board, total, images_per_step
+        self.unit = unit
         self.finished = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -46,7 +48,7 @@ class Shown:
             done, rate = self._done(), self._rate()
             left = f", about {(self.total - done) / rate:.0f} s left" if rate else ""
             console.print(
-                f"{self.title}: {done} of {self.total} steps, {rate * self.images_per_step:.0f} images/s{left}",
+                f"{self.title}: {done} of {self.total} {self.unit}, {rate * self.images_per_step:.0f} images/s{left}",
                 soft_wrap=True,
                 highlight=False,
             )
@@ -54,7 +56,7 @@ class Shown:
     def _draw(self, console: Console) -> None:
         columns = (
             "[progress.description]{task.description}",
-            "{task.completed}/{task.total} steps",
+            f"{{task.completed}}/{{task.total}} {self.unit}",
             "{task.fields[rate]:.0f} images/s",
         )
         first, *others = (TextColumn(column) for column in columns)

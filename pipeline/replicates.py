@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from pipeline import fingerprints, spread
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
-from pipeline.processes import end_with_parent, locked
+from pipeline.processes import cores, end_with_parent, locked
 from pipeline.progress import Board, Shown
 from pipeline.storage import CACHE, CHECKPOINTS, LOGS, read_json, replaced_files, replaced_folder, write_json
 
@@ -129,8 +129,7 @@ def workers(compute: ComputeSettings, replicates: int) -> int:
     """How many processes to run: `compute.workers`, or as many as the cores carry; never more than replicates."""
     if spread.processes() > 1:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = max(1, cores // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
+    wanted = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
     return min(wanted, replicates)
 
 

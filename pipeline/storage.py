@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.core import BadInput, Split
+from pipeline.core import BadInput, Labels, Split
+from pipeline.processes import locked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +27,7 @@ CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # what killed trainings go on from
 LOGS = Path("logs")  # times and rates
 FLOAT_FORMAT = "%.6g"
+BLOCK = 1 << 24  # bytes that are copied at a time
 
 
 @contextmanager
@@ -42,6 +46,51 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replaced_folders(parent: Path, names: Sequence[str], scratch: str) -> Iterator[Path]:
+    """A temporary folder below `parent`, whose sub-folders `names` take the places of those in `parent` all at once.
+
+    They do if the block ends without an error; if it does not, all stays as it was. Between the first and the last of
+    six renames a killed process leaves a mixture, and nothing in between: what else it leaves, the next one removes.
+
+    Args:
+        parent: made if need be.
+        names: of the sub-folders; all of them must be there when the block ends.
+        scratch: begins the name of the temporary folder, and is used for nothing else there.
+
+    Raises:
+        BadInput: another process is at the same work.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with locked(parent / f"{scratch}.lock", f"writing to {parent}"):
+        for left_over in parent.glob(f"{scratch}-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{scratch}-", dir=parent))
+        try:
+            yield temporary
+            _exchange(temporary, parent, names)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(temporary: Path, parent: Path, names: Sequence[str]) -> None:
+    """Put the new folders in the places of the old ones; undo it if that is interrupted."""
+    old = temporary / "old"
+    old.mkdir()
+    moves = [(parent / name, old / name) for name in names if (parent / name).exists()]
+    moves += [(temporary / name, parent / name) for name in names]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            done.append((source, target))
+            os.replace(source, target)
+    except BaseException:
+        for source, target in reversed(done):
+            if target.exists() and not source.exists():
+                os.replace(target, source)
+        raise
+
+
+@contextmanager
 def replaced_files(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into `folder`, beside what is there, if the block ends without an error."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +98,48 @@ def replaced_files(folder: Path) -> Iterator[Path]:
         yield Path(temporary)
         for path in sorted(Path(temporary).iterdir()):
             os.replace(path, folder / path.name)
+
+
+def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    """Make the file `path` a `.npy` of zeros, to be filled in by memory map.
+
+    Its space is taken at once: a map of a file that finds the disk full ends the process without a word.
+    """
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        if size := math.prod(shape) * np.dtype(dtype).itemsize:
+            reserve(file, size)
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Take `size` bytes of the disk from where `file` stands; OSError where there are not so many."""
+    start = file.tell()
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), start, size)
+        return
+    for _ in range(size // BLOCK):  # macOS
+        file.write(bytes(BLOCK))
+    file.write(bytes(size % BLOCK))
+
+
+def copy_rows(source: Path, rows: Labels, target: Path, *, channels: int) -> None:
+    """Write the images `rows` of the `.npy` file `source` into a new one, few at a time.
+
+    Args:
+        source: uint8 [n, side, side, c].
+        rows: int64 [m].
+        target: the new file.
+        channels: how many of the first channels to keep.
+    """
+    shape = np.load(source, mmap_mode="r").shape
+    new_array(target, (len(rows), *shape[1:3], channels), np.uint8)
+    block = max(1, BLOCK // math.prod(shape[1:]))
+    for start in range(0, len(rows), block):
+        # Mapped anew for each block, since pages of a map count as memory of the process until it goes.
+        taken = np.load(source, mmap_mode="r")[rows[start : start + block]]
+        np.load(target, mmap_mode="r+")[start : start + block] = taken[..., :channels]
 
 
 def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]) -> None:
@@ -61,10 +152,29 @@ def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]
     """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", split.images, allow_pickle=False)
-    np.save(folder / "labels.npy", split.labels, allow_pickle=False)
-    write_json(folder / "classes.json", list(split.classes))
-    names = [split.classes[label] for label in split.labels]
-    write_csv(folder / "images.csv", pd.DataFrame({"index": range(len(split)), "class": names, **rows}))
+    write_labels(folder, split.labels, split.classes, rows)
+
+
+def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
+    """Write all of a split but `images.npy`; the arguments are those of `write_split`."""
+    np.save(folder / "labels.npy", labels, allow_pickle=False)
+    write_json(folder / "classes.json", list(classes))
+    # Row by row: a table of a million images would take a gigabyte.
+    with (folder / "images.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(_UnixLines(file))
+        writer.writerow(["index", "class", *rows])
+        writer.writerows(zip(range(len(labels)), (classes[label] for label in labels), *rows.values(), strict=True))
+
+
+class _UnixLines:
+    """Takes the lines of a CSV writer, which quotes a carriage return in a cell only if its own lines end with one."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write one line, with a line feed alone at its end."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def read_split(folder: Path) -> Split:

@@ -37,7 +37,7 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
             typer.echo(str(mistake), err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted; the same command goes on from here", err=True)
+            typer.echo("interrupted; nothing is lost: run the same command again", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
             if error.filename is None:

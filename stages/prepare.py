@@ -1,4 +1,4 @@
-"""`makeweight prepare`: take images in and divide them."""
+"""`makeweight prepare`: take images in, report what is wrong with them, and divide them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,24 +7,35 @@ import typer
 
 from stages.command import ParamsFile, app, command
 
+LINES = 20  # of each table that are shown; the report itself holds them all
+
 
 @command
 def prepare(
     params: ParamsFile = Path("params.yaml"),
     out: Annotated[Path, typer.Option(help="Gets the folders train, validation and test.")] = Path("data"),
+    report: Annotated[Path, typer.Option(help="Gets data_report.json and data_report.md.")] = Path("results"),
 ) -> str:
-    """Read the images and write the splits."""
+    """Read the images, report on them, and write the splits."""
+    from pipeline import preparing
+    from pipeline.core import SPLITS
     from pipeline.params import read_parameters
-    from pipeline.preparing import divide, write_splits
+    from pipeline.processes import cores
 
     parameters = read_parameters(params)
-    reading = parameters.reader().read(parameters.data)
-    indices = divide(reading, parameters.data, parameters.seed)
-    write_splits(reading, indices, {name: out / name for name in indices})
-    images = reading.images
-    sizes = ", ".join(f"{len(rows)} {name}" for name, rows in indices.items())
-    kind = f"{images.size}×{images.size} {'grey' if images.channels == 1 else 'RGB'}"
-    return f"wrote {sizes} images ({kind}, {len(images.classes)} classes) to {out}"
+    workers = cores() if parameters.compute.workers == "auto" else parameters.compute.workers
+    told, refused = preparing.prepare(
+        parameters.reader(), parameters.data, parameters.seed, workers=workers, out=out, report=report
+    )
+    if told.found:
+        typer.echo(told.text(LINES) + "\n", err=refused is not None)
+    if refused:
+        raise refused
+    sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
+    form = told.form
+    kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"
+    told_sizes = ", ".join(f"{count} {name}" for name, count in sizes.items())
+    return f"wrote {told_sizes} images ({kind}, {len(told.classes)} classes) to {out}"
 
 
 if __name__ == "__main__":

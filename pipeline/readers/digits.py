@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 from sklearn.datasets import load_digits
 
-from pipeline.core import BadInput, Reading, Split
+from pipeline.core import FREE, BadInput, Reading
 from pipeline.params import DataSettings
+from pipeline.pictures import Arrays
 
 SIDE = 8
 
@@ -24,6 +25,8 @@ class Digits:
             raise BadInput("data.image_size and data.channels must be null for the digits: they are 8 grey pixels wide")
         digits = load_digits()
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        split = Split(images, digits.target.astype(np.int64), tuple(str(name) for name in digits.target_names))
-        origins = tuple(f"load_digits()[{index}]" for index in range(len(split)))
-        return Reading(split, origins, np.zeros(len(split), dtype=bool))
+        origins = [f"load_digits()[{index}]" for index in range(len(images))]
+        classes = tuple(str(name) for name in digits.target_names)
+        return Reading(
+            Arrays(images), digits.target.astype(np.int64), classes, origins, np.full(len(images), FREE, np.int8)
+        )

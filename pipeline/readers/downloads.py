@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
 from torchvision import datasets
 
-from pipeline.core import BadInput, Reading, Split
+from pipeline.core import FREE, SPLITS, BadInput, Reading
 from pipeline.params import DataSettings
-from pipeline.readers.resizing import fitted
+from pipeline.pictures import Arrays
 
 
 class _Downloaded:
@@ -22,30 +21,22 @@ class _Downloaded:
 
     def read(self, settings: DataSettings) -> Reading:
         """Training and test images. BadInput where they are not and may not be fetched."""
-        train, test = (self._part(settings, train=train) for train in (True, False))
-        images = np.concatenate([train.images, test.images])
-        labels = np.concatenate([train.labels, test.labels])
-        origins = [
-            f"{name}[{index}]" for name, part in (("train", train), ("test", test)) for index in range(len(part))
-        ]
-        official_test = np.repeat([False, True], [len(train), len(test)])
-        return Reading(Split(images, labels, train.classes), tuple(origins), official_test)
+        parts = {name: self._part(settings, train=name == "train") for name in ("train", "test")}
+        pixels = np.concatenate([np.asarray(part.data) for part in parts.values()])
+        labels = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in parts.values()])
+        origins = [f"{name}[{index}]" for name, part in parts.items() for index in range(len(part.data))]
+        official = np.repeat([FREE, SPLITS.index("test")], [len(part.data) for part in parts.values()])
+        classes = tuple(str(each) for each in parts["train"].classes)
+        return Reading(Arrays(pixels), labels, classes, origins, official.astype(np.int8))
 
-    def _part(self, settings: DataSettings, *, train: bool) -> Split:
+    def _part(self, settings: DataSettings, *, train: bool) -> Any:
         name, root = self.dataset.__name__, Path(settings.path or "")
         try:
-            part = self.dataset(root, train=train, download=bool(settings.download))
+            return self.dataset(root, train=train, download=bool(settings.download))
         except RuntimeError as error:
             raise BadInput(f"data.path: no {name} in {root}; name its folder, or set data.download to true") from error
         except OSError as error:
             raise BadInput(f"data.download: {name} could not be fetched into {root} ({error})") from error
-        pixels = np.asarray(part.data)
-        pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-        side, channels = settings.image_size or pixels.shape[1], settings.channels or pixels.shape[3]
-        if (side, channels) != pixels.shape[2:]:
-            pictures = (Image.fromarray(image.squeeze()) for image in pixels)
-            pixels = np.stack([fitted(picture, side, settings.fit, channels) for picture in pictures])
-        return Split(pixels, np.asarray(part.targets, dtype=np.int64), tuple(str(each) for each in part.classes))
 
 
 class MNIST(_Downloaded):

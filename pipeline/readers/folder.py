@@ -1,91 +1,214 @@
-"""Image folders: one sub-folder a class."""
+"""Image folders: one sub-folder a class, or ready-made splits of such."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-import joblib
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.core import BadInput, Images, Reading, Split
+from pipeline.core import FREE, SPLITS, BadInput, Finding, Reading
+from pipeline.names import clash_mistake, clashes, legible, split_called, told
 from pipeline.params import DataSettings
-from pipeline.readers.resizing import GREY_MODES, fitted, side_of
+from pipeline.pictures import SUFFIXES, Files
 
-Result = TypeVar("Result")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+# What computers leave in folders, beside names that begin with a dot.
+LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 
 
 class Folder:
-    """One sub-folder a class, images anywhere below it: what torchvision's ImageFolder takes. No official test set."""
+    """One sub-folder a class, images anywhere below it; or such folders below `train`, `validation` and `test`."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> Reading:
-        """All images below `data.path`, resized to one square size.
+        """Find all images below `data.path`.
 
         Raises:
-            BadInput: no such folder, fewer than two classes, a class without images, or a file that is no image.
+            BadInput: no such folder, or fewer than two classes.
         """
-        folder = Path(settings.path or "")
-        files = _files(folder)
-        paths = [path for members in files.values() for path in members]
-        headers = _in_parallel(_header, paths)
-        grey = all(mode in GREY_MODES for mode, _ in headers)
-        channels = settings.channels or (1 if grey else 3)
-        side = settings.image_size or side_of(size for _, size in headers)
-        # Threads serve: Pillow decodes and resizes outside Python's lock.
-        images = np.stack(_in_parallel(lambda path: _decoded(path, side, settings, channels), paths))
-        labels = np.repeat(np.arange(len(files)), [len(members) for members in files.values()])
-        origins = tuple(path.relative_to(folder).as_posix() for path in paths)
-        return Reading(Split(images, labels, tuple(files)), origins, np.zeros(len(labels), dtype=bool))
+        folder = existing_folder(settings.path or "")
+        walk = Walk(folder, follow_links=settings.follow_links)
+        top = walk.listed("")
+        tops = {entry.name: split_called(legible(entry.name)) for entry in top if entry.is_folder}
+        ready = _are_splits(folder, tops)
+        classes: dict[str, list[tuple[str, int]]] = {}  # folders and split of each class
+        for name, split in tops.items():
+            if ready:
+                inside = [entry.path for entry in walk.listed(name) if entry.is_folder]
+                for path in inside:
+                    classes.setdefault(legible(path.rpartition("/")[2]), []).append((path, SPLITS.index(split or "")))
+            else:
+                classes.setdefault(legible(name), []).append((name, FREE))
+        if len(classes) < 2:
+            raise BadInput(
+                f"data.path: {told(folder)} has {len(classes)} sub-folders; there must be one for each class, "
+                "at least two (with reader csv or arrays, name the table or the arrays)"
+            )
+        return _reading(folder, walk, classes)
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
+def existing_folder(path: str) -> Path:
+    """`path` as a folder that is there and can be read; BadInput if not."""
+    folder = Path(path)
+    where = told(path)
+    if folder.is_file():
+        raise BadInput(f"data.path: {where} is a file; name a folder (unpack it, if it is an archive)")
     if not folder.is_dir():
-        raise BadInput(f"data.path: there is no folder {folder}; name one that holds a sub-folder for each class")
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(classes) < 2:
-        raise BadInput(
-            f"data.path: {folder} has {len(classes)} sub-folders; there must be one for each class, at least two"
-        )
-    files = {
-        each.name: sorted(p for p in each.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        for each in classes
-    }
-    if empty := [name for name, members in files.items() if not members]:
-        raise BadInput(
-            f"data.path: no images in {', '.join(f'{folder}/{name}' for name in empty)}: fill or remove them"
-        )
-    return files
-
-
-def _in_parallel(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
-    results: list[Result] = joblib.Parallel(n_jobs=-1, prefer="threads")(
-        joblib.delayed(function)(path) for path in paths
-    )
-    return results
-
-
-def _header(path: Path) -> tuple[str, tuple[int, int]]:
-    with _opened(path) as picture:
-        return picture.mode, picture.size
-
-
-def _decoded(path: Path, side: int, settings: DataSettings, channels: int) -> Images:
-    with _opened(path) as picture:
-        try:
-            return fitted(ImageOps.exif_transpose(picture), side, settings.fit, channels)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise BadInput(f"{path} cannot be decoded ({error}): repair or remove it") from error
-
-
-def _opened(path: Path) -> Image.Image:
+        raise BadInput(f"data.path: there is no folder {where}; name one that holds a sub-folder for each class")
     try:
-        return Image.open(path)
-    except UnidentifiedImageError as error:
-        raise BadInput(f"{path} is no image that Pillow can read: remove it") from error
-    except (OSError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path} cannot be read ({error}): repair or remove it") from error
+        os.scandir(folder).close()
+    except OSError as error:
+        raise BadInput(
+            f"data.path: {where} cannot be read ({error.strerror}): change its rights, or name another"
+        ) from error
+    return folder
+
+
+def _are_splits(folder: Path, tops: dict[str, str | None]) -> bool:
+    """Whether the sub-folders are ready-made splits; BadInput where they may be or not."""
+    called = [split for split in tops.values() if split]
+    if "train" not in called:
+        return False
+    others = [name for name, split in tops.items() if not split]
+    if others and len(called) > 1:
+        raise BadInput(
+            f"data.path: beside ready-made splits in {told(folder)} stands {legible(others[0])!r}: move it away, "
+            "or rename the splits if they are classes"
+        )
+    if len(set(called)) < len(called):
+        raise BadInput(f"data.path: two folders mean the same split: {', '.join(sorted(map(told, tops)))}: join them")
+    return not others
+
+
+def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]) -> Reading:
+    paths: list[str] = []
+    labels: list[int] = []
+    official: list[int] = []
+    mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
+    names: list[str] = []
+    for name in sorted(classes):
+        bad_before = len(walk.bad)
+        found = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
+        if not found and len(walk.bad) == bad_before:
+            where = ", ".join(told(folder / top) for top, _ in classes[name])
+            mistakes.append(f"data.path: no images in {where}: fill or remove the folder")
+            continue
+        paths += [path for path, _ in found]
+        official += [split for _, split in found]
+        labels += [len(names)] * len(found)
+        names.append(name)
+    return Reading(
+        Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
+        [legible(path) for path in paths], np.array(official, np.int8),
+        bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in a folder: its name, its path below the root, and where it really lies, if it is a folder."""
+
+    name: str
+    path: str
+    is_folder: bool
+
+
+@dataclass(slots=True)
+class Walk:
+    """Walks through folders below `root`, sorted by name, and notes what is no picture.
+
+    Attributes:
+        root: the folder; all paths are relative to it.
+        follow_links: whether links may lead out of it.
+        bad: what cannot be taken in.
+        ignored: what is no picture and was not expected to be.
+    """
+
+    root: Path
+    follow_links: bool
+    bad: list[Finding] = field(default_factory=list)
+    ignored: list[Finding] = field(default_factory=list)
+
+    def pictures(self, top: str) -> Iterator[str]:
+        """Paths of all pictures, by their names, below the folder `top`."""
+        waiting = [Entry("", top, is_folder=True)]
+        while waiting:
+            entry = waiting.pop()
+            if entry.is_folder:
+                waiting += reversed(self._entries(entry.path))
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - quicker than a Path
+                yield entry.path
+            else:
+                self._ignore(entry.path, "no image, by its name")
+
+    def listed(self, top: str) -> list[Entry]:
+        """What lies in `top`, where only folders are expected: images there belong to no class, and are bad."""
+        entries = self._entries(top)
+        for entry in entries:
+            if entry.is_folder:
+                continue
+            if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                self._refuse(entry.path, "lies beside the folders of the classes: move it into one")
+            else:
+                self._ignore(entry.path, "no image, by its name")
+        return entries
+
+    def _entries(self, top: str) -> list[Entry]:
+        try:
+            with os.scandir(os.path.join(self.root, top)) as found:  # noqa: PTH118
+                entries = sorted(found, key=lambda each: each.name)
+        except OSError as error:
+            self._refuse(top, f"cannot be read: {error.strerror}")
+            return []
+        return [entry for each in entries if (entry := self._entry(each, top))]
+
+    def _entry(self, found: os.DirEntry[str], top: str) -> Entry | None:
+        path = f"{top}/{found.name}" if top else found.name
+        is_picture = os.path.splitext(found.name)[1].lower() in SUFFIXES  # noqa: PTH122
+        if found.name.startswith("._") and is_picture:
+            self._refuse(path, "is no picture but what macOS keeps beside one: remove it")
+        elif found.name.startswith(".") or found.name.lower() in LITTER:
+            self._ignore(path, "hidden" if found.name.startswith(".") else "left by the computer")
+        elif found.is_symlink() and (reason := self._wrong_link(path)):
+            self._refuse(path, reason)
+        else:
+            return Entry(found.name, path, _is_folder(found))
+        return None
+
+    def _wrong_link(self, path: str) -> str | None:
+        """Why the link `path` is not followed, or None if it is."""
+        here = os.path.join(self.root, path)  # noqa: PTH118
+        real = os.path.realpath(here)
+        if not os.path.exists(real):  # noqa: PTH110
+            return "is a link to nothing: remove it"
+        if _within(os.path.realpath(os.path.dirname(here)), real):  # noqa: PTH120
+            return "is a link to a folder that holds it: remove it"
+        if not self.follow_links and not _within(real, os.path.realpath(self.root)):
+            return f"is a link out of the folder, to {legible(real)}: copy it here, or set data.follow_links to true"
+        return None
+
+    def _refuse(self, path: str, reason: str) -> None:
+        self.bad.append(Finding(legible(path), reason))
+
+    def _ignore(self, path: str, reason: str) -> None:
+        self.ignored.append(Finding(legible(path), reason))
+
+
+def _is_folder(found: os.DirEntry[str]) -> bool:
+    try:
+        return found.is_dir()
+    except OSError:  # decoding will say why
+        return False
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def leads_out(root: Path, path: str) -> bool:
+    """Whether `path`, relative to `root`, lies outside it once links are followed."""
+    return not _within(os.path.realpath(os.path.join(root, path)), os.path.realpath(root))  # noqa: PTH118

@@ -1,89 +1,496 @@
-"""Splits: disjoint, stratified, thinned in training only."""
+"""From folders, tables and arrays to splits: the table of what must happen to bad input, and no leaks."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
-from pipeline.core import BadInput, Reading, Split
-from pipeline.params import DataSettings
-from pipeline.preparing import divide
+from pipeline.core import SPLITS, Reader
+from pipeline.preparing import prepare
+from pipeline.readers.digits import Digits
+from pipeline.readers.folder import Folder
+from pipeline.readers.tables import CSV
+from pipeline.reports import Report
+from tests.conftest import Invoke
+from tests.pipeline.test_dividing import settings
 
-
-def settings(**changes: Any) -> DataSettings:
-    values = {
-        "reader": "digits", "path": None, "download": None, "image_size": None, "fit": "pad", "channels": None,
-        "test_fraction": 0.2, "validation_fraction": 0.1, "counts": None, "imbalance": None,
-    }  # fmt: skip
-    return DataSettings.model_validate({**values, **changes})
-
-
-def reading(*counts: int, official: int = 0) -> Reading:
-    """`counts` images of each class, and `official` test images of each."""
-    labels = np.concatenate([np.repeat(np.arange(len(counts)), counts), np.repeat(np.arange(len(counts)), official)])
-    split = Split(np.zeros((len(labels), 8, 8, 1), np.uint8), labels.astype(np.int64), tuple("abcdef"[: len(counts)]))
-    return Reading(split, ("",) * len(labels), np.arange(len(labels)) >= sum(counts))
+READERS: dict[str, type[Reader]] = {"folder": Folder, "csv": CSV, "digits": Digits}
+RNG = np.random.default_rng(0)
 
 
-def counts_of(source: Reading, indices: dict[str, Any]) -> dict[str, list[int]]:
-    return {name: source.images.take(rows).counts.tolist() for name, rows in indices.items()}
+def picture(side: int = 8, channels: int = 3) -> Image.Image:
+    """Noise of its own: no two are alike."""
+    return Image.fromarray(RNG.integers(0, 256, (side, side, channels), dtype=np.uint8).squeeze())
 
 
-def test_splits_are_stratified_disjoint_and_complete() -> None:
-    source = reading(100, 50, 10)
-    indices = divide(source, settings(), seed=0)
-    assert counts_of(source, indices) == {"train": [70, 35, 7], "validation": [10, 5, 1], "test": [20, 10, 2]}
-    assert sorted(np.concatenate(list(indices.values()))) == list(range(160))
+def photos(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6, side: int = 8) -> Path:
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(each):
+            picture(side).save(folder / name / f"{index}.png")
+    return folder
 
 
-def test_the_same_seed_divides_alike_and_another_seed_otherwise() -> None:
-    first, again, other = (divide(reading(100, 50), settings(), seed=seed) for seed in (0, 0, 1))
-    assert all(np.array_equal(first[name], again[name]) for name in first)
-    assert not np.array_equal(first["test"], other["test"])
+def table_of(folder: Path, *lines: str, mark: str = "") -> None:
+    """A table of all photos, with further lines."""
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
+    rows = ["path,label,split", *(f"{path},{path.parent},train" for path in paths), *lines]
+    (folder / "all.csv").write_text(mark + "\n".join(rows) + "\n", encoding="utf-8")
 
 
-def test_an_official_test_set_is_kept_as_it_is() -> None:
-    source = reading(100, 50, official=30)
-    indices = divide(source, settings(), seed=0)
-    assert indices["test"].tolist() == list(range(150, 210))
-    assert counts_of(source, indices)["validation"] == [10, 5]
-    assert counts_of(source, indices)["train"] == [90, 45]
+def run(folder: Path, reader: str = "folder", path: Path | None = None, **changes: Any) -> tuple[Report, str]:
+    """The report of `prepare` on `folder`, and its mistakes; what it wrote lies beside the folder."""
+    chosen = settings(reader=reader, path=None if reader == "digits" else str(path or folder), **changes)
+    report, refused = prepare(
+        READERS[reader](), chosen, 0, workers=1, out=folder.parent / "data", report=folder.parent / "results"
+    )
+    return report, str(refused or "")
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"imbalance": 16.0}, [140, 35, 9]),  # 140 / 16^(1/2) = 35; 140 / 16 = 8.75
-        ({"imbalance": 1000.0}, [140, 4, 1]),  # at least one: 140 / 1000^(1/2) = 4.4
-        ({"counts": (100, 20, 5)}, [100, 20, 5]),
-    ],
-)
-def test_only_the_training_split_is_thinned(change: dict[str, Any], expected: list[int]) -> None:
-    source = reading(200, 200, 200)
-    whole, thinned = divide(source, settings(), seed=0), divide(source, settings(**change), seed=0)
-    assert counts_of(source, thinned)["train"] == expected
-    assert set(thinned["train"]) < set(whole["train"])
-    assert np.array_equal(thinned["validation"], whole["validation"])
-    assert np.array_equal(thinned["test"], whole["test"])
+def manifest(data: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_csv(data / name / "images.csv", keep_default_na=False) for name in SPLITS])
 
 
-def test_a_class_too_small_to_split_is_refused_by_name() -> None:
-    with pytest.raises(BadInput, match="class 'b' has 2 images, too few"):
-        divide(reading(100, 2), settings(), seed=0)
-    assert counts_of(reading(100, 3), divide(reading(100, 3), settings(), seed=0))["train"] == [70, 1]
+@dataclass(frozen=True)
+class Case:
+    """Something wrong, and what must be said of it."""
+
+    name: str
+    plant: Callable[[Path], object]
+    bad: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
+    conversions: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
+    changes: dict[str, Any] = field(default_factory=dict)
+    quarantine_helps: bool = True
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def test_a_class_without_official_test_images_is_refused() -> None:
-    source = reading(20, 20, official=5)
-    without = Reading(source.images.take(np.arange(45)), source.origins[:45], source.official_test[:45])
-    with pytest.raises(BadInput, match="class 'b'"):
-        divide(without, settings(), seed=0)
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / "cat" / name).write_bytes(content)
 
 
-def test_counts_that_do_not_fit_are_refused_with_the_figures() -> None:
-    with pytest.raises(BadInput, match=r"asks for 71 training images of 'a'; there are 70"):
-        divide(reading(100, 50), settings(counts=(71, 5)), seed=0)
-    with pytest.raises(BadInput, match=r"has 3 numbers for 2 classes: a, b"):
-        divide(reading(100, 50), settings(counts=(5, 5, 5)), seed=0)
+def cut(folder: Path) -> None:
+    for suffix in ("png", "jpg", "webp", "bmp", "tiff"):
+        path = folder / "cat" / f"cut.{suffix}"
+        picture(32).save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def deep(top: float, kind: Any, name: str) -> Callable[[Path], object]:
+    pixels = np.linspace(0, top, 64).astype(kind).reshape(8, 8)
+    return lambda folder: Image.fromarray(pixels).save(folder / "cat" / name)
+
+
+def bomb(folder: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(folder / "cat" / "bomb.png", optimize=True)
+
+
+def link_out(folder: Path) -> None:
+    picture().save(folder.parent / "outside.png")
+    (folder / "cat" / "link.png").symlink_to(folder.parent / "outside.png")
+
+
+def litter(folder: Path) -> None:
+    for name in (".hidden", ".ipynb_checkpoints", "__MACOSX"):
+        photos(folder / "cat", (name,), each=1)
+    (folder / "Thumbs.db").write_bytes(b"x")
+
+
+def twins(folder: Path) -> None:
+    Image.open(folder / "cat" / "0.png").save(folder / "dog" / "same.bmp")
+
+
+def bad_table(folder: Path) -> None:
+    picture().save(folder.parent / "above.png")
+    table_of(
+        folder, "cat/none.png,cat,train", "cat/0.png,cat,train", "cat/1.png,dog,train", "../above.png,cat,train",
+        "extra.png,eel,test", "cat/2.png,,train", "cat/3.png,cat,trian", "cat/4.png,cat", mark="\ufeff",
+    )  # fmt: skip
+    picture().save(folder / "extra.png")
+
+
+CASES = (
+    Case("an empty file", write("x.png", b""), bad={"cat/x.png": "is empty: 0 bytes"}),
+    Case("text named .png", write("x.png", b"not an image"), bad={"cat/x.png": "is text, no picture"}),
+    Case("what macOS leaves", write("._x.png", b"\0\5\x16\7"), bad={"cat/._x.png": "what macOS keeps beside one"}),
+    Case(
+        "truncated files", cut,
+        bad={f"cat/cut.{suffix}": "cannot be|damaged" for suffix in ("png", "jpg", "webp", "bmp", "tiff")},
+    ),
+    Case("an image beside the classes", lambda folder: picture().save(folder / "x.png"), bad={"x.png": "lies beside"}),
+    Case(
+        "a JPEG named .png", lambda folder: picture().save(folder / "cat" / "x.png", "JPEG"),
+        conversions=("a JPEG named .png: read by its content",),
+    ),
+    Case(
+        "a float TIFF without a range", deep(1.0, np.float32, "x.tiff"),
+        bad={"cat/x.tiff": r"32-bit float from 0 to 1: say in data\.value_range"},
+    ),
+    Case(
+        "a float TIFF within the range", deep(1.0, np.float32, "x.tiff"), changes={"value_range": (0.0, 1.0)},
+        conversions=("32-bit float scaled to 8 bits",),
+    ),
+    Case(
+        "a TIFF out of range", deep(1.5, np.float32, "x.tiff"), changes={"value_range": (0.0, 1.0)},
+        bad={"cat/x.tiff": r"values from 0 to 1\.5, outside data\.value_range"},
+    ),
+    Case("16 bits", deep(65535, np.uint16, "x.png"), conversions=("16-bit grey scaled to 8 bits",)),
+    Case("12 bits in 16", deep(4095, np.uint16, "x.png"), bad={"cat/x.png": "would turn black"}),
+    Case("a decompression bomb", bomb, bad={"cat/bomb.png": "more pixels than the 89,478,485 that are allowed"}),
+    Case("a link out of the folder", link_out, bad={"cat/link.png": "is a link out of the folder"}),
+    Case("a link that may be followed", link_out, changes={"follow_links": True}),
+    Case(
+        "litter", litter,
+        ignored={
+            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden", "cat/__MACOSX": "left by the computer",
+            "Thumbs.db": "left by the computer",
+        },
+    ),
+    Case(
+        "Dog beside dog", lambda folder: photos(folder, ("Dog",)), quarantine_helps=False,
+        mistakes=(r"the classes 'Dog' and 'dog' differ only in case",),
+    ),
+    Case(
+        "a name in two Unicode forms", quarantine_helps=False,
+        plant=lambda folder: photos(folder, tuple(unicodedata.normalize(form, "bébé") for form in ("NFC", "NFD"))),
+        mistakes=(r"'b\S+' \(U\+0301 U\+0301\) and 'b\S+' \(U\+00E9 U\+00E9\) differ only in case or in",),
+    ),
+    Case(
+        "an empty class", lambda folder: (folder / "eel").mkdir(), quarantine_helps=False,
+        mistakes=(r"no images in \S+eel: fill or remove the folder",),
+    ),
+    Case(
+        "a class too small", lambda folder: photos(folder, ("eel",), each=2), quarantine_helps=False,
+        mistakes=(r"class 'eel' has 2 images, too few .* add images, join it with another class, or leave",),
+    ),
+    Case(
+        "a bad table", bad_table, changes={"reader": "csv"},
+        bad={
+            "all.csv, line 14: cat/none.png": "does not exist",
+            "all.csv, line 15: cat/0.png": "is named in all.csv, line 2 already",
+            "all.csv, line 16: cat/1.png": "line 3 already, as 'cat' and here as 'dog': neither is used",
+            "all.csv, line 17: ../above.png": "leads out of the folder",
+            "all.csv, line 18: extra.png": "has a label unknown in training lines: 'eel'",
+            "all.csv, line 19: cat/2.png": "has no label",
+            "all.csv, line 20: cat/3.png": "has the unknown split 'trian'",
+            "all.csv, line 21": "has 2 cells instead of 3",
+        },
+        remarks=("all.csv, line 1: begins with a byte-order mark",),
+    ),
+    Case("one picture under two labels", twins, conflicts=(("cat/0.png", "dog/same.bmp"),)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    case.plant(folder)
+    path = folder / "all.csv" if case.changes.get("reader") == "csv" else folder
+    for on_bad_file in ("refuse", "quarantine"):
+        _, mistakes = run(folder, path=path, on_bad_file=on_bad_file, **case.changes)
+        told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+        bad = {each["path"]: each["reason"] for each in told["bad"]}
+        assert bad.keys() == case.bad.keys()
+        assert all(re.search(case.bad[name], bad[name]) for name in bad), bad
+        assert {each["path"]: each["reason"] for each in told["ignored"]} == case.ignored
+        assert tuple(tuple(each["path"] for each in group) for group in told["conflicts"]) == case.conflicts
+        assert {each["what"] for each in told["conversions"]} - {"grey to RGB"} == set(case.conversions)
+        assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
+        assert all(re.search(words, mistakes) for words in case.mistakes), mistakes
+        table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
+        assert all(name in table for name in [*bad, *case.ignored, *(name for pair in case.conflicts for name in pair)])
+        refused = bool(case.mistakes) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
+        assert bool(mistakes) == refused, mistakes
+        assert told["ended"] == ("refused" if refused else "split")
+        assert (tmp_path / "data" / "train").exists() == (not refused)
+        if not refused:
+            used = set(manifest(tmp_path / "data")["path"])
+            assert not used & {name for pair in case.conflicts for name in pair}
+            assert not used & bad.keys()
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", ("cat", "dog", "Dog"))
+    (folder / "eel").mkdir()
+    photos(folder, ("fox",), each=2)
+    write("x.png", b"text")(folder)
+    write("y.png", b"")(folder)
+    cut(folder)
+    twins(folder)
+    report, mistakes = run(folder)
+    assert len(report.bad) == 7
+    lines = mistakes.splitlines()
+    assert len(lines) == 5
+    for words in ("'Dog' and 'dog'", "no images in", "7 files cannot", "1 images stand under several", "class 'fox'"):
+        assert len([line for line in lines if words in line]) == 1
+
+
+def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("train", "test"):
+        photos(folder / name, each=10, side=40)
+    for index in range(3):
+        Image.open(folder / "test" / "cat" / f"{index}.png").save(folder / "train" / "cat" / f"leak{index}.bmp")
+    report, mistakes = run(folder)
+    assert not mistakes
+    assert report.leaks["test_images"] == 3
+    assert report.leaks["of_test"] == 0.15
+    shared = {path for group in report.leaks["groups"] for path in group["train"] + group["validation"]}
+    assert shared == {f"train/cat/leak{index}.bmp" for index in range(3)}
+    assert any("LEAK" in remark and "3 test images (15.00%)" in remark for remark in report.remarks)
+    rows = manifest(tmp_path / "data")
+    assert set(rows["path"][rows["split"] == "test"]) == {
+        f"test/{c}/{i}.png" for c in ("cat", "dog") for i in range(10)
+    }
+    report, _ = run(folder, on_leak="drop")
+    assert report.leaks["groups"] == []
+    assert not [path for path in manifest(tmp_path / "data")["path"] if "leak" in path]
+
+
+def nearly(source: Image.Image) -> Image.Image:
+    """What a person would call the same picture: a little darker, with less contrast and some noise."""
+    pixels = np.asarray(source).astype(float) * 0.9 + RNG.normal(0, 3, np.asarray(source).shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def smooth(side: int = 48) -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_duplicates_never_lie_in_two_splits(seed: int, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name / "copies").mkdir(parents=True)
+        for index in range(40):
+            original = smooth()
+            original.save(folder / name / f"{index}.png")
+            if index % 4 == 0:
+                original.save(folder / name / "copies" / f"{index}.bmp")
+            if index % 4 == 1:
+                nearly(original).save(folder / name / "copies" / f"{index}.png")
+            if index % 4 == 2:
+                original.save(folder / name / "copies" / f"{index}.jpg", quality=60)
+    chosen = settings(reader="folder", path=str(folder))
+    report, refused = prepare(Folder(), chosen, seed, workers=1, out=tmp_path / "data", report=tmp_path / "results")
+    assert refused is None
+    rows = manifest(tmp_path / "data")
+    assert len(rows) == 140
+    stems = rows["path"].str.replace("copies/", "").str.replace(r"\.\w+$", "", regex=True)
+    assert (rows.groupby(stems)["split"].nunique() == 1).all()
+    assert (rows.groupby(stems)["group"].nunique() == 1).all()
+    assert rows["group"].nunique() == 80
+    assert (rows["split"] == "test").sum() in range(24, 33)
+    assert len(report.duplicates["equal"]) == 20
+    assert len(report.duplicates["near"]) == 40
+    assert report.leaks["groups"] == []
+
+
+def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(30):
+            smooth().save(folder / name / f"{index}.png")
+    assert run(folder)[0].duplicates == {"equal": [], "near": []}
+    for index in range(10):
+        nearly(Image.open(folder / "cat" / "0.png")).save(folder / "cat" / f"near{index}.png")
+    assert "count as near-duplicates of" in run(folder)[1]
+    assert run(folder, image_size=24)[0].duplicates["near"] == []
+    assert run(folder, near_duplicates=None)[0].duplicates["near"] == []
+
+
+def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(12):
+            smooth().save(folder / name / f"{index}.png")
+    original = Image.open(folder / "cat" / "0.png")
+    for index in range(4):
+        nearly(original).save(folder / "cat" / f"near{index}.png")
+    report, mistakes = run(folder)  # five of sixteen: more than 2%, yet a handful
+    assert not mistakes
+    assert [len(group) for group in report.duplicates["near"]] == [5]
+    nearly(original).save(folder / "cat" / "one_more.png")
+    _, mistakes = run(folder)
+    assert re.fullmatch(
+        r"data: 6 images of class 'cat' \(35\.3% of it\) count as near-duplicates of 'cat/\S+', among them 'cat/.*: "
+        r"if they differ, lower data\.near_duplicates \(0\.4\) or set it to null; if not, remove some or raise "
+        r"data\.largest_group \(0\.02\)",
+        mistakes,
+    )
+    assert not run(folder, largest_group=0.4)[1]
+
+
+def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    Image.open(folder / "cat" / "0.png").save(folder / "cat" / "copy.bmp")
+    lines = [f"{path.relative_to(folder)},{path.parent.name}," for path in sorted(folder.rglob("*.*"))]
+    patient = {"cat/1.png": "p", "cat/copy.bmp": "p", "dog/3.png": "p"}
+    lines = [line + patient.get(line.split(",")[0], "") for line in lines]
+    (folder / "all.csv").write_text("\n".join(["path,label,group", *lines]))
+    _, mistakes = run(folder, "csv", folder / "all.csv")
+    assert not mistakes
+    rows = manifest(tmp_path / "data").set_index("path")
+    together = rows.loc[["cat/0.png", "cat/copy.bmp", "cat/1.png", "dog/3.png"]]
+    assert together["group"].nunique() == together["split"].nunique() == 1
+    assert rows["group"].nunique() == 25 - 3
+
+
+def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(6):
+            picture(channels=1).convert("RGB").save(folder / name / f"{index}.png")
+    report, _ = run(folder)
+    assert report.form["channels"] == 1
+    assert "no image has any colour, though 12 are stored with it" in report.form["channels_because"]
+    images = np.load(tmp_path / "data" / "train" / "images.npy")
+    assert images.shape[3] == 1
+    rows = manifest(tmp_path / "data")
+    import hashlib
+
+    written = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
+    assert [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in written] == rows["hash"].tolist()
+    assert run(folder, channels=3)[0].form["channels"] == 3
+
+
+def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    run(folder)
+    for name in SPLITS:
+        rows = pd.read_csv(tmp_path / "data" / name / "images.csv")
+        images, labels = (np.load(tmp_path / "data" / name / f"{what}.npy") for what in ("images", "labels"))
+        for row, image, label in zip(rows.itertuples(), images, labels, strict=True):
+            assert np.array_equal(np.asarray(Image.open(folder / str(row.path))), image)
+            assert str(row.path).split("/")[0] == ("cat", "dog")[label] == row[2]
+
+
+@pytest.mark.parametrize("reader", ["folder", "digits"])
+def test_any_number_of_workers_writes_the_same_bytes(reader: str, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=600)
+    path = None if reader == "digits" else str(folder)
+    written = []
+    for workers in (1, 2):
+        out = tmp_path / f"data{workers}"
+        _, refused = prepare(
+            READERS[reader](), settings(reader=reader, path=path), 0, workers=workers, out=out, report=out / "report"
+        )
+        assert refused is None
+        written.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.*")) if p.is_file()})
+    assert written[0] == written[1]
+    assert len(written[0]) == 4 * 3 + 2 + 1
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not
+def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    assert not run(folder)[1]
+    before = contents(tmp_path / "data")
+    photos(folder, ("eel" * 40,), each=1200)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # the kernel then refuses to write, as on a full disk
+    try:
+        _, mistakes = run(folder, channels=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.search(r"data: File too large: the images take up to 0\.\d+ GiB there", mistakes)
+    assert "\n" not in mistakes
+    assert contents(tmp_path / "data") == before
+    assert not list((tmp_path / "data").glob(".prepare-*"))
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos(tmp_path / "photos", ("cat", "dog", "eel"))
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:  # as the system does for all but the administrator, who may be the one to run tests
+        if str(path).endswith("eel"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report, mistakes = run(folder)
+    assert {each.path: each.reason for each in report.bad} == {"eel": "cannot be read: Permission denied"}
+    assert "1 files cannot be used" in mistakes
+
+
+def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos(tmp_path / "photos")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert re.fullmatch(r"data\.path: \S+ cannot be read \(Permission denied\): .*", run(folder)[1])
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pipeline import storage
+replace, done = os.replace, []
+def interrupted(source, target):
+    done.append(target)
+    replace(source, target)
+    if len(done) == int(sys.argv.pop()):
+        signal.raise_signal(signal.SIGINT)
+storage.os.replace = interrupted
+from stages.prepare import prepare
+from stages.command import app
+app(prepare)()
+"""
+
+
+@pytest.mark.parametrize("moves", [1, 3, 5])
+def test_an_interruption_in_the_middle_of_the_exchange_leaves_the_earlier_images(
+    moves: int, workspace: Path, invoke: Invoke
+) -> None:
+    assert invoke("prepare")[0] == 0
+    before = contents(workspace / "data")
+    code = INTERRUPTED.replace("int(sys.argv.pop())", str(moves))
+    done = subprocess.run([sys.executable, "-c", code], cwd=workspace, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing is lost: run the same command again\n")
+    assert contents(workspace / "data") == before
+    assert not list((workspace / "data").glob(".prepare-*"))
+
+
+def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    (tmp_path / "data" / ".prepare-killed" / "train").mkdir(parents=True)
+    assert not run(folder)[1]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        ".prepare.lock",
+        "test",
+        "train",
+        "validation",
+    ]

@@ -48,7 +48,7 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
 
 def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> None:
     params = (workspace / "params.yaml").rename(workspace / "other.yaml")
-    assert invoke("prepare", "--params", params, "--out", "elsewhere")[0] == 0
+    assert invoke("prepare", "--params", params, "--out", "elsewhere", "--report", "told")[0] == 0
     code, output = invoke(
         "train-generator", "--family", "cgan", "--params", params, "--train", "elsewhere/train",
         "--validation", "elsewhere/validation", "--out", "fitted",
@@ -61,7 +61,7 @@ def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> Non
     assert code == 0, output
     assert read_split(Path("drawn/replicate_1")).counts.tolist() == [12] * 10
     assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
-        "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png"
+        "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png", "told"
     ]  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: channels, counts, "),
+        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: background, channels, "),
         (
             {"families": {"cgan": {"stepz": 5}}},
             "families.cgan.stepz is not a parameter; allowed here: attention, augment, ",
@@ -125,7 +125,10 @@ def test_an_image_folder_is_taken_in_by_its_name_in_the_parameters(workspace: Pa
     photos(workspace / "photos", {"cat": 20, "dog": 10, "eel": 5})
     write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photos", "imbalance": None}})
     code, output = invoke("prepare")
-    assert (code, output) == (0, "wrote 21 train, 7 validation, 7 test images (10×10 RGB, 3 classes) to data\n")
+    assert code == 0, output
+    assert output.splitlines()[-1] == "wrote 21 train, 7 validation, 7 test images (10×10 RGB, 3 classes) to data"
+    assert "| not square: padded" in output
+    assert Path("results/data_report.md").read_text(encoding="utf-8").strip() in output
     assert read_split(Path("data/test")).classes == ("cat", "dog", "eel")
 
 
@@ -143,8 +146,10 @@ def test_images_that_cannot_be_used_leave_the_earlier_ones(
     write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photos", "imbalance": None}})
     code, output = invoke("prepare")
     assert code == 2
-    assert message in output
-    assert len(output.splitlines()) == 1
+    assert message in output.splitlines()[-1]
+    assert output.count(message) == 1
+    assert bool(counts) == ("# Data report: folder, photos" in output)
+    assert message in Path("results/data_report.md").read_text(encoding="utf-8")
     assert {path: path.read_bytes() for path in sorted(Path("data").rglob("*.*"))} == before
 
 

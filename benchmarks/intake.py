@@ -1,0 +1,83 @@
+"""Taking images in: seconds for a folder of real files, and memory as the number of images grows.
+
+python -m benchmarks.intake CIFAR10_FOLDER
+
+The folder holds `train/` and `test/` with a sub-folder for each class. Memory: 64×64 RGB images of noise in `.npy`
+files, no two alike; the largest resident memory of the main process and of a worker, and from the slope what a million
+would need.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.workspace import timed, write_params
+
+SIZES = (25_000, 50_000, 100_000)
+SIDE = 64
+WATCHED = """
+import os, re
+from pathlib import Path
+from stages.prepare import prepare
+from stages.command import app
+
+def peak(status):  # MiB
+    return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) // 1024
+
+try:
+    app(prepare)()
+finally:
+    states = [path.read_text() for path in Path("/proc").glob("[0-9]*/status")]
+    workers = [state for state in states if re.search(rf"PPid:\\s+{os.getpid()}\\n", state)]
+    print("PEAK", peak(Path("/proc/self/status").read_text()))
+    print("PEAK", max(map(peak, workers), default=0), flush=True)
+"""
+
+
+def noise(folder: Path, n: int) -> None:
+    """`n` smooth images of noise in ten classes, written few at a time."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3))
+    for start in range(0, n, 5000):
+        coarse = rng.integers(0, 256, (min(5000, n - start), 8, 8, 3), dtype=np.uint8)
+        images[start : start + len(coarse)] = coarse.repeat(SIDE // 8, axis=1).repeat(SIDE // 8, axis=2)
+    np.save(folder / "labels.npy", np.arange(n) % 10)
+
+
+def peaks(n: int) -> tuple[float, float]:
+    """Largest resident memory in MiB: of the main process, and of the largest worker."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        noise(folder / "arrays", n)
+        write_params(folder, {"data.reader": "arrays", "data.path": "arrays", "data.imbalance": None})
+        done = subprocess.run([sys.executable, "-c", WATCHED], cwd=folder, capture_output=True, text=True, check=False)
+        found = [float(each) for each in re.findall(r"PEAK (\d+)", done.stdout)]
+        if done.returncode or len(found) != 2:
+            raise SystemExit(done.stdout + done.stderr)
+    return found[0], found[1]
+
+
+def main(cifar10: Path) -> None:
+    """Print seconds, then memory."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_params(folder, {"data.reader": "folder", "data.path": str(cifar10.absolute()), "data.imbalance": None})
+        print(f"60,000 files: {timed('makeweight', 'prepare', cwd=folder):.1f} s", flush=True)
+    measured = []
+    for n in SIZES:
+        own, worker = peaks(n)
+        measured.append(own)
+        print(f"{n:,} images: {own:.0f} MiB, a worker {worker:.0f} MiB", flush=True)
+    slope, start = np.polyfit(SIZES, measured, 1)
+    print(f"a million by the slope: {start + 1e6 * slope:.0f} MiB ({slope * 1024:.2f} KiB an image)")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

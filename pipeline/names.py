@@ -1,0 +1,65 @@
+"""Names of files and classes, which may hold anything: made legible, safe to print, and told apart."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.core import SPLITS
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
+
+
+def legible(name: str) -> str:
+    r"""`name` as valid Unicode: bytes that are no UTF-8, as Linux allows in names of files, become `\xff`."""
+    return SURROGATE.sub(lambda found: _escaped(ord(found[0])), name)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def shown(text: str) -> str:
+    r"""`text` on one line: what cannot be printed, or would command the terminal, becomes `\x1b` and the like."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text
+    )
+
+
+def told(path: str | Path) -> str:
+    """A path for a message."""
+    return shown(legible(str(path)))
+
+
+def clashes(names: Iterable[str]) -> list[list[str]]:
+    """Names that a person, or another file system, takes for the same: `Dog` and `dog`, or two forms of `é`."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(names)):
+        alike[unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())].append(name)
+    return [each for each in alike.values() if len(each) > 1]
+
+
+def clash_mistake(where: str, names: list[str]) -> str:
+    """The line that names them, so that they can be told apart."""
+    told = " and ".join(f"{name!r} ({_codes(name)})" if _looks_alike(name, names) else f"{name!r}" for name in names)
+    return f"{where}: the classes {told} differ only in case or in their Unicode form: rename or join them"
+
+
+def _looks_alike(name: str, names: list[str]) -> bool:
+    normal = unicodedata.normalize("NFC", name)
+    return sum(unicodedata.normalize("NFC", each) == normal for each in names) > 1
+
+
+def _codes(name: str) -> str:
+    return " ".join(f"U+{ord(each):04X}" for each in name if not each.isascii()) or "plain"
+
+
+def split_called(name: str) -> str | None:
+    """The split that `name` means ("val", "Test", …), or None."""
+    plain = name.strip().casefold()
+    plain = ALSO_CALLED.get(plain, plain)
+    return plain if plain in SPLITS else None

@@ -1,0 +1,201 @@
+"""Images and labels in NumPy's files. Nothing pickled is loaded: a pickle can run any program."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core import FREE, SPLITS, BadInput, Reading
+from pipeline.names import clash_mistake, clashes, legible, split_called, told
+from pipeline.params import DataSettings
+from pipeline.pictures import Arrays
+
+Found = dict[str, NDArray[Any]]
+SHORT = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
+
+
+class ArrayFiles:
+    """`images` and `labels`, in a folder of `.npy` files (or one such for each split) or in one `.npz`.
+
+    `images` is [n, height, width] or [n, height, width, channels], with 1, 3 or 4 channels; [n, 1 or 3, height, width]
+    is turned. `labels` are whole numbers or texts, [n]; a file `classes.json` names the numbers. `groups`, if there,
+    holds what stays together, and `splits` a split for each. In a `.npz`, `x_train`, `y_train`, `x_test`, … do as well.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def read(self, settings: DataSettings) -> Reading:
+        """All images; those in `.npy` files stay on the disk, those in a `.npz` are held in memory.
+
+        Raises:
+            BadInput: an array is missing, is not what it should be, or does not fit the others. A line for each.
+        """
+        path = Path(settings.path or "")
+        parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path)
+        remarks: list[str] = []
+        mistakes = [line for name, part in parts.items() for line in _settle(part, name, remarks)]
+        shapes = {part["images"].shape[1:] for part in parts.values() if "images" in part}
+        if len(shapes) > 1:
+            mistakes.append(
+                f"data.path: the splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}"
+            )
+        if mistakes:
+            raise BadInput("\n".join(mistakes))
+        return _reading(path, parts, remarks)
+
+
+def _parts_of_folder(path: Path) -> dict[str, Found]:
+    """The arrays of each split; of "" where nothing is split."""
+    folders = {"": path} if not (path / "images.npy").is_file() else {}
+    if folders:
+        inside = sorted(each for each in path.iterdir() if (each / "images.npy").is_file())
+        folders = {split: each for each in inside if (split := split_called(each.name))}
+    else:
+        folders = {"": path}
+    if not folders:
+        raise BadInput(f"data.path: there is no images.npy in {told(path)}, nor in train, validation, test below")
+    return {split: _arrays_in(folder) for split, folder in folders.items()}
+
+
+def _arrays_in(folder: Path) -> Found:
+    found = {
+        file.stem: _loaded(file, mapped=file.stem == "images") for file in sorted(folder.glob("*.npy"))
+        if file.stem in {"images", "labels", "groups", "splits"}
+    }  # fmt: skip
+    names = folder / "classes.json"
+    if names.is_file():
+        try:
+            found["classes"] = np.array([str(each) for each in json.loads(names.read_text(encoding="utf-8"))])
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"data.path: {told(names)} is no JSON list of class names ({error})") from error
+    return found
+
+
+def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
+    try:
+        values: NDArray[Any] = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except OSError as error:
+        raise BadInput(f"data.path: {told(file)} cannot be read ({error.strerror or error})") from error
+    except Exception as error:
+        raise BadInput(f"data.path: {told(file)} is no array of numbers or texts: {_worded(error)}") from error
+    if not isinstance(values, np.ndarray):
+        raise BadInput(f"data.path: {told(file)} is an archive of arrays: name it so (.npz)")
+    return values
+
+
+def _worded(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return "it holds Python objects (a pickle), which are never loaded" if "allow_pickle" in text else text[:120]
+
+
+def _parts_of_archive(path: Path) -> dict[str, Found]:
+    where = told(path)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if isinstance(archive, np.ndarray):
+                raise BadInput(
+                    f"data.path: {where} is a single array: name the folder that holds images.npy and labels.npy"
+                )
+            arrays = {name: archive[name] for name in archive.files}
+    except BadInput:
+        raise
+    except OSError as error:
+        raise BadInput(
+            f"data.path: {where} cannot be read ({error.strerror or error}); name a folder or a .npz"
+        ) from error
+    except Exception as error:
+        why = "it is damaged" if isinstance(error, zipfile.BadZipFile) else _worded(error)
+        raise BadInput(f"data.path: {where} is no archive of arrays: {why}") from error
+    parts: dict[str, Found] = {}
+    for name, values in arrays.items():
+        what, _, split = name.lower().partition("_")
+        place = split_called(split) or ""
+        parts.setdefault(place, {})[SHORT.get(what, what)] = values
+    return parts
+
+
+def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
+    """Bring a split's arrays to their forms; a line for each mistake."""
+    where = f"data.path, {split}" if split else "data.path"
+    if missing := [name for name in ("images", "labels") if name not in part]:
+        return [f"{where}: there is no array {' and no '.join(missing)} among {', '.join(sorted(part)) or 'none'}"]
+    images, labels = part["images"], part["labels"]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = part["labels"] = labels[:, 0]
+    lines = []
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3, 4):
+        images = part["images"] = images.transpose(0, 2, 3, 1)
+        remarks.append(f"images have the shape {list(images.shape)} once channels are moved to the end")
+    if images.dtype.kind not in "buif":
+        lines.append(f"{where}: images hold {images.dtype}, which are no numbers")
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)) or 0 in images.shape:
+        lines.append(
+            f"{where}: images have the shape {list(images.shape)}; it must be [n, height, width] "
+            "or [n, height, width, 1, 3 or 4]"
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "buiUT":
+        lines.append(
+            f"{where}: labels are {labels.dtype} {list(labels.shape)}; they must be whole numbers or texts, "
+            "one an image (no one-hot vectors)"
+        )
+    lines += [
+        f"{where}: there are {len(values)} {name} for {len(images)} images"
+        for name, values in part.items() if name in {"labels", "groups", "splits"} and len(values) != len(images)
+    ]  # fmt: skip
+    return lines
+
+
+def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Reading:
+    texts = np.concatenate([_texts(part) for part in parts.values()])
+    names = _in_order(texts)
+    if len(names) < 2:
+        raise BadInput(f"data.path: the labels name {len(names)} classes; there must be two or more")
+    number = {name: index for index, name in enumerate(names)}
+    images = [part["images"] for part in parts.values()]
+    groups = [
+        str(each) if "groups" in part else "" for part in parts.values() for each in part.get("groups", part["labels"])
+    ]
+    classes = tuple(legible(name) for name in names)
+    return Reading(
+        Arrays(images[0]) if len(images) == 1 else Arrays(np.concatenate(images)),
+        np.array([number[name] for name in texts], np.int64), classes,
+        [f"{split or 'images'}[{index}]" for split, part in parts.items() for index in range(len(part["images"]))],
+        np.concatenate([_places(part, split) for split, part in parts.items()]), groups if any(groups) else (),
+        remarks=tuple(remarks), mistakes=tuple(clash_mistake("data.path", each) for each in clashes(classes)),
+    )  # fmt: skip
+
+
+def _texts(part: Found) -> NDArray[np.str_]:
+    labels, classes = part["labels"], part.get("classes")
+    if classes is None or labels.dtype.kind not in "ui":
+        return labels.astype(str)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise BadInput(
+            f"data.path: labels go from {labels.min()} to {labels.max()}, but classes.json names {len(classes)} classes"
+        )
+    named: NDArray[np.str_] = classes[labels]
+    return named
+
+
+def _in_order(texts: NDArray[np.str_]) -> list[str]:
+    """The names, numbers among them by size."""
+    names = {str(each) for each in np.unique(texts)}
+    return sorted(names, key=lambda name: (0, int(name), name) if name.lstrip("-").isdecimal() else (1, 0, name))
+
+
+def _places(part: Found, split: str) -> NDArray[np.int8]:
+    if "splits" not in part:
+        return np.full(len(part["images"]), SPLITS.index(split) if split else FREE, np.int8)
+    named = [split_called(str(each)) for each in part["splits"]]
+    if None in named:
+        index = named.index(None)
+        raise BadInput(
+            f"data.path: splits[{index}] is {str(part['splits'][index])!r}; it must be train, validation or test"
+        )
+    return np.array([SPLITS.index(each or "") for each in named], np.int8)

@@ -1,0 +1,246 @@
+"""Tables of paths and labels: a CSV of one's own, or the `metadata.csv` of Hugging Face's image folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipeline.core import FREE, SPLITS, BadInput, Finding, Reading
+from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
+from pipeline.params import DataSettings
+from pipeline.pictures import Files
+from pipeline.readers.folder import existing_folder, leads_out
+
+METADATA = "metadata.csv"
+MARK = b"\xef\xbb\xbf"
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table that names a picture which is there."""
+
+    where: str
+    path: str
+    label: str
+    split: int
+    group: str
+
+
+@dataclass(slots=True)
+class Rows:
+    """The lines of one or several tables so far, and what is wrong with others.
+
+    Attributes:
+        root: the folder to which all paths are relative.
+        follow_links: whether links may lead out of it.
+        good: lines that can be used, if their label is known.
+        bad: the others.
+        remarks: sentences for the report.
+        lines: for each picture, where it was named first, and its label.
+        contradicted: pictures that a later line gives another label.
+    """
+
+    root: Path
+    follow_links: bool
+    good: list[Row] = field(default_factory=list)
+    bad: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    lines: dict[str, tuple[str, str]] = field(default_factory=dict)
+    contradicted: set[str] = field(default_factory=set)
+
+    def add(self, table: str, path_column: str, folder: str = "", split: int = FREE) -> None:
+        """Read the table `table` below `root`, whose paths are relative to `folder`.
+
+        Args:
+            table: its path.
+            path_column: the column that holds paths.
+            folder: below `root`.
+            split: of all its pictures, unless a column says otherwise.
+
+        Raises:
+            BadInput: it cannot be read, or lacks a column.
+        """
+        lines = _lines(self.root / table, table, self.remarks)
+        start, head = next(lines, (1, []))
+        columns = {name.strip().lower(): index for index, name in enumerate(head)}
+        if missing := [name for name in (path_column, "label") if name not in columns]:
+            raise BadInput(
+                f"data.path: {told(table)}, line {start}: there is no column {' and no column '.join(missing)} among "
+                f"{shown(', '.join(head)) or 'none'}: name the columns there, with commas between them"
+            )
+        for number, cells in lines:
+            if not cells:
+                continue
+            where = f"{legible(table)}, line {number}"
+            if len(cells) != len(head):
+                self.bad.append(Finding(where, f"has {len(cells)} cells instead of {len(head)}"))
+                continue
+            values = {name: cells[index].strip() for name, index in columns.items()}
+            self._take(where, values[path_column], folder, values, split)
+
+    def _take(self, where: str, named: str, folder: str, values: dict[str, str], split: int) -> None:
+        path = os.path.normpath(f"{folder}/{named}" if folder else named)
+        called = split_called(values.get("split", ""))
+        if reason := self._wrong(named, path, values) or self._doubled(path, values["label"]):
+            self.bad.append(Finding(f"{where}: {legible(named)}", reason))
+            return
+        self.lines[path] = (where, values["label"])
+        place = SPLITS.index(called) if called else split
+        self.good.append(Row(where, path, legible(values["label"]), place, legible(values.get("group", ""))))
+
+    def _wrong(self, named: str, path: str, values: dict[str, str]) -> str | None:
+        """Why a line cannot be used, or None."""
+        split = values.get("split", "")
+        checks: tuple[tuple[Callable[[], bool], str], ...] = (
+            (lambda: not named, "names no picture: the cell is empty"),
+            (lambda: "\0" in named, "is no path: it holds a zero byte"),
+            (
+                lambda: named.startswith("/") or path.partition("/")[0] == "..",
+                "leads out of the folder that holds the table: put the table above all pictures",
+            ),
+            (lambda: not values["label"], "has no label: the cell is empty"),
+            (
+                lambda: bool(split) and not split_called(split),
+                f"has the unknown split {split!r}: train, validation or test",
+            ),
+            (
+                lambda: not (self.root / path).exists(),
+                "does not exist" + (": write / instead of \\" if "\\" in named else ""),
+            ),
+            (
+                lambda: not self.follow_links and leads_out(self.root, path),
+                "is a link out of the folder: copy it here, or set data.follow_links to true",
+            ),
+        )
+        try:
+            return next((reason for wrong, reason in checks if wrong()), None)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+
+    def _doubled(self, path: str, label: str) -> str | None:
+        """What an earlier line says of the same picture, or None."""
+        if path not in self.lines:
+            return None
+        first, earlier = self.lines[path]
+        if label == earlier:
+            return f"is named in {first} already"
+        self.contradicted.add(path)
+        return f"is named in {first} already, as {earlier!r} and here as {label!r}: neither is used"
+
+    def reading(self) -> Reading:
+        """All lines together; those with a label that no training line has are bad."""
+        rows = [row for row in self.good if row.path not in self.contradicted]
+        placed = {row.split for row in rows}
+        if len(placed) > 1:
+            known = {row.label for row in rows if row.split in (SPLITS.index("train"), FREE)}
+            self.bad += [
+                Finding(f"{row.where}: {legible(row.path)}", f"has a label unknown in training lines: {row.label!r}")
+                for row in rows if row.label not in known
+            ]  # fmt: skip
+            rows = [row for row in rows if row.label in known]
+        groups = [row.group for row in rows]
+        classes = sorted({row.label for row in rows})
+        mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
+        if len(classes) < 2:
+            reasons = "; ".join(f"{each.path} {each.reason}" for each in self.bad[:3])
+            raise BadInput(
+                f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
+                + (f" ({len(self.bad)} lines cannot be used: {shown(reasons)})" if reasons else "")
+            )
+        numbers = {name: number for number, name in enumerate(classes)}
+        return Reading(
+            Files(str(self.root.absolute()), [row.path for row in rows]),
+            np.array([numbers[row.label] for row in rows], np.int64), tuple(classes),
+            [legible(row.path) for row in rows],
+            np.array([row.split for row in rows], np.int8), groups if any(groups) else (),
+            bad=tuple(self.bad), remarks=tuple(self.remarks), mistakes=tuple(mistakes),
+        )  # fmt: skip
+
+
+def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a table with their numbers, from 1; blank ones as well."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"data.path: {told(path)} cannot be read ({error.strerror}): name a CSV file") from error
+    if content.startswith(WIDE_MARKS):
+        raise BadInput(f"data.path: {told(name)}, line 1: is UTF-16: save it as UTF-8")
+    if content.startswith(MARK):
+        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is passed over")
+        content = content.removeprefix(MARK)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as such") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise BadInput(
+            f"data.path: {told(name)}, line {number}: is no CSV ({error}): mend the quotation marks"
+        ) from error
+
+
+class CSV:
+    """A table with the columns `path` and `label`, and if need be `split` and `group`; paths start from its folder."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def read(self, settings: DataSettings) -> Reading:
+        """Every line of the table `data.path`. BadInput where it is none, or names fewer than two classes."""
+        table = Path(settings.path or "")
+        if table.is_dir():
+            raise BadInput(f"data.path: {told(table)} is a folder; the reader csv needs a CSV file")
+        rows = Rows(table.parent, settings.follow_links)
+        rows.add(table.name, "path")
+        return rows.reading()
+
+
+class HuggingFace:
+    """A local `imagefolder`: `metadata.csv` with `file_name` and `label`, for all images or in each split."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def read(self, settings: DataSettings) -> Reading:
+        """Every line of the tables. BadInput where there are none, or these name fewer than two classes."""
+        folder = existing_folder(settings.path or "")
+        rows = Rows(folder, settings.follow_links)
+        if (folder / METADATA).is_file():
+            rows.add(METADATA, "file_name")
+            rows.good = [_placed_by_folder(row) for row in rows.good]
+            return rows.reading()
+        called = {
+            each.name: split_called(each.name) for each in sorted(folder.iterdir()) if (each / METADATA).is_file()
+        }
+        splits = {name: split for name, split in called.items() if split}
+        if not splits:
+            raise BadInput(
+                f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
+                "below it; if sub-folders are the labels, set data.reader to folder"
+            )
+        if len(set(splits.values())) < len(splits):
+            raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")
+        for name, split in splits.items():
+            rows.add(f"{name}/{METADATA}", "file_name", name, SPLITS.index(split))
+        return rows.reading()
+
+
+def _placed_by_folder(row: Row) -> Row:
+    """In the split that its folder is called after, as Hugging Face's own reader has it, if nothing else says so."""
+    first, *rest = row.path.split("/")
+    split = split_called(first) if rest else None
+    if row.split != FREE or not split:
+        return row
+    return Row(row.where, row.path, row.label, SPLITS.index(split), row.group)

@@ -1,0 +1,137 @@
+"""The data report: all that was found in the images, as JSON and as a table to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import Finding
+from pipeline.names import shown
+from pipeline.storage import replaced_files, write_json
+
+JSON, TABLE = "data_report.json", "data_report.md"
+
+
+@dataclass(slots=True)
+class Report:
+    """What `prepare` has found so far.
+
+    Attributes:
+        reader: its name.
+        path: what it read from, as the parameters say.
+        found: images that were found.
+        used: images that stand in the splits.
+        form: side, channels and why, once they are known.
+        classes: images of each class in each split.
+        mistakes: what makes the images unusable; empty in the end if splits were written.
+        bad: files that cannot be used.
+        conflicts: equal images under several labels.
+        conversions: what was done to images: words, how many, an example.
+        remarks: sentences.
+        ignored: files that are no images and were not expected to be.
+        duplicates: groups of equal and of nearly equal images.
+        leaks: what splits share.
+    """
+
+    reader: str
+    path: str | None
+    found: int = 0
+    used: int = 0
+    form: dict[str, Any] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+    bad: list[Finding] = field(default_factory=list)
+    conflicts: list[list[Finding]] = field(default_factory=list)
+    conversions: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    ignored: list[Finding] = field(default_factory=list)
+    duplicates: dict[str, Any] = field(default_factory=dict)
+    leaks: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write `data_report.json` and `data_report.md` into `folder`."""
+        with replaced_files(folder) as temporary:
+            write_json(temporary / JSON, self.values())
+            (temporary / TABLE).write_text(self.text() + "\n", encoding="utf-8")
+
+    def values(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "ended": "refused" if self.mistakes else "split",
+            "mistakes": self.mistakes,
+            "reader": self.reader,
+            "path": self.path,
+            "found": self.found,
+            "used": self.used,
+            "form": self.form,
+            "classes": self.classes,
+            "bad": _plain(self.bad),
+            "conflicts": [[{"path": each.path, "class": each.reason} for each in group] for group in self.conflicts],
+            "conversions": self.conversions,
+            "remarks": self.remarks,
+            "ignored": _plain(self.ignored),
+            "duplicates": self.duplicates,
+            "leaks": self.leaks,
+        }
+
+    def text(self, most: int | None = None) -> str:
+        """All of it to read, as Markdown; with at most `most` lines a table."""
+        source = f"{self.reader}, {shown(self.path)}" if self.path else self.reader
+        parts = [f"# Data report: {source}\n\n{self._summary()}"]
+        parts += _table(
+            "Mistakes", ("what is wrong",), [(line,) for line in self.mistakes], most if most is None else 0
+        )
+        parts += _table("Bad files", ("file", "reason"), [(each.path, each.reason) for each in self.bad], most)
+        pairs = [", ".join(f"{each.path} ({each.reason})" for each in group) for group in self.conflicts]
+        parts += _table("The same image under several labels", ("images (class)",), [(pair,) for pair in pairs], most)
+        parts += _table(
+            "What was done to images", ("what", "images", "for instance"),
+            [(each["what"], each["images"], each["example"]) for each in self.conversions], most,
+        )  # fmt: skip
+        parts += self._about_duplicates(most)
+        parts += _table("Ignored", ("file", "why"), [(each.path, each.reason) for each in self.ignored], most)
+        columns = next(iter(self.classes.values()), {})
+        rows = [(name, *counts.values()) for name, counts in self.classes.items()]
+        parts += _table("Images", ("class", *columns), rows, None)
+        return "\n\n".join(parts)
+
+    def _summary(self) -> str:
+        sentences = [f"{self.found} images found, {len(self.bad)} bad files, {self.used} images used."]
+        if self.form:
+            sentences.append(f"{self.form['side']}×{self.form['side']} pixels: {self.form['side_because']}.")
+            sentences.append(f"{'Grey' if self.form['channels'] == 1 else 'RGB'}: {self.form['channels_because']}.")
+        return "\n".join(f"- {shown(sentence)}" for sentence in [*sentences, *self.remarks])
+
+    def _about_duplicates(self, most: int | None) -> Iterable[str]:
+        for kind, title in (("equal", "Equal images"), ("near", "Near-duplicates")):
+            groups = self.duplicates.get(kind, [])
+            yield from _table(f"{title}, kept together", ("images",), [(_listed(each),) for each in groups], most)
+        groups = self.leaks.get("groups", [])
+        rows = [tuple(_listed(each[split]) for split in ("train", "validation", "test")) for each in groups]
+        yield from _table("What splits share", ("train", "validation", "test"), rows, most)
+
+
+def _plain(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    return [{"path": each.path, "reason": each.reason} for each in findings]
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(paths)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None) -> list[str]:
+    """A heading and a table, or nothing if there are no rows."""
+    if not rows:
+        return []
+    head = rows if most is None else rows[:most]
+    cells = [[shown(str(cell)).replace("|", "\\|") for cell in row] for row in [columns, *head]]
+    widths = [min(60, max(len(row[column]) for row in cells)) for column in range(len(columns))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    if len(rows) > len(head):
+        lines.append(f"\n… and {len(rows) - len(head)} more: {TABLE} and {JSON} list them all.")
+    return [f"## {title} ({len(rows)})", "\n".join(lines)]
