@@ -52,19 +52,19 @@ def replaced_files(folder: Path) -> Iterator[Path]:
 
 
 def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]) -> None:
-    """Write `split` into `folder` (made if need be): `images.npy`, `labels.npy`, `classes.json`, `images.csv`.
+    """Write `split` into `folder` (made if need be): `images.npy`, `labels.npy`, `classes.json`, `metadata.csv`.
 
     Args:
         folder: where to.
         split: what to write.
-        rows: further columns of `images.csv`, one value an image: where each image came from.
+        rows: further columns of `metadata.csv`, one value an image: where each image came from.
     """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", split.images, allow_pickle=False)
     np.save(folder / "labels.npy", split.labels, allow_pickle=False)
     write_json(folder / "classes.json", list(split.classes))
     names = [split.classes[label] for label in split.labels]
-    write_csv(folder / "images.csv", pd.DataFrame({"index": range(len(split)), "class": names, **rows}))
+    write_csv(folder / "metadata.csv", pd.DataFrame({"index": range(len(split)), "class": names, **rows}))
 
 
 def read_split(folder: Path) -> Split:

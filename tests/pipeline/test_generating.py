@@ -59,7 +59,7 @@ def test_images_are_scaled_from_minus_one_to_one_and_clipped(tmp_path: Path) -> 
     drawn = read_split(tmp_path / "out" / "replicate_1")
     assert drawn.images[:, 0, 0, 0].tolist() == [0, 0, 128, 128, 255, 255, 255, 255]
     assert drawn.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    origins = (tmp_path / "out" / "replicate_1" / "images.csv").read_text().splitlines()
+    origins = (tmp_path / "out" / "replicate_1" / "metadata.csv").read_text().splitlines()
     assert origins[1] == "0,a,samplers/replicate_1"
 
 
