@@ -85,6 +85,11 @@ def read_split(folder: Path) -> Split:
         ) from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 with Unix line ends."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` with six significant digits and Unix line ends."""
     table.to_csv(path, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
