@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipeline import figures, fingerprints, spread
 from pipeline.checkpoints import Checkpoints
 from pipeline.core import Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
-from pipeline.replicates import Job, Replicate, run_replicates, settled
+from pipeline.replicates import Job, Machine, Replicate, machine, run_replicates, settled
 from pipeline.seeds import derive
 from pipeline.storage import (
     joined,
@@ -27,12 +27,14 @@ from pipeline.storage import (
     write_arrays,
     write_csv,
     write_split,
+    write_text,
 )
 from pipeline.training import SHOWN_EACH, Run, Watch, as_images
 
 PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
 HISTORY, FRAMES = "history.csv", "frames.npz"
 SAMPLERS = "samplers"
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def train_generators(
     seed: int,
     watch: WatchSettings,
     compute: ComputeSettings,
+    card: Callable[[Machine], str],
 ) -> None:
     """Fit the family `name`, once for each replicate.
 
@@ -82,12 +85,13 @@ def train_generators(
         family: with its settings.
         train: what it is fitted to.
         validation: only watched.
-        out: gets `samplers/`, `history.csv`, and two pictures: `history.png`, and `learning.png` of what replicate 0
-            drew from one fixed noise as it learned.
+        out: gets `samplers/`, `history.csv`, a card, and two pictures: `history.png`, and `learning.png` of what
+            replicate 0 drew from one fixed noise as it learned.
         replicates: how many.
         seed: of the whole pipeline.
         watch: what a training that goes wrong looks like, and what to do about it.
         compute: where to compute.
+        card: what is to be told of generators that were fitted on such a machine.
 
     Raises:
         BadInput: a training went wrong and could not be saved, or settings do not fit the images.
@@ -121,6 +125,7 @@ def train_generators(
         write_csv(folder / HISTORY, history)
         save_picture(figures.curves(history), folder / "history.png")
         save_picture(strip(read_arrays(finished[0] / FRAMES), name), folder / "learning.png")
+        write_text(folder / CARD, card(machine(compute)))
 
 
 def strip(frames: Mapping[str, Images], name: str) -> Figure:
@@ -151,6 +156,7 @@ def quota(counts: Labels, settings: GenerateSettings) -> Labels:
 
 
 def generate(
+    name: str,
     load: Callable[[Path], Sampler],
     samplers: Path,
     train: Split,
@@ -161,8 +167,22 @@ def generate(
     replicates: int,
     seed: int,
     compute: ComputeSettings,
+    card: Callable[[Labels], str],
 ) -> Labels:
     """Draw a quota of images from each replicate's sampler; write `out/replicate_<k>/`, and a picture `preview`.
+
+    Args:
+        name: of the family.
+        load: reads one of its samplers.
+        samplers: where they are.
+        train: the images that they were fitted to.
+        out: gets a folder for each replicate, and a card.
+        preview: gets a picture of some images of replicate 0.
+        settings: how many to draw.
+        replicates: how many samplers there are.
+        seed: of the whole pipeline.
+        compute: with how many threads.
+        card: what is to be told of such a quota of images.
 
     Returns:
         the quota.
@@ -173,15 +193,18 @@ def generate(
         for k in range(replicates):
             images = _draw(load(samplers / f"replicate_{k}"), labels, derive(seed, "synthetic", k))
             drawn = Split(images, labels, train.classes)
-            write_split(
-                folder / f"replicate_{k}",
-                drawn,
-                {"origin": [(samplers / f"replicate_{k}").as_posix()] * len(drawn)},
-            )
+            write_split(folder / f"replicate_{k}", drawn, _rows(name, k, labels))
             if k == 0:
                 preview.parent.mkdir(parents=True, exist_ok=True)
                 grid(drawn).save(preview)
+        write_text(folder / CARD, card(wanted))
     return wanted
+
+
+def _rows(name: str, replicate: int, labels: Labels) -> dict[str, Sequence[object]]:
+    """Columns that mark each image as synthetic, and say which generator drew it."""
+    n = len(labels)
+    return {"label": labels.tolist(), "synthetic": ["true"] * n, "family": [name] * n, "replicate": [replicate] * n}
 
 
 def _draw(sampler: Sampler, labels: Labels, seed: int) -> Images:

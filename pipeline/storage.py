@@ -143,12 +143,12 @@ def copy_rows(source: Path, rows: Labels, target: Path, *, channels: int) -> Non
 
 
 def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]) -> None:
-    """Write `split` into `folder` (made if need be): `images.npy`, `labels.npy`, `classes.json`, `images.csv`.
+    """Write `split` into `folder` (made if need be): `images.npy`, `labels.npy`, `classes.json`, `metadata.csv`.
 
     Args:
         folder: where to.
         split: what to write.
-        rows: further columns of `images.csv`, one value an image: where each image came from.
+        rows: further columns of `metadata.csv`, one value an image: where each image came from.
     """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", split.images, allow_pickle=False)
@@ -160,7 +160,7 @@ def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Map
     np.save(folder / "labels.npy", labels, allow_pickle=False)
     write_json(folder / "classes.json", list(classes))
     # Row by row: a table of a million images would take a gigabyte.
-    with (folder / "images.csv").open("w", encoding="utf-8", newline="") as file:
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(_UnixLines(file))
         writer.writerow(["index", "class", *rows])
         writer.writerows(zip(range(len(labels)), (classes[label] for label in labels), *rows.values(), strict=True))
@@ -193,6 +193,11 @@ def read_split(folder: Path) -> Split:
         raise BadInput(
             f"{folder} holds no images ({Path(error.filename).name} is missing): run the stage that writes it"
         ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 with Unix line ends."""
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

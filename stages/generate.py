@@ -24,6 +24,9 @@ def generate(
     ] = None,
 ) -> str:
     """Draw synthetic images."""
+    from functools import partial
+
+    from pipeline.cards import Study, data_card
     from pipeline.generating import generate as draw
     from pipeline.params import read_parameters
     from pipeline.registry import find
@@ -32,16 +35,20 @@ def generate(
     parameters = read_parameters(params)
     out = out or Path("data/synthetic", family)
     preview = preview or Path("results/samples", f"{family}.png")
+    images = read_split(train)
+    study = Study.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
     quota = draw(
+        family,
         find("families", family).load,
         samplers or Path("models", family, "samplers"),
-        read_split(train),
+        images,
         out,
         preview,
         settings=parameters.generate,
         replicates=parameters.replicates,
         seed=parameters.seed,
         compute=parameters.compute,
+        card=partial(data_card, study),
     )
     return f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}; {preview} shows some"
 

@@ -19,22 +19,28 @@ def train_generator(
     ] = None,
 ) -> str:
     """Train a generator for each replicate."""
+    from functools import partial
+
+    from pipeline.cards import Study, model_card, releases
     from pipeline.generating import train_generators
     from pipeline.params import read_parameters
     from pipeline.storage import read_split
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
+    settings, images = parameters.family(family), read_split(train)
+    study = Study.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
     train_generators(
         family,
-        parameters.family(family),
-        read_split(train),
+        settings,
+        images,
         read_split(validation),
         out,
         replicates=parameters.replicates,
         seed=parameters.seed,
         watch=parameters.watch,
         compute=parameters.compute,
+        card=partial(model_card, study, settings, parameters.watch, releases()),
     )
     return f"wrote {parameters.replicates} generators to {out}"
 

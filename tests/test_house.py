@@ -148,7 +148,7 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     ("option", "stage", "written"),
     [
         ("out", "prepare", {"data/train", "data/validation", "data/test"}),
-        ("out", "train_generator", {"models/${item.family}/samplers", "models/${item.family}/learning.png"}),
+        ("out", "train_generator", {"models/${item.family}/samplers", "models/${item.family}/README.md"}),
         ("out", "generate", {"data/synthetic/${item.family}"}),
         ("preview", "generate", {"results/samples/${item.family}.png"}),
         ("out", "report", {"results/report.html", "results/report.md"}),

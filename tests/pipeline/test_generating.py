@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.cards import COLUMNS
 from pipeline.core import Split
 from pipeline.generating import generate, grid, quota
 from pipeline.params import ComputeSettings, GenerateSettings
@@ -51,16 +52,30 @@ def test_level_tops_up_what_a_class_lacks_within_the_cap(
     assert quota(np.array([40, 7, 2]), chosen).tolist() == expected
 
 
-def test_images_are_scaled_from_minus_one_to_one_and_clipped(tmp_path: Path) -> None:
+def drawn_in(folder: Path) -> Path:
+    """What two ramps draw of four classes, two images each."""
     generate(
-        lambda folder: Ramp(), Path("samplers"), train(3, 2, 1, 1), tmp_path / "out", tmp_path / "some.png",
-        settings=settings(per_class=2), replicates=2, seed=0, compute=COMPUTE,
+        "ramp", lambda folder: Ramp(), Path("samplers"), train(3, 2, 1, 1), folder / "out", folder / "some.png",
+        settings=settings(per_class=2), replicates=2, seed=0, compute=COMPUTE, card=lambda quota: f"{quota.tolist()}\n",
     )  # fmt: skip
-    drawn = read_split(tmp_path / "out" / "replicate_1")
+    return folder / "out"
+
+
+def test_images_are_scaled_from_minus_one_to_one_and_clipped(tmp_path: Path) -> None:
+    drawn = read_split(drawn_in(tmp_path) / "replicate_1")
     assert drawn.images[:, 0, 0, 0].tolist() == [0, 0, 128, 128, 255, 255, 255, 255]
     assert drawn.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    origins = (tmp_path / "out" / "replicate_1" / "images.csv").read_text().splitlines()
-    assert origins[1] == "0,a,samplers/replicate_1"
+
+
+def test_every_image_is_marked_as_synthetic_and_knows_its_generator(tmp_path: Path) -> None:
+    folder = drawn_in(tmp_path)
+    rows = [(folder / f"replicate_{k}" / "metadata.csv").read_text().splitlines() for k in range(2)]
+    assert rows[0][0] == ",".join(COLUMNS)
+    assert rows[0][1] == "0,a,0,true,ramp,0"
+    assert rows[1][8] == "7,d,3,true,ramp,1"
+    assert all(",true,ramp," in row for each in rows for row in each[1:])
+    assert [path.name for path in sorted(folder.iterdir())] == ["README.md", "replicate_0", "replicate_1"]
+    assert (folder / "README.md").read_text() == "[2, 2, 2, 2]\n"
 
 
 def test_the_preview_has_a_row_for_each_class_and_white_where_images_lack() -> None:

@@ -254,7 +254,7 @@ def label_of(path: str, layout: str, folder: Path) -> str:
 def rows_of(data: Path) -> list[dict[str, str]]:
     rows = []
     for name in SPLITS:
-        with (data / name / "images.csv").open(encoding="utf-8", newline="") as file:
+        with (data / name / "metadata.csv").open(encoding="utf-8", newline="") as file:
             rows += list(csv.DictReader(file))
     return rows
 

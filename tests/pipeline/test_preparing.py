@@ -62,7 +62,7 @@ def run(folder: Path, reader: str = "folder", path: Path | None = None, **change
 
 
 def manifest(data: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_csv(data / name / "images.csv", keep_default_na=False) for name in SPLITS])
+    return pd.concat([pd.read_csv(data / name / "metadata.csv", keep_default_na=False) for name in SPLITS])
 
 
 @dataclass(frozen=True)
@@ -382,7 +382,7 @@ def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) 
     folder = photos(tmp_path / "photos", each=12)
     run(folder)
     for name in SPLITS:
-        rows = pd.read_csv(tmp_path / "data" / name / "images.csv")
+        rows = pd.read_csv(tmp_path / "data" / name / "metadata.csv")
         images, labels = (np.load(tmp_path / "data" / name / f"{what}.npy") for what in ("images", "labels"))
         for row, image, label in zip(rows.itertuples(), images, labels, strict=True):
             assert np.array_equal(np.asarray(Image.open(folder / str(row.path))), image)

@@ -26,7 +26,7 @@ def test_a_split_comes_back_as_it_was_without_being_loaded(tmp_path: Path) -> No
     assert back.labels.tolist() == [1, 0, 1]
     assert back.classes == split().classes
     assert isinstance(back.images, np.memmap)
-    rows = pd.read_csv(tmp_path / "new" / "images.csv")
+    rows = pd.read_csv(tmp_path / "new" / "metadata.csv")
     assert rows.to_numpy().tolist() == [[0, "b", "x"], [1, split().classes[0], "y"], [2, "b", "z"]]
 
 

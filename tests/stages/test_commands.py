@@ -41,6 +41,10 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
         Image.open(workspace / picture).verify()
     code, output = invoke("report")
     assert (code, output) == (0, "wrote report.html and report.md to results\n")
+    for card in ("models/cgan/README.md", "data/synthetic/cgan/README.md"):
+        text = (workspace / card).read_text(encoding="utf-8")
+        assert text.startswith("---\n")
+        assert str(workspace) not in text
     code, output = invoke("clean")
     assert "removed 6 finished replicates" in output
     assert not (workspace / ".makeweight" / "cache").exists()
@@ -60,6 +64,7 @@ def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> Non
     )  # fmt: skip
     assert code == 0, output
     assert read_split(Path("drawn/replicate_1")).counts.tolist() == [12] * 10
+    assert Path("fitted/README.md").exists()
     assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
         "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png", "told"
     ]  # fmt: skip
