@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import fingerprints, spread
@@ -29,6 +29,9 @@ from pipeline.storage import (
     write_split,
 )
 from pipeline.training import SHOWN_EACH, Run, Watch, as_images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
 HISTORY, FRAMES = "history.csv", "frames.npz"
@@ -123,10 +126,18 @@ def train_generators(
         save_picture(strip(read_arrays(finished[0] / FRAMES), name), folder / "learning.png")
 
 
+def _canvas(title: str, width: float, height: float) -> Figure:
+    # Most of a second to import, which the processes that train need not wait for.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title)
+    return figure
+
+
 def strip(frames: Mapping[str, Images], name: str) -> Figure:
     """What was drawn from one fixed noise, moment by moment; a row a class, the same noise at the same place."""
-    figure = Figure(figsize=(max(4.0, 1.5 * len(frames)), 3.2), layout="constrained")
-    figure.suptitle(f"what {name} draws from one noise as it learns, replicate 0")
+    figure = _canvas(f"what {name} draws from one noise as it learns, replicate 0", max(4.0, 1.5 * len(frames)), 3.2)
     panels = figure.subplots(1, len(frames), squeeze=False)[0]
     for axes, (step, images) in zip(panels, frames.items(), strict=True):
         framed = np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
@@ -141,8 +152,7 @@ def strip(frames: Mapping[str, Images], name: str) -> Figure:
 def curves(history: pd.DataFrame, name: str) -> Figure:
     """Every figure of a training history against its steps, a line a replicate."""
     figures = [column for column in history.columns if column not in ("replicate", "step")] or ["step"]
-    figure = Figure(figsize=(9, 2.2 * -(-len(figures) // 3)), layout="constrained")
-    figure.suptitle(f"training of {name}, a line a replicate")
+    figure = _canvas(f"training of {name}, a line a replicate", 9, 2.2 * -(-len(figures) // 3))
     panels = figure.subplots(-(-len(figures) // 3), min(3, len(figures)), squeeze=False, sharex=True).ravel()
     for axes, column in zip(panels, figures, strict=False):
         for _, rows in history.groupby("replicate"):
