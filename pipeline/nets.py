@@ -286,11 +286,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Average(Generic[Network]):
-    """Exponential moving average of a network's weights, with a warm-up (Karras et al. 2018; 2024, section 3).
+    """Exponential moving average of a network's weights, over a fixed part of the steps so far.
 
-    The average over the first steps would still remember the random start, so that the decay grows as
-    (1 + step) / (10 + step) until it reaches `decay`. Buffers (the statistics of batch norm) are copied.
+    Like the power-law average of Karras et al. (2024, section 3.1) it forgets the random start as the training goes
+    on: the decay is (1 + step) / (SHORT + step), about a thirtieth of the steps, until it reaches `decay`. A longer
+    average lags behind a network that still learns fast. Buffers (the statistics of batch norm) are copied.
     """
+
+    SHORT = 30
 
     def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
@@ -301,7 +304,7 @@ class Average(Generic[Network]):
     def update(self, network: Network) -> None:
         """Take in the weights that `network` has now."""
         self.step += 1
-        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        decay = min(self.decay, (1 + self.step) / (self.SHORT + self.step))
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
