@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, one_hot, relu, scaled_dot_product_attention
+from torch.nn.functional import max_pool2d, one_hot, relu_, scaled_dot_product_attention
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pipeline import spread
@@ -202,7 +202,7 @@ class Decoder(nn.Module):
         features = features.unflatten(1, (-1, self.sides[0], self.sides[0]))
         features = features.contiguous(memory_format=torch.channels_last)
         for norm, attend, double in zip(self.norms, self.attentions, self.doubles, strict=True):
-            features = double(attend(relu(norm(features, wanted))))
+            features = double(attend(relu_(norm(features, wanted))))
         images = torch.tanh(features.float())
         margin = (images.shape[-1] - self.size) // 2
         return images[:, :, margin : margin + self.size, margin : margin + self.size]
@@ -254,8 +254,8 @@ class Encoder(nn.Module):
         """Images [n, c, size, size] to features [n, channels, side, side]."""
         features = images
         for half, attend in zip(self.halves, self.attentions, strict=True):
-            features = attend(relu(half(features)))
-        return relu(self.last(features))
+            features = attend(relu_(half(features)))
+        return relu_(self.last(features))
 
 
 def _normed(layer: nn.Module, wanted: bool) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -37,6 +38,8 @@ COMPUTING = (
     "torch",
     "torchvision",
 )  # whose releases change results
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +256,7 @@ def _change(key: str, before: object, now: object) -> str | None:
 @contextmanager
 def settled(threads: int) -> Iterator[None]:
     """Libraries with a fixed number of threads and repeatable kernels, for as long as the block lasts."""
+    _keep_memory()
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)  # a pool of OpenCV's own in each worker fights the others for the cores
@@ -264,3 +268,13 @@ def settled(threads: int) -> Iterator[None]:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
         torch.backends.cudnn.deterministic = before[2]
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault."""
+    mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(
+            MMAP_THRESHOLD, 2**25
+        )  # the largest that it takes: larger blocks come from the system and go back to it
+        mallopt(TRIM_THRESHOLD, 2**30)
