@@ -12,10 +12,14 @@ from pipeline.nets import (
     ConditionalBatchNorm,
     Decoder,
     Encoder,
+    FromImage,
     SelfAttention,
     Shape,
+    ToImage,
     conditions,
+    folded,
     halvings,
+    unfolded,
 )  # fmt: skip
 from pipeline.registry import find, names
 
@@ -225,6 +229,21 @@ def test_widths_double_with_each_halving_up_to_eight_times() -> None:
     for size, expected in ((8, [4]), (64, [32, 16, 8, 4]), (128, [32, 32, 16, 8, 4])):
         doubles = Decoder(Shape(size, 1, 2), latent=4, width=4).doubles
         assert [weights.shape[0] for weights in doubles.parameters() if weights.ndim == 4] == expected
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 28, 33])
+def test_folded_convolutions_are_the_ordinary_ones(channels: int, side: int) -> None:
+    images, maps = torch.randn(2, channels, side, side).double(), torch.randn(2, 5, side, side).double()
+    from_image, to_image = FromImage(channels, 5).double(), ToImage(5, channels).double()
+    torch.testing.assert_close(from_image(images), torch.nn.Conv2d.forward(from_image, images))
+    torch.testing.assert_close(to_image(maps), torch.nn.ConvTranspose2d.forward(to_image, maps))
+
+
+def test_folding_puts_four_pixels_side_by_side() -> None:
+    maps = torch.tensor([[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]])  # two channels
+    assert folded(maps).flatten().tolist() == [1, 5, 2, 6, 3, 7, 4, 8]
+    assert unfolded(folded(maps)).tolist() == maps.tolist()
 
 
 def test_the_average_follows_its_closed_form_and_copies_buffers() -> None:
