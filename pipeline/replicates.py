@@ -196,6 +196,7 @@ def _replicate(
 ) -> None:
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    keep_memory()
     if os.getpid() != owner:
         end_with_parent(owner)
     steps = np.load(board, mmap_mode="r+")[planned.number]
@@ -256,7 +257,6 @@ def _change(key: str, before: object, now: object) -> str | None:
 @contextmanager
 def settled(threads: int) -> Iterator[None]:
     """Libraries with a fixed number of threads and repeatable kernels, for as long as the block lasts."""
-    _keep_memory()
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)  # a pool of OpenCV's own in each worker fights the others for the cores
@@ -270,8 +270,11 @@ def settled(threads: int) -> Iterator[None]:
         torch.backends.cudnn.deterministic = before[2]
 
 
-def _keep_memory() -> None:
-    """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault."""
+def keep_memory() -> None:
+    """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault.
+
+    For the whole life of the process; elsewhere than with glibc it does nothing.
+    """
     mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(
