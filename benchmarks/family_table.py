@@ -29,7 +29,7 @@ from pipeline.likeness import likeness
 from pipeline.metrics import scores
 from pipeline.params import Parameters, read_parameters
 from pipeline.registry import names
-from pipeline.replicates import Machine, machine, settled
+from pipeline.replicates import Machine, keep_memory, machine, settled
 from pipeline.seeds import derive
 from pipeline.serving import Pool, mixed_menu, real_menu, serve
 from pipeline.training import Run, as_images
@@ -70,6 +70,7 @@ def main(data: str, path: str | None, families: list[str]) -> None:
     )
     chosen, batch = machine(parameters.compute), parameters.classifier.batch
     train, validation, known = splits(parameters)
+    keep_memory()
     with settled(chosen.threads):
         network = judge(known, chosen)
         right = recognised(network, validation, chosen).mean()

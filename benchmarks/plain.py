@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,8 @@ from pipeline.families.cvae import (
 from pipeline.losses import LOSSES
 from pipeline.nets import Decoder, Shape, conditions
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def batches(train: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless passes through a `DataLoader`, level over the classes as our own batches are."""
@@ -36,13 +40,25 @@ def batches(train: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     return itertools.chain.from_iterable(loader for _ in itertools.count())
 
 
+def ordinary(network: Network) -> Network:
+    """With the convolutions that torch offers, where ours compute the same sums in another way."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.forward = partial(nn.Conv2d.forward, layer)  # type: ignore[method-assign]
+        elif isinstance(layer, nn.ConvTranspose2d):
+            layer.forward = partial(nn.ConvTranspose2d.forward, layer)  # type: ignore[method-assign]
+    return network
+
+
 def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Decoder]:
     """Our default as a tutorial would write it; yields the generator after each step."""
     torch.manual_seed(seed)
     shape, loss, rng = Shape.of(train), LOSSES[settings.loss], torch.Generator().manual_seed(seed)
-    generator = Decoder(shape, settings.latent, settings.generator_width, HEARING[settings.conditioning])
-    discriminator = DISCRIMINATORS[settings.conditioning](
-        shape, settings.discriminator_width, normed="discriminator" in settings.spectral_norm, attention=None
+    generator = ordinary(Decoder(shape, settings.latent, settings.generator_width, HEARING[settings.conditioning]))
+    discriminator = ordinary(
+        DISCRIMINATORS[settings.conditioning](
+            shape, settings.discriminator_width, normed="discriminator" in settings.spectral_norm, attention=None
+        )
     )
     betas = settings.beta1, settings.beta2
     optimize_g = torch.optim.Adam(generator.parameters(), settings.generator_learning_rate, betas)
@@ -70,7 +86,7 @@ def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Deco
 def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
     """The variational autoencoder."""
     shape, pixels, rng = Shape.of(train), independent_pixels(train), torch.Generator()
-    network = VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width)
+    network = ordinary(VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width))
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     for images, labels in batches(train, settings.batch):
         drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
@@ -83,7 +99,8 @@ def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
 
 def autoencoder(settings: Autoencoder, train: Split) -> Iterator[nn.Module]:
     """The autoencoder."""
-    network = Autoencoding(Shape.of(train), settings.latent, settings.encoder_width, settings.decoder_width)
+    shape = Shape.of(train)
+    network = ordinary(Autoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width))
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     for images, _ in batches(train, settings.batch):
         loss = mse_loss(network(images), images)

@@ -3,10 +3,11 @@
 python -m benchmarks.seconds_to_good MNIST_ROOT [MINUTES]
 
 MNIST with 4000 to 40 training images a digit; the judge is trained on all of them but the validation images. About
-every 50 steps 100 images of each class are drawn; the clock stands still for that. Each contender gets at most
-MINUTES (30). mimicry (`pip install --no-deps torch-mimicry`, and its tensorboard and scikit-image) is left out where
-it is not installed; its networks, losses and optimizers are its own, at the 32 pixels and 3 channels that they are made
-for. One thread.
+every 50 steps 100 images of each class are drawn; the clock stands still for that, and counts the seconds of the one
+thread, so that other processes count for little. Ours draws from noise as in training, as the others do, and from
+hotter noise as `params.yaml` says (`temperature`), which is recognised later. Each contender gets at most MINUTES (30).
+mimicry (`pip install --no-deps torch-mimicry`, and its tensorboard and scikit-image) is left out where it is not
+installed; its networks, losses and optimizers are its own, at the 32 pixels and 3 channels that they are made for.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
-import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,14 @@ from torch.nn.functional import interpolate
 
 import pipeline.training
 from benchmarks import plain
+from benchmarks.generator_throughput import now
 from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, mnist
 from pipeline.core import Images, Sampler, Split
 from pipeline.families.cgan import ConditionalGAN, GANSampler
 from pipeline.params import read_parameters
-from pipeline.replicates import Machine, machine, settled
+from pipeline.replicates import Machine, keep_memory, machine, settled
 from pipeline.training import Run, as_images
 
 EVERY, EACH, WANTED = 50, 100, 0.95
@@ -52,25 +54,30 @@ class Clock:
 
     def __init__(self, name: str, network: nn.Module, chosen: Machine, classes: tuple[str, ...], limit: float) -> None:
         self.name, self.network, self.machine, self.classes, self.limit = name, network, chosen, classes, limit
-        self.seconds, self.since = 0.0, time.perf_counter()
+        self.seconds, self.since = 0.0, now(torch.device(chosen.device))
+        self.good: dict[str, float] = {}
 
-    def look(self, step: int, draw: Draw) -> None:
-        """Stop the clock, judge what is drawn, and go on, or end the training by `Reached`."""
-        self.seconds += time.perf_counter() - self.since
+    def look(self, step: int, draws: Mapping[str, Draw]) -> None:
+        """Stop the clock, judge what is drawn in several ways, and go on, or end the training by `Reached`."""
+        device = torch.device(self.machine.device)
+        self.seconds += now(device) - self.since
         labels = labels_for(len(self.classes), EACH)
-        drawn = Split(draw(torch.from_numpy(labels)), labels, self.classes)
-        worst = recognised(self.network, drawn, self.machine).min()
-        print(f"  {self.name}: {step} steps, {self.seconds:.0f} s, worst class {worst:.0%}", flush=True)
-        if worst >= WANTED or self.seconds > self.limit:
+        for way, draw in draws.items():
+            drawn = Split(draw(torch.from_numpy(labels)), labels, self.classes)
+            worst = recognised(self.network, drawn, self.machine).min()
+            print(f"  {self.name}{way}: {step} steps, {self.seconds:.0f} s, worst class {worst:.0%}", flush=True)
+            if worst >= WANTED:
+                self.good.setdefault(way, self.seconds)
+        if len(self.good) == len(draws) or self.seconds > self.limit:
             raise Reached
-        self.since = time.perf_counter()
+        self.since = now(device)
 
 
-def timed(train: Callable[[Clock], None], clock: Clock) -> float:
-    """Seconds until it was good."""
+def timed(train: Callable[[Clock], None], clock: Clock) -> dict[str, float]:
+    """Seconds until it was good, for each way of drawing; those of the whole training if it never was."""
     with suppress(Reached):
         train(clock)
-    return clock.seconds
+    return {clock.name + way: seconds for way, seconds in (clock.good or {"": clock.seconds}).items()}
 
 
 def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine) -> Callable[[Clock], None]:
@@ -80,16 +87,25 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
         clock: Clock
 
         def show(self, step: int, sampler: Sampler) -> None:
-            rng = torch.Generator().manual_seed(step)
-            self.clock.look(step, lambda labels: as_images(sampler.sample(labels, rng=rng)))
+            assert isinstance(sampler, GANSampler)
+
+            def draw(temperature: float) -> Draw:
+                return partial(_drawn, GANSampler(sampler.generator, temperature), torch.Generator().manual_seed(step))
+
+            self.clock.look(step, {f", temperature {each:g}": draw(each) for each in (1.0, settings.temperature)})
 
     def run(clock: Clock) -> None:
+        keep_memory()
         told = Watched(torch.device(chosen.device), chosen.autocast)
         told.clock = clock
         pipeline.training.SHOWINGS = settings.steps // EVERY
         settings.fit(train, monitor=monitor, seeds=[0], run=told)
 
     return run
+
+
+def _drawn(sampler: Sampler, rng: torch.Generator, labels: torch.Tensor) -> Images:
+    return as_images(sampler.sample(labels, rng=rng))
 
 
 def plainly(settings: ConditionalGAN, train: Split) -> Callable[[Clock], None]:
@@ -100,7 +116,7 @@ def plainly(settings: ConditionalGAN, train: Split) -> Callable[[Clock], None]:
             if step % EVERY == 0:
                 rng = torch.Generator().manual_seed(step)
                 sampler = GANSampler(generator, 1.0)
-                clock.look(step, lambda labels, sampler=sampler, rng=rng: as_images(sampler.sample(labels, rng=rng)))  # type: ignore[misc]
+                clock.look(step, {"": partial(_drawn, sampler, rng)})
                 generator.train()
 
     return run
@@ -147,7 +163,7 @@ def mimicry(train: Split) -> Callable[[Clock], None]:
                         )
                     return as_images(interpolate(drawn.mean(1, keepdim=True), size=train.size, mode="area"))
 
-                clock.look(step, draw)
+                clock.look(step, {"": draw})
                 generator.train()
 
     return run
@@ -170,18 +186,21 @@ def main(root: Path, minutes: float) -> None:
         network = judge(everything, chosen)
         right = recognised(network, validation, chosen)
         print(f"the judge takes {np.average(right):.2%} of real validation images for what they are")
-        contenders = {"ours": ours(settings, train, validation, chosen), "plain loop": plainly(settings, train)}
+        contenders = {"plain loop": plainly(settings, train)}
         try:
             contenders["mimicry"] = mimicry(train)
         except ImportError:
             print("mimicry is not installed")
-        seconds = {
-            name: timed(contender, Clock(name, network, chosen, train.classes, 60 * minutes))
-            for name, contender in contenders.items()
-        }
+        contenders["ours"] = ours(settings, train, validation, chosen)  # last: it changes how memory is kept
+        seconds: dict[str, float] = {}
+        for name, contender in contenders.items():
+            seconds |= timed(contender, Clock(name, network, chosen, train.classes, 60 * minutes))
+    mine = {name: value for name, value in seconds.items() if name.startswith("ours")}
     for name, value in seconds.items():
         end = "" if value < 60 * minutes else " (not reached)"
-        print(f"{name}: {value:.0f} s{end}; ours takes {seconds['ours'] / value:.2f} of it")
+        print(f"{name}: {value:.0f} s{end}")
+        for own, taken in mine.items() if name not in mine else ():
+            print(f"  {own} takes {taken / value:.2f} of it")
 
 
 if __name__ == "__main__":

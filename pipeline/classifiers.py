@@ -6,7 +6,6 @@ A network takes float images [n, c, size, size] in [-1, 1] and returns logits [n
 from __future__ import annotations
 
 from torch import nn
-from torchvision.models import resnet18 as torchvision_resnet18
 
 from pipeline.nets import halvings
 
@@ -34,7 +33,9 @@ def resnet18(channels: int, size: int, classes: int) -> nn.Module:
     Up to 64 pixels with the stem of He et al. (2016, section 4.2) for small images: a 3×3 convolution of stride 1
     and no pooling, since the usual stem would shrink 32 pixels to 8 before the first block.
     """
-    network: nn.Module = torchvision_resnet18(num_classes=classes)
+    from torchvision import models  # takes three seconds, which the other classifiers need not wait for
+
+    network: nn.Module = models.resnet18(num_classes=classes)
     if size <= 64:
         network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
         network.maxpool = nn.Identity()

@@ -5,21 +5,30 @@ from __future__ import annotations
 import base64
 import io
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core import Images
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 INK = "#010203"  # stands for the colour of the text, which an SVG takes from the page that it stands in
 DOTS, MEANS, JOINS = "#0072b2", "#d55e00", "#999999"
 NARROW = 4.4  # inches: what a phone shows without making letters too small
 LARGEST_SHOWN = 64  # pixels: larger images are made smaller in a report
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
+    # Most of a second to import, which the processes that train need not wait for.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
@@ -30,7 +39,7 @@ def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
         what: is shown.
         width: in inches.
     """
-    figure = Figure(figsize=(width, 1.2 + 0.45 * values.shape[1]), layout="constrained")
+    figure = canvas(width, 1.2 + 0.45 * values.shape[1])
     axes = figure.subplots()
     heights = np.arange(values.shape[1]) + np.linspace(-0.18, 0.18, len(values))[:, None]
     for replicate, row in zip(values.to_numpy(), heights, strict=True):
@@ -58,7 +67,7 @@ def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figur
     """
     names = [name for name in history.columns if name not in ("replicate", "step")] or ["step"]
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(width, width / columns * 0.72 * rows), layout="constrained")
+    figure = canvas(width, width / columns * 0.72 * rows)
     panels = figure.subplots(rows, min(columns, len(names)), squeeze=False, sharex=True).ravel()
     for axes, name in zip(panels, names, strict=False):
         for _, each in history.groupby("replicate"):
@@ -72,6 +81,8 @@ def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figur
 
 def as_svg(figure: Figure) -> str:
     """The figure as an SVG element whose lines and letters have the colour of the text around it."""
+    import matplotlib as mpl
+
     for axes in figure.axes:
         _inked(axes)
     written = io.StringIO()

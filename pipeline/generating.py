@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import figures, fingerprints, spread
@@ -30,6 +30,9 @@ from pipeline.storage import (
     write_text,
 )
 from pipeline.training import SHOWN_EACH, Run, Watch, as_images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
 HISTORY, FRAMES = "history.csv", "frames.npz"
@@ -130,7 +133,7 @@ def train_generators(
 
 def strip(frames: Mapping[str, Images], name: str) -> Figure:
     """What was drawn from one fixed noise, moment by moment; a row a class, the same noise at the same place."""
-    figure = Figure(figsize=(max(4.0, 1.5 * len(frames)), 3.2), layout="constrained")
+    figure = figures.canvas(max(4.0, 1.5 * len(frames)), 3.2)
     figure.suptitle(f"what {name} draws from one noise as it learns, replicate 0")
     panels = figure.subplots(1, len(frames), squeeze=False)[0]
     for axes, (step, images) in zip(panels, frames.items(), strict=True):

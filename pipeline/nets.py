@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, one_hot, relu, scaled_dot_product_attention
+from torch.nn.functional import conv2d, max_pool2d, one_hot, pad, relu_, scaled_dot_product_attention
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pipeline import spread
@@ -121,6 +121,49 @@ class PlainBatchNorm(nn.Module):
         return torch.addcmul(self.bias.to(features.dtype), self.norm(features), 1 + self.gain.to(features.dtype))
 
 
+def folded(maps: Tensor) -> Tensor:
+    """Four pixels to one of four times the channels: [n, c, 2h, 2w] to [n, 4c, h, w], channels last."""
+    n, channels, height, width = maps.shape
+    rows = maps.permute(0, 2, 3, 1).reshape(n, height // 2, 2, width // 2, 2 * channels)
+    return rows.transpose(2, 3).reshape(n, height // 2, width // 2, 4 * channels).permute(0, 3, 1, 2)
+
+
+def unfolded(maps: Tensor) -> Tensor:
+    """Back: [n, 4c, h, w] to [n, c, 2h, 2w]."""
+    n, channels, height, width = maps.shape
+    rows = maps.permute(0, 2, 3, 1).reshape(n, height, width, 2, channels // 2).transpose(2, 3)
+    return rows.reshape(n, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
+
+
+class FromImage(nn.Conv2d):
+    """A convolution of 4×4 and stride 2, as one of 2×2 and stride 1 over a folded image: the same sums.
+
+    Processors are slow where channels are few, most of all at the slope by the image.
+    """
+
+    def __init__(self, channels: int, after: int) -> None:
+        super().__init__(channels, after, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, channels, h, w] to maps [n, after, h // 2, w // 2]."""
+        height, width = images.shape[2:]
+        framed = pad(images, (1, 1 - width % 2, 1, 1 - height % 2))
+        return conv2d(folded(framed), folded(self.weight), self.bias)
+
+
+class ToImage(nn.ConvTranspose2d):
+    """A transposed convolution of 4×4 and stride 2, as one of 2×2 and stride 1 that is unfolded: the same sums."""
+
+    def __init__(self, before: int, channels: int) -> None:
+        super().__init__(before, channels, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Maps [n, before, h, w] to images [n, channels, 2h, 2w]."""
+        weight = folded(self.weight).flip(2, 3).transpose(0, 1)
+        bias = None if self.bias is None else self.bias.repeat(4)
+        return unfolded(conv2d(maps, weight, bias, padding=1))[:, :, 1:-1, 1:-1]
+
+
 class SelfAttention(nn.Module):
     """Every position looks at every other (Zhang et al. 2019, section 3, with the pooled keys of their code).
 
@@ -187,8 +230,11 @@ class Decoder(nn.Module):
         self.attentions = _attentions(self.sides, widths, attention, normed)
         # The last one draws the image itself: feature maps of its full size would cost more than all others together.
         self.doubles = nn.ModuleList(
-            _normed(nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), normed)
-            for before, after in pairwise([*widths, shape.channels])
+            _normed(layer, normed)
+            for layer in (
+                *(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)),
+                ToImage(widths[-1], shape.channels),
+            )
         )
 
     @classmethod
@@ -202,7 +248,7 @@ class Decoder(nn.Module):
         features = features.unflatten(1, (-1, self.sides[0], self.sides[0]))
         features = features.contiguous(memory_format=torch.channels_last)
         for norm, attend, double in zip(self.norms, self.attentions, self.doubles, strict=True):
-            features = double(attend(relu(norm(features, wanted))))
+            features = double(attend(relu_(norm(features, wanted))))
         images = torch.tanh(features.float())
         margin = (images.shape[-1] - self.size) // 2
         return images[:, :, margin : margin + self.size, margin : margin + self.size]
@@ -243,8 +289,11 @@ class Encoder(nn.Module):
         widths = [width * 2 ** min(level, WIDEST) for level in range(times)]
         sides = [shape.size // 2 ** (level + 1) for level in range(times)]
         self.halves = nn.ModuleList(
-            _normed(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), normed)
-            for before, after in pairwise([shape.channels, *widths])
+            _normed(layer, normed)
+            for layer in (
+                FromImage(shape.channels, width),
+                *(nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)),
+            )
         )
         self.attentions = _attentions(sides, widths, attention, normed)
         self.last = _normed(nn.Conv2d(widths[-1], widths[-1], kernel_size=3, padding=1), normed)
@@ -254,8 +303,8 @@ class Encoder(nn.Module):
         """Images [n, c, size, size] to features [n, channels, side, side]."""
         features = images
         for half, attend in zip(self.halves, self.attentions, strict=True):
-            features = attend(relu(half(features)))
-        return relu(self.last(features))
+            features = attend(relu_(half(features)))
+        return relu_(self.last(features))
 
 
 def _normed(layer: nn.Module, wanted: bool) -> nn.Module:
@@ -286,11 +335,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Average(Generic[Network]):
-    """Exponential moving average of a network's weights, with a warm-up (Karras et al. 2018; 2024, section 3).
+    """Exponential moving average of a network's weights, over a fixed part of the steps so far.
 
-    The average over the first steps would still remember the random start, so that the decay grows as
-    (1 + step) / (10 + step) until it reaches `decay`. Buffers (the statistics of batch norm) are copied.
+    Like the power-law average of Karras et al. (2024, section 3.1) it forgets the random start as the training goes
+    on: the decay is (1 + step) / (SHORT + step), about a thirtieth of the steps, until it reaches `decay`. A longer
+    average lags behind a network that still learns fast. Buffers (the statistics of batch norm) are copied.
     """
+
+    SHORT = 30
 
     def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
@@ -301,7 +353,7 @@ class Average(Generic[Network]):
     def update(self, network: Network) -> None:
         """Take in the weights that `network` has now."""
         self.step += 1
-        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        decay = min(self.decay, (1 + self.step) / (self.SHORT + self.step))
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)

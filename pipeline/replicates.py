@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -37,6 +38,8 @@ COMPUTING = (
     "torch",
     "torchvision",
 )  # whose releases change results
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,7 @@ def _replicate(
 ) -> None:
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    keep_memory()
     if os.getpid() != owner:
         end_with_parent(owner)
     steps = np.load(board, mmap_mode="r+")[planned.number]
@@ -267,3 +271,16 @@ def settled(threads: int) -> Iterator[None]:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
         torch.backends.cudnn.deterministic = before[2]
+
+
+def keep_memory() -> None:
+    """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault.
+
+    For the whole life of the process; elsewhere than with glibc it does nothing.
+    """
+    mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(
+            MMAP_THRESHOLD, 2**25
+        )  # the largest that it takes: larger blocks come from the system and go back to it
+        mallopt(TRIM_THRESHOLD, 2**30)

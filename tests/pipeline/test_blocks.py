@@ -12,10 +12,14 @@ from pipeline.nets import (
     ConditionalBatchNorm,
     Decoder,
     Encoder,
+    FromImage,
     SelfAttention,
     Shape,
+    ToImage,
     conditions,
+    folded,
     halvings,
+    unfolded,
 )  # fmt: skip
 from pipeline.registry import find, names
 
@@ -227,9 +231,24 @@ def test_widths_double_with_each_halving_up_to_eight_times() -> None:
         assert [weights.shape[0] for weights in doubles.parameters() if weights.ndim == 4] == expected
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 28, 33])
+def test_folded_convolutions_are_the_ordinary_ones(channels: int, side: int) -> None:
+    images, maps = torch.randn(2, channels, side, side).double(), torch.randn(2, 5, side, side).double()
+    from_image, to_image = FromImage(channels, 5).double(), ToImage(5, channels).double()
+    torch.testing.assert_close(from_image(images), torch.nn.Conv2d.forward(from_image, images))
+    torch.testing.assert_close(to_image(maps), torch.nn.ConvTranspose2d.forward(to_image, maps))
+
+
+def test_folding_puts_four_pixels_side_by_side() -> None:
+    maps = torch.tensor([[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]])  # two channels
+    assert folded(maps).flatten().tolist() == [1, 5, 2, 6, 3, 7, 4, 8]
+    assert unfolded(folded(maps)).tolist() == maps.tolist()
+
+
 def test_the_average_follows_its_closed_form_and_copies_buffers() -> None:
     network = torch.nn.BatchNorm1d(1)
-    average = Average(network, decay=0.9)
+    average = Average(network, decay=0.8)  # reached after 115 steps
     torch.nn.init.zeros_(average.network.weight)
     expected = 0.0
     for step in range(1, 200):
@@ -237,11 +256,23 @@ def test_the_average_follows_its_closed_form_and_copies_buffers() -> None:
         assert network.running_mean is not None
         network.running_mean.fill_(step)
         average.update(network)
-        decay = min(0.9, (1 + step) / (10 + step))
+        decay = min(0.8, (1 + step) / (30 + step))
         expected = decay * expected + (1 - decay) * step
     assert average.network.weight.item() == pytest.approx(expected, rel=1e-5)
     assert average.network.running_mean is not None
     assert average.network.running_mean.item() == 199
+
+
+def test_the_average_of_the_first_steps_forgets_the_random_start() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 100.0)
+    average = Average(network, decay=0.999)
+    torch.nn.init.constant_(network.weight, 31.0)
+    average.update(network)  # decay 2/31
+    assert average.network.weight.item() == pytest.approx(2 / 31 * 100 + 29)
+    torch.nn.init.constant_(network.weight, 32.0)
+    average.update(network)  # decay 3/32
+    assert average.network.weight.item() == pytest.approx(3 / 32 * (200 / 31 + 29) + 29)
 
 
 @pytest.mark.parametrize("name", names("classifiers"))
