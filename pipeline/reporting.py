@@ -72,7 +72,7 @@ def report(parameters: Parameters, places: Places) -> dict[str, Any]:
         "classes": _classes(table, train, drawn),
         "variance": compared["variance"],
         "splits": {"training": train, "validation": validation, "test": test},
-        "found": read_json(path) if (path := places.results / "data_report.json").exists() else {},
+        "found": _found(places.results / "data_report.json"),
         "families": [_family(name, each, train, validation, places.models) for name, each in drawn.items()],
         "classifiers": _classifiers(parameters, places.runs),
         "settings": _as_yaml(settings(parameters)),
@@ -150,6 +150,24 @@ def _classes(table: pd.DataFrame, train: Split, drawn: Mapping[str, Split]) -> l
             }
         )
     return rows
+
+
+def _found(path: Path) -> list[str]:
+    """What was found in the data, a sentence each; the data report itself lists every file."""
+    if not path.exists():
+        return []
+    told = read_json(path)
+    sizes = {
+        "files that could not be used": told["bad"],
+        "images under several labels": told["conflicts"],
+        "groups of equal images, kept in one split": told["duplicates"].get("equal", []),
+        "groups of near-duplicates, kept in one split": told["duplicates"].get("near", []),
+        "groups that ready-made splits share": told["leaks"].get("groups", []),
+        "files ignored": told["ignored"],
+    }
+    done = [f"{each['images']} images: {each['what']}" for each in told["conversions"]]
+    lines = [f"{len(each)} {what}" for what, each in sizes.items() if each]
+    return [f"{told['found']} images found, {told['used']} used", *lines, *done, *told["remarks"]]
 
 
 def _family(name: str, drawn: Split, train: Split, validation: Split, models: Path) -> dict[str, Any]:
