@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as examples
 from PIL import Image
@@ -298,6 +299,7 @@ def check_nothing_is_passed_over(root: Path, data: Path, told: dict[str, Any], c
                 assert path in used or path in listed or above & listed, path
 
 
+@pytest.mark.timeout(0 if LONGER else 1500)  # all cases are one test
 @examples(
     max_examples=LONGER or CASES, derandomize=not LONGER, deadline=None, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
