@@ -6,6 +6,7 @@ words that the report counts.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -62,6 +63,7 @@ ORIENTATION = 0x0112
 WHOLE_RANGE = (0.0, 65535.0)
 FINER = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
 Image.init()  # `Image.open` itself loads further formats only where it is not told which
 
 # What the first bytes of files tell that are often named like pictures.

@@ -181,21 +181,26 @@ worlds = strategies.builds(
 )
 
 
+def write_new(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+
+
 def put(planted: Planted, path: Path, root: Path) -> bool:
     """Put it there, unless something else is there already or the file system does not take the name."""
     content = DAMAGES[planted.damage](
         encoded(*planted.look, planted.size, planted.seed % 97, planted.frames), planted.seed
     )
-    others = sorted(root.rglob("*.png"))
+    others = sorted(path for path in root.rglob("*.png") if path.is_file())  # no pipe, which would be read for ever
     places: dict[str, Callable[[], object]] = {
-        "file": lambda: path.open("xb").write(content),
+        "file": lambda: write_new(path, content),
         "folder": path.mkdir,
         "link": lambda: path.symlink_to(others[planted.seed % len(others)] if others else root),
         "link out": lambda: path.symlink_to(root.parent / "outside.png"),
         "link to nothing": lambda: path.symlink_to("nothing"),
         "link round": lambda: path.symlink_to(root),
         "pipe": lambda: os.mkfifo(path),
-        "copy": lambda: path.open("xb").write(others[planted.seed % len(others)].read_bytes() if others else content),
+        "copy": lambda: write_new(path, others[planted.seed % len(others)].read_bytes() if others else content),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,10 +250,9 @@ def tabled(root: Path) -> Path:
     return table
 
 
-def label_of(path: str, layout: str, folder: Path) -> str:
+def label_of(path: str, layout: str) -> str:
     """The class whose folder an image came from."""
-    inside = path.removeprefix("train/").removeprefix("test/") if layout == "splits" else path
-    return inside.split("/")[0]
+    return path.split("/")[1 if layout == "splits" else 0]
 
 
 def rows_of(data: Path) -> list[dict[str, str]]:
@@ -269,7 +273,7 @@ def check_splits(data: Path, told: dict[str, Any], layout: str, chosen: DataSett
     for row, image, label in zip(rows, images, labels, strict=True):
         assert row["class"] == classes[label]
         if layout != "table":
-            assert row["class"] == label_of(row["path"], layout, data)
+            assert row["class"] == label_of(row["path"], layout)
         assert row["hash"] == hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
     by_hash = {row["hash"]: row["class"] for row in rows}
     assert all(by_hash[row["hash"]] == row["class"] for row in rows)
