@@ -13,11 +13,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.workspace import timed, write_params
+from benchmarks.workspace import write_params
 
 SIZES = (25_000, 50_000, 100_000)
 SIDE = 64
@@ -51,30 +52,32 @@ def noise(folder: Path, n: int) -> None:
     np.save(folder / "labels.npy", np.arange(n) % 10)
 
 
-def peaks(n: int) -> tuple[float, float]:
-    """Largest resident memory in MiB: of the main process, and of the largest worker."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        noise(folder / "arrays", n)
-        write_params(folder, {"data.reader": "arrays", "data.path": "arrays", "data.imbalance": None})
-        done = subprocess.run([sys.executable, "-c", WATCHED], cwd=folder, capture_output=True, text=True, check=False)
-        found = [float(each) for each in re.findall(r"PEAK (\d+)", done.stdout)]
-        if done.returncode or len(found) != 2:
-            raise SystemExit(done.stdout + done.stderr)
-    return found[0], found[1]
+def watched(folder: Path) -> tuple[float, float, float]:
+    """Prepare as the parameters in `folder` say: seconds, and MiB at the peak, of the main process and of a worker."""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", WATCHED], cwd=folder, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    found = [float(each) for each in re.findall(r"PEAK (\d+)", done.stdout)]
+    if done.returncode or len(found) != 2:
+        raise SystemExit(done.stdout + done.stderr)
+    return seconds, found[0], found[1]
 
 
 def main(cifar10: Path) -> None:
-    """Print seconds, then memory."""
+    """Print seconds and memory for real files, then for ever more arrays."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_params(folder, {"data.reader": "folder", "data.path": str(cifar10.absolute()), "data.imbalance": None})
-        print(f"60,000 files: {timed('makeweight', 'prepare', cwd=folder):.1f} s", flush=True)
+        changes = {"data.reader": "folder", "data.path": str(cifar10.absolute()), "data.imbalance": None}
+        write_params(Path(name), changes)
+        seconds, own, worker = watched(Path(name))
+        print(f"60,000 files: {seconds:.1f} s, {own:.0f} MiB, a worker {worker:.0f} MiB", flush=True)
     measured = []
     for n in SIZES:
-        own, worker = peaks(n)
+        with tempfile.TemporaryDirectory() as name:
+            noise(Path(name, "arrays"), n)
+            write_params(Path(name), {"data.reader": "arrays", "data.path": "arrays", "data.imbalance": None})
+            seconds, own, worker = watched(Path(name))
         measured.append(own)
-        print(f"{n:,} images: {own:.0f} MiB, a worker {worker:.0f} MiB", flush=True)
+        print(f"{n:,} arrays: {seconds:.1f} s, {own:.0f} MiB, a worker {worker:.0f} MiB", flush=True)
     slope, start = np.polyfit(SIZES, measured, 1)
     print(f"a million by the slope: {start + 1e6 * slope:.0f} MiB ({slope * 1024:.2f} KiB an image)")
 

@@ -35,6 +35,11 @@ def told(path: str | Path) -> str:
     return shown(legible(str(path)))
 
 
+def counted(n: int, what: str) -> str:
+    """`n` of something, in the singular or plural."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def clashes(names: Iterable[str]) -> list[list[str]]:
     """Names that a person, or another file system, takes for the same: `Dog` and `dog`, or two forms of `é`."""
     alike: dict[str, list[str]] = defaultdict(list)

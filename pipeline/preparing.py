@@ -13,7 +13,7 @@ from pipeline.core import SPLITS, BadInput, Finding, Form, Labels, Reader, Readi
 from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
 from pipeline.dividing import Roll, divide
 from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
-from pipeline.names import shown
+from pipeline.names import counted, shown
 from pipeline.params import DataSettings
 from pipeline.reports import JSON, TABLE, Report
 from pipeline.storage import copy_rows, replaced_folders, write_labels
@@ -169,20 +169,20 @@ def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
     lines = []
     if report.bad:
         lines.append(
-            f"data: {len(report.bad)} files cannot be used ({where}), the first: {_cited(report.bad[0])}: "
+            f"data: {counted(len(report.bad), 'file')} cannot be used ({where}), the first: {_cited(report.bad[0])}: "
             "repair or remove them, or set data.on_bad_file to quarantine to go on without them"
         )
     if report.conflicts:
         first = " and ".join(f"{each.path!r} ({each.reason})" for each in report.conflicts[0][:2])
         lines.append(
-            f"data: {len(report.conflicts)} images stand under several labels ({where}), the first: {first}: "
+            f"data: {counted(len(report.conflicts), 'image')} under several labels ({where}), the first: {first}: "
             "keep the right one, or set data.on_bad_file to quarantine to go on without any of them"
         )
     return [shown(line) for line in lines]
 
 
 def _cited(finding: Finding) -> str:
-    return f"{finding.path!r} {finding.reason}"
+    return f"{finding.path!r} ({finding.reason})"
 
 
 def _divided(reading: Reading, taken: Taken, settings: DataSettings, seed: int, report: Report) -> dict[str, Labels]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import Finding
-from pipeline.names import shown
+from pipeline.names import counted, shown
 from pipeline.storage import replaced_files, write_json
 
 JSON, TABLE = "data_report.json", "data_report.md"
@@ -80,9 +80,8 @@ class Report:
         """All of it to read, as Markdown; with at most `most` lines a table."""
         source = f"{self.reader}, {shown(self.path)}" if self.path else self.reader
         parts = [f"# Data report: {source}\n\n{self._summary()}"]
-        parts += _table(
-            "Mistakes", ("what is wrong",), [(line,) for line in self.mistakes], most if most is None else 0
-        )
+        if most is None:  # on a terminal, they stand below the report
+            parts += _table("Mistakes", ("what is wrong",), [(line,) for line in self.mistakes], None)
         parts += _table("Bad files", ("file", "reason"), [(each.path, each.reason) for each in self.bad], most)
         pairs = [", ".join(f"{each.path} ({each.reason})" for each in group) for group in self.conflicts]
         parts += _table("The same image under several labels", ("images (class)",), [(pair,) for pair in pairs], most)
@@ -98,7 +97,7 @@ class Report:
         return "\n\n".join(parts)
 
     def _summary(self) -> str:
-        sentences = [f"{self.found} images found, {len(self.bad)} bad files, {self.used} images used."]
+        sentences = [f"{counted(self.found, 'image')} found, {counted(len(self.bad), 'bad file')}, {self.used:,} used."]
         if self.form:
             sentences.append(f"{self.form['side']}×{self.form['side']} pixels: {self.form['side_because']}.")
             sentences.append(f"{'Grey' if self.form['channels'] == 1 else 'RGB'}: {self.form['channels_because']}.")

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, strategies
+from hypothesis import HealthCheck, event, given, strategies
 from hypothesis import settings as examples
 from PIL import Image
 
@@ -318,6 +318,7 @@ def test_anything_ends_with_splits_or_with_clear_mistakes(world: World, changes:
         assert told == json.loads(json.dumps(report.values()))
         readable = Path(name, "results", "data_report.md").read_text(encoding="utf-8")
         assert all(letter.isprintable() or letter == "\n" for letter in readable)
+        event(f"{world.layout}: {told['ended']}")  # --hypothesis-show-statistics tells that neither is rare
         if refused:
             assert told["ended"] == "refused"
             assert str(refused).splitlines() == told["mistakes"]

@@ -240,7 +240,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert len(report.bad) == 7
     lines = mistakes.splitlines()
     assert len(lines) == 5
-    for words in ("'Dog' and 'dog'", "no images in", "7 files cannot", "1 images stand under several", "class 'fox'"):
+    for words in ("'Dog' and 'dog'", "no images in", "7 files cannot", "1 image under several labels", "class 'fox'"):
         assert len([line for line in lines if words in line]) == 1
 
 
@@ -439,7 +439,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refuse)
     report, mistakes = run(folder)
     assert {each.path: each.reason for each in report.bad} == {"eel": "cannot be read: Permission denied"}
-    assert "1 files cannot be used" in mistakes
+    assert "1 file cannot be used" in mistakes
 
 
 def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
