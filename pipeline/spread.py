@@ -6,13 +6,14 @@ the same weights and differ in nothing else. Plain collectives: `docs/decisions/
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.distributed.nn.functional import all_reduce
 
 from pipeline.core import BadInput
 
@@ -30,6 +31,8 @@ def join(device: str) -> None:
             raise BadInput(f"torchrun has started more processes than there are GPUs ({torch.cuda.device_count()})")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    # Left to the interpreter's end, gloo's threads are now and then destroyed while they run, which aborts the process.
+    atexit.register(dist.destroy_process_group)
 
 
 def processes() -> int:
@@ -65,8 +68,26 @@ def average(values: Tensor) -> Tensor:
     """The mean over all processes; gradients flow through it to each of them."""
     if processes() == 1:
         return values
-    averaged: Tensor = all_reduce(values) / processes()
+    averaged: Tensor = _Sum.apply(values) / processes()
     return averaged
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes. Each of them holds it, so each one's gradient flows back to all."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return _sum(values)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _sum(gradient)
+
+
+def _sum(values: Tensor) -> Tensor:
+    summed = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(summed)
+    return summed
 
 
 def average_gradients(network: nn.Module) -> None:

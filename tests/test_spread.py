@@ -21,6 +21,13 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
 # A multiple of two processes; and no draws that each process makes for its own part of a batch.
 ALIKE = {"augment": [], "mismatch": 0.0}
 
+
+def together(path: Path, *command: str) -> None:
+    """Run a command in two processes; what they printed says why they failed."""
+    done = subprocess.run([*TORCHRUN, *command], cwd=path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 GRADIENTS = """
 import json, os, sys
 from pathlib import Path
@@ -65,7 +72,7 @@ Path(sys.argv[1], rank).write_text(json.dumps(told))
 def test_gradients_are_those_of_one_process_with_twice_the_batch_and_the_same_on_both(tmp_path: Path) -> None:
     script = tmp_path / "gradients.py"
     script.write_text(GRADIENTS)
-    subprocess.run([*TORCHRUN, str(script), str(tmp_path)], env=ENVIRONMENT, check=True, capture_output=True)
+    together(tmp_path, str(script), str(tmp_path))
     first, second = (json.loads((tmp_path / rank).read_text()) for rank in ("0", "1"))
     assert first["processes"] == 2
     assert first["parts"] == [12, 6]
@@ -107,7 +114,7 @@ def workspace(path: Path) -> Path:
 def test_both_processes_end_with_the_same_weights(tmp_path: Path) -> None:
     path = workspace(tmp_path / "project")
     (path / "weights.py").write_text(WEIGHTS)
-    subprocess.run([*TORCHRUN, "weights.py"], cwd=path, env=ENVIRONMENT, check=True, capture_output=True)
+    together(path, "weights.py")
     names = [file.relative_to(path / "0") for file in sorted((path / "0").rglob("*")) if file.is_file()]
     assert len(names) == 9
     assert all((path / "0" / name).read_bytes() == (path / "1" / name).read_bytes() for name in names)
