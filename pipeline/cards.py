@@ -21,6 +21,7 @@ from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pipeline.core import Family, Labels, Split
+from pipeline.names import in_markdown
 from pipeline.params import WatchSettings
 from pipeline.replicates import Machine, versions
 from pipeline.training import STEPS_BACK
@@ -28,7 +29,6 @@ from pipeline.training import STEPS_BACK
 BOUNDS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
 COLUMNS = ("index", "class", "label", "synthetic", "family", "replicate")  # of a synthetic image's row
 KINDS = {"class": "string", "synthetic": "bool", "family": "string"}  # of these; else numbers
-PUNCTUATION = re.compile(r"[!-+:-@\[-`{-~]")  # that may mean something to Markdown or HTML; not . , - /
 TROUBLE = {
     "step_back": f"it went back to its last good state, at half the learning rates, at most {STEPS_BACK} times",
     "stop": "it stopped, and no card was written",
@@ -317,11 +317,5 @@ def _fenced(language: str, text: str) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([spelled_out(str(cell)) for cell in row] for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([in_markdown(str(cell)) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def spelled_out(text: str) -> str:
-    """`text` for a cell of a table: it means nothing to Markdown or HTML, and hides nothing."""
-    visible = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-    return PUNCTUATION.sub(lambda sign: f"&#{ord(sign[0])};", visible)

@@ -133,7 +133,7 @@ class Pictures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Note:
     """Something about one file: where it is, and what about it."""
 
     path: str
@@ -163,8 +163,8 @@ class Reading:
     origins: Sequence[str]
     official: NDArray[np.int8]
     groups: Sequence[str] = ()
-    bad: tuple[Finding, ...] = ()
-    ignored: tuple[Finding, ...] = ()
+    bad: tuple[Note, ...] = ()
+    ignored: tuple[Note, ...] = ()
     remarks: tuple[str, ...] = ()
     mistakes: tuple[str, ...] = ()
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, Images, Labels, Reading
+from pipeline.data_report import Report
 from pipeline.decoding import Decoded
 from pipeline.duplicates import SMALLEST_SIDE, Pairs, joined, near_pairs, numbered, stars
 from pipeline.params import DataSettings
-from pipeline.reports import Report
 
 HANDFUL = 5  # so many near-duplicates are never too many: 2% of a small class may be less than one image
 

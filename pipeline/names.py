@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.core import SPLITS
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+MARKUP = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]")  # that may mean something to Markdown, to HTML or to both
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 
 
@@ -33,6 +34,11 @@ def shown(text: str) -> str:
 def told(path: str | Path) -> str:
     """A path for a message."""
     return shown(legible(str(path)))
+
+
+def in_markdown(text: str) -> str:
+    """`text` for a line or a cell: it means nothing to Markdown or HTML, and hides nothing."""
+    return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
 
 
 def counted(n: int, what: str) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core import SPLITS, BadInput, Finding, Form, Labels, Reader, Reading
+from pipeline.core import SPLITS, BadInput, Form, Labels, Note, Reader, Reading
+from pipeline.data_report import JSON, TABLE, Report
 from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
 from pipeline.dividing import Roll, divide
 from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
 from pipeline.names import counted, shown
 from pipeline.params import DataSettings
-from pipeline.reports import JSON, TABLE, Report
 from pipeline.storage import copy_rows, replaced_folders, write_labels
 
 SCRATCH = ".prepare"
@@ -87,11 +87,11 @@ def _decoded(
 ) -> tuple[Decoded, NDArray[np.uint8]]:
     """All pictures in the file `target`, and the hashes of those of its channels that are wanted."""
     looks = looked_at(reading.pictures, workers)
-    report.bad += [Finding(reading.origins[index], reason) for index, reason in looks.bad.items()]
+    report.bad += [Note(reading.origins[index], reason) for index, reason in looks.bad.items()]
     form = form_of(looks, settings)
     report.form = {"side": form.side, "channels": form.channels, "side_because": "", "channels_because": ""}
     images = decoded(reading.pictures, looks.bad, form, target, workers)
-    report.bad += [Finding(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
+    report.bad += [Note(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
     report.conversions = [
         {"what": word, "images": count, "example": reading.origins[images.examples[word]]}
         for word, count in sorted(images.said.items(), key=lambda item: (-item[1], item[0]))
@@ -153,10 +153,10 @@ def _without_conflicts(reading: Reading, images: Decoded, hashes: NDArray[np.uin
     good = _good(images)
     firsts = first_equals(hashes[good])
     conflicting = conflicts(firsts, reading.labels[good])
-    groups: dict[int, list[Finding]] = {}
+    groups: dict[int, list[Note]] = {}
     for first, row in zip(firsts[conflicting], good[conflicting], strict=True):
-        finding = Finding(reading.origins[row], reading.classes[reading.labels[row]])
-        groups.setdefault(int(first), []).append(finding)
+        note = Note(reading.origins[row], reading.classes[reading.labels[row]])
+        groups.setdefault(int(first), []).append(note)
     report.conflicts = list(groups.values())
     return good[~conflicting]
 
@@ -181,8 +181,8 @@ def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
     return [shown(line) for line in lines]
 
 
-def _cited(finding: Finding) -> str:
-    return f"{finding.path!r} ({finding.reason})"
+def _cited(note: Note) -> str:
+    return f"{note.path!r} ({note.reason})"
 
 
 def _divided(reading: Reading, taken: Taken, settings: DataSettings, seed: int, report: Report) -> dict[str, Labels]:

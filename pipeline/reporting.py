@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from pipeline import figures, fingerprints
@@ -21,6 +21,7 @@ from pipeline.design import arms
 from pipeline.findings import SCOPE, points, spoken
 from pipeline.likeness import likeness, nearest, of_class
 from pipeline.metrics import OVERALL
+from pipeline.names import in_markdown
 from pipeline.params import Parameters
 from pipeline.replicates import machine, versions
 from pipeline.seeds import derive
@@ -28,7 +29,6 @@ from pipeline.storage import read_json, read_split, replaced_files
 
 SHOWN_CLASSES, SHOWN_EACH, NEIGHBOURS = 10, 6, 3  # in pictures: the rarest classes, images, images with their nearest
 HASH_DIGITS = 16
-MARKDOWN = str.maketrans({sign: f"&#{ord(sign)};" for sign in "|*`[]_"} | {"\n": " "})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,7 @@ def _p(value: float | None) -> str:
 
 
 def _markdown(text: object) -> Markup:
-    """A text that means nothing to Markdown."""
-    return Markup(str(escape(text)).translate(MARKDOWN))
+    return Markup(in_markdown(str(text)))
 
 
 def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:

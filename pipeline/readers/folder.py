@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.core import FREE, SPLITS, BadInput, Finding, Reading
+from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
 from pipeline.names import clash_mistake, clashes, legible, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import SUFFIXES, Files
@@ -130,8 +130,8 @@ class Walk:
 
     root: Path
     follow_links: bool
-    bad: list[Finding] = field(default_factory=list)
-    ignored: list[Finding] = field(default_factory=list)
+    bad: list[Note] = field(default_factory=list)
+    ignored: list[Note] = field(default_factory=list)
 
     def pictures(self, top: str) -> Iterator[str]:
         """Paths of all pictures, by their names, below the folder `top`."""
@@ -192,10 +192,10 @@ class Walk:
         return None
 
     def _refuse(self, path: str, reason: str) -> None:
-        self.bad.append(Finding(legible(path), reason))
+        self.bad.append(Note(legible(path), reason))
 
     def _ignore(self, path: str, reason: str) -> None:
-        self.ignored.append(Finding(legible(path), reason))
+        self.ignored.append(Note(legible(path), reason))
 
 
 def _is_folder(found: os.DirEntry[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.core import FREE, SPLITS, BadInput, Finding, Reading
+from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
 from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Files
@@ -51,7 +51,7 @@ class Rows:
     root: Path
     follow_links: bool
     good: list[Row] = field(default_factory=list)
-    bad: list[Finding] = field(default_factory=list)
+    bad: list[Note] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     lines: dict[str, tuple[str, str]] = field(default_factory=dict)
     contradicted: set[str] = field(default_factory=set)
@@ -81,7 +81,7 @@ class Rows:
                 continue
             where = f"{legible(table)}, line {number}"
             if len(cells) != len(head):
-                self.bad.append(Finding(where, f"has {len(cells)} cells instead of {len(head)}"))
+                self.bad.append(Note(where, f"has {len(cells)} cells instead of {len(head)}"))
                 continue
             values = {name: cells[index].strip() for name, index in columns.items()}
             self._take(where, values[path_column], folder, values, split)
@@ -90,7 +90,7 @@ class Rows:
         path = os.path.normpath(f"{folder}/{named}" if folder else named)
         called = split_called(values.get("split", ""))
         if reason := self._wrong(named, path, values) or self._doubled(path, values["label"]):
-            self.bad.append(Finding(f"{where}: {legible(named)}", reason))
+            self.bad.append(Note(f"{where}: {legible(named)}", reason))
             return
         self.lines[path] = (where, values["label"])
         place = SPLITS.index(called) if called else split
@@ -142,7 +142,7 @@ class Rows:
         if len(placed) > 1:
             known = {row.label for row in rows if row.split in (SPLITS.index("train"), FREE)}
             self.bad += [
-                Finding(f"{row.where}: {legible(row.path)}", f"has a label unknown in training lines: {row.label!r}")
+                Note(f"{row.where}: {legible(row.path)}", f"has a label unknown in training lines: {row.label!r}")
                 for row in rows if row.label not in known
             ]  # fmt: skip
             rows = [row for row in rows if row.label in known]

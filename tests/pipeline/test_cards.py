@@ -15,8 +15,9 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from pipeline import fingerprints, registry
-from pipeline.cards import COLUMNS, Study, data_card, model_card, releases, size_category, spelled_out
+from pipeline.cards import COLUMNS, Study, data_card, model_card, releases, size_category
 from pipeline.generating import generate
+from pipeline.names import in_markdown
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
 from pipeline.replicates import Machine
 from tests.pipeline.test_families import family, fitted, split
@@ -93,7 +94,7 @@ def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str)
     assert [row[1] for row in rows] == shown
     assert [row[:3:2] for row in rows] == [[str(label), str(label + 2)] for label in range(len(NASTY))]
     assert "<script>" not in card.split("\n---\n", 1)[1]
-    assert html.unescape(spelled_out("a|<b>\n")) == "a|<b>\\n"
+    assert html.unescape(in_markdown("a|<b>\n")) == "a|<b>\\n"
 
 
 @pytest.mark.parametrize("name", ["no", "on", "y", "null", "true"])

@@ -20,11 +20,11 @@ import pytest
 from PIL import Image
 
 from pipeline.core import SPLITS, Reader
+from pipeline.data_report import Report
 from pipeline.preparing import prepare
 from pipeline.readers.digits import Digits
 from pipeline.readers.folder import Folder
 from pipeline.readers.tables import CSV
-from pipeline.reports import Report
 from tests.conftest import Invoke
 from tests.pipeline.test_dividing import settings
 
@@ -458,6 +458,7 @@ def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeyp
 INTERRUPTED = """
 import os, signal, sys
 from pipeline import storage
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started without
 replace, done = os.replace, []
 def interrupted(source, target):
     done.append(target)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.core import FREE, SPLITS, BadInput, Finding, Images, Reading
+from pipeline.core import FREE, SPLITS, BadInput, Images, Note, Reading
 from pipeline.decoding import form_of, looked_at
 from pipeline.readers.arrays import ArrayFiles
 from pipeline.readers.digits import Digits
@@ -70,7 +70,7 @@ def test_a_folder_gives_classes_by_name_and_images_from_any_depth(tmp_path: Path
     assert reading.classes == ("a", "b")
     assert decoded(reading)[:, 0, 0, 0].tolist() == [20, 10]
     assert reading.origins == ["a/2.PNG", "b/deep/er/1.png"]
-    assert reading.ignored == (Finding(".hidden", "hidden"), Finding("a/notes.txt", "no image, by its name"))
+    assert reading.ignored == (Note(".hidden", "hidden"), Note("a/notes.txt", "no image, by its name"))
     assert reading.bad == ()
 
 
@@ -143,8 +143,8 @@ def test_links_are_followed_inside_the_folder_and_never_in_circles(tmp_path: Pat
     reading = read(folder, follow_links=True)
     assert reading.origins == ["a/1.png", "b/2.png", "b/again.png"]
     assert reading.bad == (
-        Finding("b/gone.png", "is a link to nothing: remove it"),
-        Finding("b/round", "is a link to a folder that holds it: remove it"),
+        Note("b/gone.png", "is a link to nothing: remove it"),
+        Note("b/round", "is a link to a folder that holds it: remove it"),
     )
 
 
@@ -207,7 +207,7 @@ def test_one_picture_under_two_labels_in_a_table_is_used_under_neither(tmp_path:
     reading = read_csv(table(tmp_path / "t.csv", "path,label", "1.png,a", "2.png,b", "3.png,a", "./1.png,b"))
     assert labelled(reading) == {"2.png": "b", "3.png": "a"}
     assert reading.bad == (
-        Finding("t.csv, line 5: ./1.png", "is named in t.csv, line 2 already, as 'a' and here as 'b': neither is used"),
+        Note("t.csv, line 5: ./1.png", "is named in t.csv, line 2 already, as 'a' and here as 'b': neither is used"),
     )
 
 

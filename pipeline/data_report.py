@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import Finding
+from pipeline.core import Note
 from pipeline.names import counted, shown
 from pipeline.storage import replaced_files, write_json
 
@@ -42,11 +42,11 @@ class Report:
     form: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
-    bad: list[Finding] = field(default_factory=list)
-    conflicts: list[list[Finding]] = field(default_factory=list)
+    bad: list[Note] = field(default_factory=list)
+    conflicts: list[list[Note]] = field(default_factory=list)
     conversions: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    ignored: list[Finding] = field(default_factory=list)
+    ignored: list[Note] = field(default_factory=list)
     duplicates: dict[str, Any] = field(default_factory=dict)
     leaks: dict[str, Any] = field(default_factory=dict)
 
@@ -112,8 +112,8 @@ class Report:
         yield from _table("What splits share", ("train", "validation", "test"), rows, most)
 
 
-def _plain(findings: Iterable[Finding]) -> list[dict[str, str]]:
-    return [{"path": each.path, "reason": each.reason} for each in findings]
+def _plain(notes: Iterable[Note]) -> list[dict[str, str]]:
+    return [{"path": each.path, "reason": each.reason} for each in notes]
 
 
 def _listed(paths: Sequence[str]) -> str:
