@@ -169,7 +169,7 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         write_csv(folder / "arms.csv", comparison.arms)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
         write_json(folder / "comparison.json", _whole(comparison))
-        what = f"{spoken(comparison.metric)} on test images (dots: replicates, lines join them, bars: means)"
+        what = f"dots: replicates, lines join them, bars: means\n{spoken(comparison.metric)} on test images"
         save_picture(figures.arms(on_test_images(comparison), what), folder / "arms.png")
 
 
