@@ -18,6 +18,7 @@ from pipeline.power import WANTED, About, Sight, sight
 from pipeline.statistics import ALPHA, Estimate, Interval
 from pipeline.variances import Spread, spread_of
 
+ROUNDING = 1e-12  # what is left of equal means
 SCOPE = "This holds for this data set, this split and this recipe."
 
 
@@ -174,7 +175,7 @@ def spoken(name: str) -> str:
 def points(fraction: float) -> str:
     """A signed difference in percentage points: two decimals, or as many as keep a small one from looking like none."""
     rounded = f"{100 * fraction:+.2f}"
-    return f"{100 * fraction:+.1g}" if float(rounded) == 0 and fraction else rounded
+    return f"{100 * fraction:+.1g}" if float(rounded) == 0 and abs(fraction) > ROUNDING else rounded
 
 
 def _about(figure: About, of: str, unit: float = 1.0) -> str:

@@ -153,6 +153,8 @@ def tell_duplicates(reading: Reading, taken: Taken, splits: Mapping[str, Labels]
         report.remarks.append(
             f"{equal} images have equal ones, {near} have near-duplicates: each group stays in one split"
         )
+    if report.form["side"] < SMALLEST_SIDE:
+        report.remarks.append(f"near-duplicates are sought in images of {SMALLEST_SIDE} pixels and more: not in these")
     if len(shared):
         report.remarks.append(
             f"LEAK: the ready-made splits share {len(shared)} groups of images; {on_test} test images "

@@ -43,9 +43,9 @@ class Estimate:
         return float(np.sqrt(self.variance))
 
     def interval(self, alpha: float) -> Interval:
-        """The interval that misses the true gain in a share of `alpha`."""
+        """The interval that misses the true gain in a share of `alpha`; not beyond -1 and 1, where no gain can be."""
         reach = float(stats.t.isf(alpha / 2, self.freedom)) * self.error
-        return Interval(self.gain - reach, self.gain + reach, 1 - alpha)
+        return Interval(max(-1.0, self.gain - reach), min(1.0, self.gain + reach), 1 - alpha)
 
     def p(self, value: float = 0.0) -> float:
         """Two-sided p value of the hypothesis that the true gain is `value`."""

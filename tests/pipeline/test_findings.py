@@ -131,7 +131,7 @@ def test_what_would_have_shown_lies_beyond_the_reach_of_the_interval(replicates:
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(0.0123, "+1.23"), (-0.5, "-50.00"), (0.00001, "+0.001"), (0.0, "+0.00")]
+    ("fraction", "text"), [(0.0123, "+1.23"), (-0.5, "-50.00"), (0.00001, "+0.001"), (0.0, "+0.00"), (3e-17, "+0.00")]
 )
 def test_points_never_round_a_difference_to_none(fraction: float, text: str) -> None:
     assert points(fraction) == text

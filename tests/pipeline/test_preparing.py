@@ -317,7 +317,9 @@ def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_p
     for index in range(10):
         nearly(Image.open(folder / "cat" / "0.png")).save(folder / "cat" / f"near{index}.png")
     assert "count as near-duplicates of" in run(folder)[1]
-    assert run(folder, image_size=24)[0].duplicates["near"] == []
+    small = run(folder, image_size=24)[0]
+    assert small.duplicates["near"] == []
+    assert "near-duplicates are sought in images of 32 pixels and more: not in these" in small.remarks
     assert run(folder, near_duplicates=None)[0].duplicates["near"] == []
 
 

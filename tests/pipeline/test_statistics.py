@@ -31,11 +31,12 @@ def arms(seed: int, replicates: int = 7) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def test_a_hand_worked_example() -> None:
-    # Differences 1, 2, 3: mean 2, standard deviation 1, standard error 1/sqrt(3); t(0.975, 2) = 4.30265.
-    found = on_these_images(np.array([1.0, 2.0, 3.0]))
+    # Differences of 1, 2, 3 points: mean 2, standard deviation 1, standard error 1/sqrt(3); t(0.975, 2) = 4.30265.
+    found = on_these_images(np.array([0.01, 0.02, 0.03]))
     interval = found.interval(0.05)
-    assert found.gain == pytest.approx(2)
-    assert (interval.low, interval.high) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
+    assert found.gain == pytest.approx(0.02)
+    reach = 4.30265 / 3**0.5
+    assert (100 * interval.low, 100 * interval.high) == pytest.approx((2 - reach, 2 + reach), abs=1e-4)
     assert interval.level == pytest.approx(0.95)
     # Two-sided p for t = 2 sqrt(3) on 2 degrees of freedom: 1 - t / sqrt(2 + t^2).
     t = 2 * 3**0.5
@@ -146,6 +147,11 @@ def test_mcnemar_is_mlxtends_exact_test() -> None:
     )
     assert mcnemar_p(right, other) == pytest.approx(mcnemar(table, exact=True)[1])
     assert mcnemar_p(right, right) == 1
+
+
+def test_no_interval_reaches_beyond_what_a_gain_can_be() -> None:
+    two = on_these_images(np.array([0.1, 0.3])).interval(0.05 / 9)
+    assert (two.low, two.high) == (-1.0, 1.0)
 
 
 def test_bonferroni_is_statsmodels() -> None:
