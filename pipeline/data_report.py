@@ -98,7 +98,7 @@ class Report:
 
     def _summary(self) -> str:
         sentences = [f"{counted(self.found, 'image')} found, {counted(len(self.bad), 'bad file')}, {self.used:,} used."]
-        if self.form:
+        if self.form.get("side_because"):
             sentences.append(f"{self.form['side']}×{self.form['side']} pixels: {self.form['side_because']}.")
             sentences.append(f"{'Grey' if self.form['channels'] == 1 else 'RGB'}: {self.form['channels_because']}.")
         return "\n".join(f"- {shown(sentence)}" for sentence in [*sentences, *self.remarks])
@@ -106,10 +106,12 @@ class Report:
     def _about_duplicates(self, most: int | None) -> Iterable[str]:
         for kind, title in (("equal", "Equal images"), ("near", "Near-duplicates")):
             groups = self.duplicates.get(kind, [])
-            yield from _table(f"{title}, kept together", ("images",), [(_listed(each),) for each in groups], most)
+            yield from _table(title, ("images",), [(_listed(each),) for each in groups], most)
         groups = self.leaks.get("groups", [])
         rows = [tuple(_listed(each[split]) for split in ("train", "validation", "test")) for each in groups]
         yield from _table("What splits share", ("train", "validation", "test"), rows, most)
+        across = self.leaks.get("near_pairs_across", [])
+        yield from _table("Near-duplicates in two splits", ("one", "the other"), across, most)
 
 
 def _plain(notes: Iterable[Note]) -> list[dict[str, str]]:

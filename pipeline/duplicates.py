@@ -1,7 +1,7 @@
 """Finding images that are the same, or nearly: pure functions over arrays.
 
-Two steps, as `docs/decisions/0010-intake.md` tells: a perceptual hash of 64 bits finds candidates without comparing
-every pair, and the pixels themselves decide, all of them. Groups do not chain: every member is near the middle one.
+Two steps, as `docs/decisions/0010-intake.md` tells: thumbnails rule out what cannot be near without looking at its
+pixels, and the pixels themselves decide the rest. Groups do not chain: every member is near the middle one.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from pipeline.core import BadInput, Images, Labels
 
-Hashes = NDArray[np.uint64]
+Thumbnails = NDArray[np.float32]  # [n, CELLS * CELLS + 1]
 Pairs = NDArray[np.int64]  # [m, 2], the first index below the second
 
-SMALLEST_SIDE = 32  # pixels; smaller images of different things look alike to any hash
-BITS, BANDS = 64, 4
-# Two hashes at most 7 bits apart differ by at most one bit in one of four bands of 16: what makes looking up quick.
-HASH_DISTANCE = 7
+SMALLEST_SIDE = 32  # pixels; smaller images of different things look alike
+CELLS = 8  # a side of a thumbnail
+TILE = 2048  # thumbnails that are compared with as many others at a time
+ROUNDING = 0.01  # more than float32 loses between a distance of thumbnails and one of pixels
 FLAT = 8.0  # grey levels; images with less contrast are measured as if they had so much, or noise would decide
 BRIGHTNESS = 128.0  # grey levels; without it, black and white walls would be one
-AT_ONCE = 1 << 20  # candidates looked at together
 COMPARED = 256  # pairs whose pixels are held at a time
 MOST_PAIRS = 1 << 25  # 0.5 GiB of them
 
@@ -34,80 +33,76 @@ def pixel_hash(image: Images) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
-def perceptual_hash(images: Images) -> Hashes:
-    """The difference hash (dHash) of each image: is a cell brighter than its left neighbour, in 8 rows of 9 cells?
+def thumbnails(images: Images) -> Thumbnails:
+    """Each image in grey, as 8 by 8 means of what `distance` compares, and its brightness.
+
+    A mean of differences is no larger than their root mean square (Jensen), so that two thumbnails are never farther
+    apart (as vectors) than `distance` says of their images: no near pair is ruled out.
 
     Args:
         images: uint8 [n, side, side, c].
 
     Returns:
-        uint64 [n], the same on every machine: all sums are of integers that float32 holds exactly.
+        float32 [n, 65].
     """
-    grey = np.einsum("nhwc->nhw", images, dtype=np.float32)
-    cells = _areas(8, images.shape[1]) @ grey @ _areas(9, images.shape[2]).T
-    bits = np.packbits((cells[:, :, 1:] > cells[:, :, :-1]).reshape(len(images), BITS), axis=1)
-    return np.ascontiguousarray(bits).view(">u8").astype(np.uint64).reshape(len(images))
+    mean, variance = _moments(images)
+    grey = np.einsum("nhwc->nhw", images, dtype=np.float32) / images.shape[3] - mean.mean(axis=1)[:, None, None]
+    cells = _areas(CELLS, images.shape[1]) @ grey @ _areas(CELLS, images.shape[2]).T
+    standard = cells.reshape(len(images), -1) / (CELLS * _scale(variance)[:, None])
+    return np.column_stack([standard, mean.mean(axis=1) / BRIGHTNESS]).astype(np.float32)
+
+
+def _moments(images: Images) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean of each channel, [n, c], and the variance around these means over pixels and channels, [n]."""
+    values = images.reshape(len(images), -1, images.shape[-1]).astype(np.int64)
+    mean = values.sum(axis=1) / values.shape[1]
+    squares = np.einsum("npc,npc->n", values, values) / values[0].size
+    return mean, np.maximum(squares - (mean**2).mean(axis=1), 0)
+
+
+def _scale(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(np.sqrt(variance), FLAT)
 
 
 @cache
 def _areas(cells: int, side: int) -> NDArray[np.float32]:
-    """How much of each pixel lies in each cell, in parts of 1/`cells`: whole numbers, shape [cells, side]."""
+    """The weight of each pixel in the mean of each cell, shape [cells, side]."""
     starts = np.arange(cells)[:, None] * side
     pixels = np.arange(side)[None, :] * cells
     overlap: NDArray[np.int64] = np.minimum(starts + side, pixels + cells) - np.maximum(starts, pixels)
-    return np.maximum(overlap, 0).astype(np.float32)
+    return (np.maximum(overlap, 0) / side).astype(np.float32)
 
 
-def candidates(hashes: Hashes) -> Iterator[Pairs]:
-    """Pairs whose hashes are at most `HASH_DISTANCE` apart, in blocks; each pair comes once.
+def candidates(small: Thumbnails, threshold: float) -> Iterator[Pairs]:
+    """Pairs of thumbnails at most `threshold` apart, and a few that are a little farther; each pair comes once.
 
-    Multi-index hashing (Norouzi et al. 2012): such a pair agrees in a band but for one bit, so that it is enough to
-    look where each band, as it is or with one bit turned, stands in a sorted list of all bands.
+    Sorted along the direction in which they differ most, only neighbours need be compared.
     """
-    width = BITS // BANDS
-    low = np.uint64((1 << width) - 1)
-    bands = [(hashes >> np.uint64(width * band)) & low for band in range(BANDS)]
-    for number, keys in enumerate(bands):
-        order = np.argsort(keys, kind="stable")
-        ranked = keys[order]
-        for turned in (0, *(1 << bit for bit in range(width))):
-            wanted = keys ^ np.uint64(turned)
-            first, last = (np.searchsorted(ranked, wanted, side) for side in ("left", "right"))
-            for pairs in _expanded(first, last, order):
-                apart = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
-                near = pairs[apart <= HASH_DISTANCE]
-                yield near[~_seen_in_earlier_band(near, bands[:number])]
-
-
-def _expanded(first: NDArray[np.intp], last: NDArray[np.intp], order: NDArray[np.intp]) -> Iterator[Pairs]:
-    """Every i with every `order[first[i]:last[i]]` above it, in blocks of about `AT_ONCE`."""
-    ends = np.cumsum(last - first)
-    start = 0
-    while start < len(ends):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + AT_ONCE, "right")))
-        left = np.repeat(np.arange(start, stop), (last - first)[start:stop])
-        within = np.arange(len(left)) - np.repeat(
-            ends[start:stop] - (last - first)[start:stop] - done, (last - first)[start:stop]
-        )
-        right = order[first[left] + within]
-        yield np.stack([left, right], axis=1)[left < right]
-        start = stop
-
-
-def _seen_in_earlier_band(pairs: Pairs, bands: list[Hashes]) -> NDArray[np.bool_]:
-    seen = np.zeros(len(pairs), dtype=bool)
-    for keys in bands:
-        seen |= np.bitwise_count(keys[pairs[:, 0]] ^ keys[pairs[:, 1]]) <= 1
-    return seen
+    if len(small) < 2:
+        return
+    centred = small - small.mean(axis=0)
+    along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    order = np.argsort(along, kind="stable")
+    ranked, along = centred[order], along[order]
+    reach = threshold + ROUNDING
+    last = np.searchsorted(along, along + reach, "right")
+    lengths = np.einsum("ij,ij->i", ranked, ranked)
+    for top in range(0, len(ranked), TILE):
+        rows = slice(top, top + TILE)
+        for left in range(top, int(last[rows][-1]), TILE):
+            columns = slice(left, left + TILE)
+            squares = lengths[rows, None] + lengths[None, columns] - 2 * ranked[rows] @ ranked[columns].T
+            above, beside = np.nonzero(squares <= reach**2)
+            pairs = np.stack([above + top, beside + left], axis=1)
+            yield np.sort(order[pairs[pairs[:, 0] < pairs[:, 1]]], axis=1)
 
 
 def distance(first: Images, second: Images) -> NDArray[np.float64]:
     """How far images are apart, pixel by pixel, whatever their brightness and contrast.
 
-    The root of the mean squared difference after each image is brought to mean 0 and standard deviation 1, over pixels
-    and channels; what their brightness differs counts in units of `BRIGHTNESS`. 0: the same; 0.1: the same, compressed
-    anew; about 1.4: nothing to do with each other.
+    The root of the mean squared difference after each channel is brought to mean 0 and all of them together to standard
+    deviation 1: a plain blue sky is flat. What their channels' means differ counts in units of `BRIGHTNESS`. 0: the
+    same; 0.1: the same, compressed anew; about 1.4: nothing to do with each other.
 
     Args:
         first: uint8 [m, side, side, c].
@@ -116,24 +111,22 @@ def distance(first: Images, second: Images) -> NDArray[np.float64]:
     Returns:
         float64 [m]. Sums are of integers, so that no machine rounds otherwise.
     """
+    (mean_a, variance_a), (mean_b, variance_b) = _moments(first), _moments(second)
     a, b = (images.reshape(len(images), -1).astype(np.int64) for images in (first, second))
-    n = a.shape[1]
-    mean_a, mean_b = a.sum(axis=1) / n, b.sum(axis=1) / n
-    squares_a, squares_b, products = (np.einsum("ij,ij->i", x, y) / n for x, y in ((a, a), (b, b), (a, b)))
-    variance_a, variance_b = squares_a - mean_a**2, squares_b - mean_b**2
-    scale_a, scale_b = (np.maximum(np.sqrt(np.maximum(each, 0)), FLAT) for each in (variance_a, variance_b))
-    covariance = products - mean_a * mean_b
+    covariance = np.einsum("ij,ij->i", a, b) / a.shape[1] - (mean_a * mean_b).mean(axis=1)
+    scale_a, scale_b = _scale(variance_a), _scale(variance_b)
     squares = variance_a / scale_a**2 + variance_b / scale_b**2 - 2 * covariance / (scale_a * scale_b)
-    result: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0) + ((mean_a - mean_b) / BRIGHTNESS) ** 2)
+    brightness = (((mean_a - mean_b) / BRIGHTNESS) ** 2).mean(axis=1)
+    result: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0) + brightness)
     return result
 
 
-def near_pairs(fetch: Callable[[Labels], Images], hashes: Hashes, threshold: float) -> Pairs:
+def near_pairs(fetch: Callable[[Labels], Images], small: Thumbnails, threshold: float) -> Pairs:
     """Pairs of images at most `threshold` apart, sorted.
 
     Args:
         fetch: gives the images at some indices, uint8 [m, side, side, c].
-        hashes: of all images, by `perceptual_hash`.
+        small: their thumbnails.
         threshold: in the units of `distance`.
 
     Raises:
@@ -141,7 +134,7 @@ def near_pairs(fetch: Callable[[Labels], Images], hashes: Hashes, threshold: flo
     """
     found = [np.zeros((0, 2), np.int64)]
     total = 0
-    for pairs in candidates(hashes):
+    for pairs in candidates(small, threshold):
         for start in range(0, len(pairs), COMPARED):
             block = pairs[start : start + COMPARED]
             found.append(block[distance(fetch(block[:, 0]), fetch(block[:, 1])) <= threshold])

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core import FREE, SPLITS, Images, Labels, Reading
+from pipeline.core import FREE, SPLITS, Images, Labels, Note, Reading
 from pipeline.data_report import Report
 from pipeline.decoding import Decoded
 from pipeline.duplicates import SMALLEST_SIDE, Pairs, joined, near_pairs, numbered, stars
+from pipeline.names import counted
 from pipeline.params import DataSettings
 
 HANDFUL = 5  # so many near-duplicates are never too many: 2% of a small class may be less than one image
@@ -65,7 +66,7 @@ def grouped(
             fetched: Images = np.load(images.images, mmap_mode="r")[rows[unique[positions]]]
             return fetched
 
-        found = near_pairs(fetch, images.perceptual[rows[unique]], settings.near_duplicates)
+        found = near_pairs(fetch, images.thumbnails[rows[unique]], settings.near_duplicates)
         near = unique[stars(len(unique), found)]
         middles, pairs = near[np.searchsorted(unique, firsts)], unique[found]
     groups = numbered(middles)
@@ -110,8 +111,13 @@ def without_leaks(reading: Reading, taken: Taken, settings: DataSettings, report
     latest = np.zeros(len(taken.rows), np.int8)
     np.maximum.at(latest, taken.groups, official)
     kept = np.maximum(official, 0) == latest[taken.groups]
-    if dropped := int((~kept).sum()):
-        report.remarks.append(f"{dropped} images were left out, since a later split holds them or their group as well")
+    if dropped := np.flatnonzero(~kept).tolist():
+        report.remarks.append(
+            f"{counted(len(dropped), 'image')} left out: a later split holds the same or its relative"
+        )
+        report.ignored += [
+            Note(reading.origins[taken.rows[at]], "a later split holds it or its like") for at in dropped
+        ]
     old = np.cumsum(kept) - 1  # new positions of those that remain
 
     def moved(positions: Labels) -> Labels:
@@ -151,7 +157,15 @@ def tell_duplicates(reading: Reading, taken: Taken, splits: Mapping[str, Labels]
     equal, near = (sum(len(group) for group in report.duplicates[kind]) for kind in ("equal", "near"))
     if equal or near:
         report.remarks.append(
-            f"{equal} images have equal ones, {near} have near-duplicates: each group stays in one split"
+            f"{equal} images have equal ones, {near} have near-duplicates"
+            + (": each group stays in one split" if not len(shared) else "")
+        )
+    labels = reading.labels[taken.rows]
+    if len(doubtful := taken.pairs[labels[taken.pairs[:, 0]] != labels[taken.pairs[:, 1]]]):
+        first, second = doubtful[0]
+        report.remarks.append(
+            f"{counted(len(doubtful), 'pair')} of near-duplicates with two labels, among them {origins[first]} and "
+            f"{origins[second]}: are both right?"
         )
     if report.form["side"] < SMALLEST_SIDE:
         report.remarks.append(f"near-duplicates are sought in images of {SMALLEST_SIDE} pixels and more: not in these")

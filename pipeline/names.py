@@ -13,6 +13,7 @@ from pipeline.core import SPLITS
 SURROGATE = re.compile("[\ud800-\udfff]")
 MARKUP = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]")  # that may mean something to Markdown, to HTML or to both
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
+ALSO_CALLED |= {f"{each}_set": ALSO_CALLED.get(each, each) for each in (*SPLITS, *ALSO_CALLED)}
 
 
 def legible(name: str) -> str:

@@ -59,7 +59,8 @@ DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 LARGEST_UNASKED = 64  # pixels: a GAN of larger images takes hours on a processor, which nobody should meet by accident
 MOST_PIXELS = 89_478_485  # Pillow's limit: 256 MiB of RGB
 DARKEST = 4096  # 16-bit pictures that stay below it hold 12 bits or fewer, and would come out black
-ORIENTATION = 0x0112
+ORIENTATION, PHOTOMETRIC = 0x0112, 0x0106
+WHITE_IS_ZERO = 0
 WHOLE_RANGE = (0.0, 65535.0)
 FINER = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
 
@@ -161,8 +162,12 @@ def decode(path: str, form: Form) -> tuple[Images, tuple[str, ...]]:
     with opened(path) as (picture, said):
         _check_name(picture, path, said)
         _check_frames(picture, form, said)
-        deep = _is_deep(picture)  # before decoding, which forgets it
-        pixels = fitted(_levelled(_turned_upright(picture, form, said), deep, form, said), form, said)
+        deep, negative = _is_deep(picture), _is_negative(picture)  # before decoding, which forgets it
+        level = _levelled(_turned_upright(picture, form, said), deep, form, said)
+        if negative:
+            level = ImageOps.invert(level)
+            said.append("white is zero: inverted")
+        pixels = fitted(level, form, said)
     return pixels, tuple(said)
 
 
@@ -203,10 +208,20 @@ def _is_deep(picture: Image.Image) -> bool:
     return picture.mode not in DEEP_MODES and any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
 
 
+def _is_negative(picture: Image.Image) -> bool:
+    """Whether 0 means white, as in radiographs: Pillow inverts such a TIFF if it has 8 bits or fewer."""
+    tags = getattr(picture, "tag_v2", {}) if picture.mode in DEEP_MODES else {}
+    return tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+
+
 def _levelled(picture: Image.Image, deep: bool, form: Form, said: list[str]) -> Image.Image:
     """With 8 bits a channel."""
     if picture.mode in DEEP_MODES:
+        if "transparency" in picture.info:
+            raise BadPicture("has 16 bits and a grey that is transparent, which is not read: make it 8 bits")
         values = np.asarray(picture)
+        if picture.format == "PPM":  # of 16 bits, held in 32
+            values = values.astype(np.uint16)
         said.append(f"{_kind(values)} scaled to 8 bits")
         return Image.fromarray(levelled(values, form.value_range))
     if deep:
@@ -215,7 +230,9 @@ def _levelled(picture: Image.Image, deep: bool, form: Form, said: list[str]) -> 
             raise BadPicture(
                 "has 16 bits a channel and colour or alpha, which is only read as [0, 65535]; data.value_range differs"
             )
-        _check_not_black(256 * int(np.asarray(picture.convert("RGB")).max()))
+        if form.value_range is None:
+            highest = 256 * int(np.asarray(picture.convert("RGB")).max())
+            _check_not_black(highest, "make it 8 bits, or set data.value_range to [0, 65535] if it is so dark")
     return picture
 
 
@@ -237,23 +254,20 @@ def levelled(values: NDArray[Any], declared: tuple[float, float] | None) -> Imag
         raise BadPicture("holds numbers that are none (NaN or infinity)")
     low, high = float(values.min()), float(values.max())
     if declared is None:
-        if values.dtype != np.uint16:
+        if values.dtype.newbyteorder("=") != np.uint16:
             raise BadPicture(
                 f"holds {_kind(values)} from {low:g} to {high:g}: say in data.value_range what is black and white"
             )
-        _check_not_black(int(high))
+        _check_not_black(int(high), f"say in data.value_range what is white, for instance [0, {DARKEST - 1}]")
     first, last = declared or WHOLE_RANGE
     if low < first or high > last:
         raise BadPicture(f"holds values from {low:g} to {high:g}, outside data.value_range ({first:g} to {last:g})")
     return np.round((values.astype(np.float64) - first) * (255 / (last - first))).astype(np.uint8)
 
 
-def _check_not_black(highest: int) -> None:
+def _check_not_black(highest: int, remedy: str) -> None:
     if 0 < highest < DARKEST:
-        raise BadPicture(
-            f"has 16 bits, of which it uses up to {highest} of 65535 and would turn black: "
-            f"say in data.value_range what is white, for instance [0, {DARKEST - 1}]"
-        )
+        raise BadPicture(f"has 16 bits, of which it uses up to {highest} of 65535 and would turn black: {remedy}")
 
 
 def _kind(values: NDArray[Any]) -> str:

@@ -51,7 +51,12 @@ def prepare(
             f"{out}: {error.strerror}: the images take up to {_gib(told):.3g} GiB there while they are prepared; "
             "free some, or name another folder with --out; the earlier images are as they were"
         )
-    told.write(report)
+    try:
+        told.write(report)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        told.mistakes.append(f"{report}: {error.strerror}: the data report could not be written; free some space")
     return told, BadInput("\n".join(told.mistakes)) if told.mistakes else None
 
 

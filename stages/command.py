@@ -40,9 +40,9 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
             typer.echo("interrupted; nothing is lost: run the same command again", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
-            if error.filename is None:
+            if error.errno is None:
                 raise
-            typer.echo(f"{error.filename}: {error.strerror}", err=True)
+            typer.echo(f"{error.filename or 'a file'}: {error.strerror}", err=True)
             raise typer.Exit(BAD_INPUT) from None
 
     guarded.__annotations__["return"] = None

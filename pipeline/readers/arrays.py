@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Reading
-from pipeline.names import clash_mistake, clashes, legible, split_called, told
+from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Arrays
 
 Found = dict[str, NDArray[Any]]
 SHORT = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
+KNOWN = ("images", "labels", "groups", "splits")
 
 
 class ArrayFiles:
@@ -25,7 +26,8 @@ class ArrayFiles:
 
     `images` is [n, height, width] or [n, height, width, channels], with 1, 3 or 4 channels; [n, 1 or 3, height, width]
     is turned. `labels` are whole numbers or texts, [n]; a file `classes.json` names the numbers. `groups`, if there,
-    holds what stays together, and `splits` a split for each. In a `.npz`, `x_train`, `y_train`, `x_test`, … do as well.
+    holds what stays together, and `splits` a split for each. In a `.npz`, `x_train`, `y_train`, … do as well, and so do
+    `train_images`, `train_labels`, ….
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
@@ -37,8 +39,8 @@ class ArrayFiles:
             BadInput: an array is missing, is not what it should be, or does not fit the others. A line for each.
         """
         path = Path(settings.path or "")
-        parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path)
         remarks: list[str] = []
+        parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path, remarks)
         mistakes = [line for name, part in parts.items() for line in _settle(part, name, remarks)]
         shapes = {part["images"].shape[1:] for part in parts.values() if "images" in part}
         if len(shapes) > 1:
@@ -66,15 +68,24 @@ def _parts_of_folder(path: Path) -> dict[str, Found]:
 def _arrays_in(folder: Path) -> Found:
     found = {
         file.stem: _loaded(file, mapped=file.stem == "images") for file in sorted(folder.glob("*.npy"))
-        if file.stem in {"images", "labels", "groups", "splits"}
+        if file.stem in KNOWN
     }  # fmt: skip
     names = folder / "classes.json"
     if names.is_file():
-        try:
-            found["classes"] = np.array([str(each) for each in json.loads(names.read_text(encoding="utf-8"))])
-        except (ValueError, TypeError) as error:
-            raise BadInput(f"data.path: {told(names)} is no JSON list of class names ({error})") from error
+        found["classes"] = _class_names(names)
     return found
+
+
+def _class_names(file: Path) -> NDArray[np.str_]:
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"data.path: {told(file)} is no JSON list of class names ({error})") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise BadInput(f'data.path: {told(file)} must be a list of class names, that of label 0 first: ["cat", …]')
+    if len(set(names)) < len(names):
+        raise BadInput(f"data.path: {told(file)} names a class twice: two labels would become one")
+    return np.array(names)
 
 
 def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
@@ -94,7 +105,7 @@ def _worded(error: Exception) -> str:
     return "it holds Python objects (a pickle), which are never loaded" if "allow_pickle" in text else text[:120]
 
 
-def _parts_of_archive(path: Path) -> dict[str, Found]:
+def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
     where = told(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -112,12 +123,31 @@ def _parts_of_archive(path: Path) -> dict[str, Found]:
     except Exception as error:
         why = "it is damaged" if isinstance(error, zipfile.BadZipFile) else _worded(error)
         raise BadInput(f"data.path: {where} is no archive of arrays: {why}") from error
+    meanings = {name: meaning for name in arrays if (meaning := _meaning(name))}
+    for meaning in meanings.values():
+        if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
+            raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
+    if passed_over := sorted(arrays.keys() - meanings):
+        remarks.append(f"passed over in {where}, by their names: {', '.join(passed_over)}")
+    if not meanings:
+        raise BadInput(
+            f"data.path: {where} holds {shown(', '.join(arrays)) or 'nothing'}; it must hold images and labels, or "
+            "x_train and y_train, or train_images and train_labels"
+        )
     parts: dict[str, Found] = {}
-    for name, values in arrays.items():
-        what, _, split = name.lower().partition("_")
-        place = split_called(split) or ""
-        parts.setdefault(place, {})[SHORT.get(what, what)] = values
+    for name, (what, split) in meanings.items():
+        parts.setdefault(split, {})[what] = arrays[name]
     return parts
+
+
+def _meaning(name: str) -> tuple[str, str] | None:
+    """What an array of a `.npz` holds, and of which split ("": of all): of `images`, `y_val`, `test_labels`, …."""
+    first, _, second = name.lower().partition("_")
+    for called, split in ((first, second), (second, first)):
+        what = SHORT.get(called, called)
+        if what in KNOWN and (not split or split_called(split)):
+            return what, split_called(split) or ""
+    return None
 
 
 def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
@@ -125,6 +155,8 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
     where = f"data.path, {split}" if split else "data.path"
     if missing := [name for name in ("images", "labels") if name not in part]:
         return [f"{where}: there is no array {' and no '.join(missing)} among {', '.join(sorted(part)) or 'none'}"]
+    if single := [name for name, values in part.items() if not values.ndim]:
+        return [f"{where}: {' and '.join(single)} holds a single value, not one for each image"]
     images, labels = part["images"], part["labels"]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = part["labels"] = labels[:, 0]
@@ -142,8 +174,10 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
     if labels.ndim != 1 or labels.dtype.kind not in "buiUT":
         lines.append(
             f"{where}: labels are {labels.dtype} {list(labels.shape)}; they must be whole numbers or texts, "
-            "one an image (no one-hot vectors)"
+            "one an image (labels.astype(int) makes such of 0.0, 1.0, …; labels.argmax(1) of one-hot vectors)"
         )
+    elif labels.dtype.kind in "UT" and (labels.astype(str) == "").any():
+        lines.append(f"{where}: a label is an empty text")
     lines += [
         f"{where}: there are {len(values)} {name} for {len(images)} images"
         for name, values in part.items() if name in {"labels", "groups", "splits"} and len(values) != len(images)

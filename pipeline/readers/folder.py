@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import clash_mistake, clashes, legible, split_called, told
+from pipeline.names import clash_mistake, clashes, counted, legible, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import SUFFIXES, Files
 
@@ -28,7 +28,7 @@ class Folder:
         """Find all images below `data.path`.
 
         Raises:
-            BadInput: no such folder, or fewer than two classes.
+            BadInput: no such folder, or one in which it is not clear what is a split and what a class.
         """
         folder = existing_folder(settings.path or "")
         walk = Walk(folder, follow_links=settings.follow_links)
@@ -43,11 +43,6 @@ class Folder:
                     classes.setdefault(legible(path.rpartition("/")[2]), []).append((path, SPLITS.index(split or "")))
             else:
                 classes.setdefault(legible(name), []).append((name, FREE))
-        if len(classes) < 2:
-            raise BadInput(
-                f"data.path: {told(folder)} has {len(classes)} sub-folders; there must be one for each class, "
-                "at least two (with reader csv or arrays, name the table or the arrays)"
-            )
         return _reading(folder, walk, classes)
 
 
@@ -89,13 +84,18 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
     labels: list[int] = []
     official: list[int] = []
     mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
+    if len(classes) < 2:
+        mistakes.append(
+            f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
+            "at least two (with reader csv or arrays, name the table or the arrays)"
+        )
     names: list[str] = []
     for name in sorted(classes):
         bad_before = len(walk.bad)
         found = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
         if not found and len(walk.bad) == bad_before:
             where = ", ".join(told(folder / top) for top, _ in classes[name])
-            mistakes.append(f"data.path: no images in {where}: fill or remove the folder")
+            mistakes.append(f"data.path: no images in {where}: fill or remove the folder{_nameless(walk)}")
             continue
         paths += [path for path, _ in found]
         official += [split for _, split in found]
@@ -105,7 +105,28 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
         Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
         [legible(path) for path in paths], np.array(official, np.int8),
         bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
+        remarks=_remarks(paths, names, official),
     )  # fmt: skip
+
+
+def _remarks(paths: list[str], classes: list[str], official: list[int]) -> tuple[str, ...]:
+    """Where the folders look like splits that are called otherwise."""
+    below: dict[str, set[str]] = {}
+    for path, place in zip(paths, official, strict=True):
+        top, *folders, _ = path.split("/")
+        if place == FREE:
+            below.setdefault(top, set()).add(folders[0] if folders else "")
+    same = set.intersection(*below.values()) if below else set()
+    if len(below) < 2 or len(same) < 2 or "" in same or any(each != same for each in below.values()):
+        return ()
+    return (
+        f"every class ({', '.join(classes)}) holds the same sub-folders, {', '.join(sorted(same))}: if these are the "
+        "classes, call the folders above them train, validation and test",
+    )
+
+
+def _nameless(walk: Walk) -> str:
+    return f" ({walk.ignored[-1].path} {walk.ignored[-1].reason})" if walk.ignored else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +147,14 @@ class Walk:
         follow_links: whether links may lead out of it.
         bad: what cannot be taken in.
         ignored: what is no picture and was not expected to be.
+        linked: where links have led that were followed to a folder.
     """
 
     root: Path
     follow_links: bool
     bad: list[Note] = field(default_factory=list)
     ignored: list[Note] = field(default_factory=list)
+    linked: set[str] = field(default_factory=set)
 
     def pictures(self, top: str) -> Iterator[str]:
         """Paths of all pictures, by their names, below the folder `top`."""
@@ -143,7 +166,7 @@ class Walk:
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - quicker than a Path
                 yield entry.path
             else:
-                self._ignore(entry.path, "no image, by its name")
+                self._pass_over(entry)
 
     def listed(self, top: str) -> list[Entry]:
         """What lies in `top`, where only folders are expected: images there belong to no class, and are bad."""
@@ -154,7 +177,7 @@ class Walk:
             if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
                 self._refuse(entry.path, "lies beside the folders of the classes: move it into one")
             else:
-                self._ignore(entry.path, "no image, by its name")
+                self._pass_over(entry)
         return entries
 
     def _entries(self, top: str) -> list[Entry]:
@@ -187,12 +210,22 @@ class Walk:
             return "is a link to nothing: remove it"
         if _within(os.path.realpath(os.path.dirname(here)), real):  # noqa: PTH120
             return "is a link to a folder that holds it: remove it"
-        if not self.follow_links and not _within(real, os.path.realpath(self.root)):
+        inside = _within(real, os.path.realpath(self.root))
+        if not self.follow_links and not inside:
             return f"is a link out of the folder, to {legible(real)}: copy it here, or set data.follow_links to true"
+        if os.path.isdir(real):  # noqa: PTH112
+            if inside or real in self.linked:  # links in a ring would lead on for ever
+                return "is a link to a folder that is taken in anyway: remove it"
+            self.linked.add(real)
         return None
 
     def _refuse(self, path: str, reason: str) -> None:
         self.bad.append(Note(legible(path), reason))
+
+    def _pass_over(self, entry: Entry) -> None:
+        nameless = "." not in entry.name
+        remedy = ": give it a suffix, such as .png, if it is one" if nameless else ""
+        self._ignore(entry.path, f"no image, by its name{remedy}")
 
     def _ignore(self, path: str, reason: str) -> None:
         self.ignored.append(Note(legible(path), reason))

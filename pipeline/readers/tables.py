@@ -19,6 +19,7 @@ from pipeline.pictures import Files
 from pipeline.readers.folder import existing_folder, leads_out
 
 METADATA = "metadata.csv"
+COLUMNS = ("label", "split", "group")
 MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -70,7 +71,12 @@ class Rows:
         """
         lines = _lines(self.root / table, table, self.remarks)
         start, head = next(lines, (1, []))
-        columns = {name.strip().lower(): index for index, name in enumerate(head)}
+        names = [name.strip().lower() for name in head]
+        columns = {name: index for index, name in enumerate(names)}
+        if doubled := [name for name in (path_column, *COLUMNS) if names.count(name) > 1]:
+            raise BadInput(
+                f"data.path: {told(table)}, line {start}: there are several columns {' and '.join(doubled)}: keep one"
+            )
         if missing := [name for name in (path_column, "label") if name not in columns]:
             raise BadInput(
                 f"data.path: {told(table)}, line {start}: there is no column {' and no column '.join(missing)} among "
@@ -102,8 +108,9 @@ class Rows:
         checks: tuple[tuple[Callable[[], bool], str], ...] = (
             (lambda: not named, "names no picture: the cell is empty"),
             (lambda: "\0" in named, "is no path: it holds a zero byte"),
+            (lambda: named.startswith("/"), "is an absolute path: write it as it is seen from the table's folder"),
             (
-                lambda: named.startswith("/") or path.partition("/")[0] == "..",
+                lambda: path.partition("/")[0] == "..",
                 "leads out of the folder that holds the table: put the table above all pictures",
             ),
             (lambda: not values["label"], "has no label: the cell is empty"),
@@ -150,10 +157,9 @@ class Rows:
         classes = sorted({row.label for row in rows})
         mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
         if len(classes) < 2:
-            reasons = "; ".join(f"{each.path} {each.reason}" for each in self.bad[:3])
-            raise BadInput(
+            mistakes.append(
                 f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
-                + (f" ({len(self.bad)} lines cannot be used: {shown(reasons)})" if reasons else "")
+                + (f" ({len(self.bad)} lines cannot be used)" if self.bad else "")
             )
         numbers = {name: number for number, name in enumerate(classes)}
         return Reading(
@@ -199,7 +205,7 @@ class CSV:
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> Reading:
-        """Every line of the table `data.path`. BadInput where it is none, or names fewer than two classes."""
+        """Every line of the table `data.path`. BadInput where it is none."""
         table = Path(settings.path or "")
         if table.is_dir():
             raise BadInput(f"data.path: {told(table)} is a folder; the reader csv needs a CSV file")
@@ -214,7 +220,7 @@ class HuggingFace:
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> Reading:
-        """Every line of the tables. BadInput where there are none, or these name fewer than two classes."""
+        """Every line of the tables. BadInput where there are none."""
         folder = existing_folder(settings.path or "")
         rows = Rows(folder, settings.follow_links)
         if (folder / METADATA).is_file():
@@ -228,7 +234,7 @@ class HuggingFace:
         if not splits:
             raise BadInput(
                 f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
-                "below it; if sub-folders are the labels, set data.reader to folder"
+                "below it (no other table is read); if sub-folders are the labels, set data.reader to folder"
             )
         if len(set(splits.values())) < len(splits):
             raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")

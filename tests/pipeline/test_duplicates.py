@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.datasets import load_digits
 
+from pipeline import duplicates
 from pipeline.core import Images
 from pipeline.duplicates import (
-    HASH_DISTANCE,
     candidates,
     distance,
     joined,
     near_pairs,
     numbered,
-    perceptual_hash,
     pixel_hash,
     stars,
+    thumbnails,
 )
 
 RNG = np.random.default_rng(0)
@@ -34,37 +35,63 @@ def smooth(n: int, side: int = 32, channels: int = 3) -> Images:
     return np.stack([np.asarray(each).reshape(side, side, channels) for each in whole])
 
 
-def apart(hashes: Any) -> Any:
-    return np.bitwise_count(hashes[:, None] ^ hashes[None, :])
+def on_plain_ground(n: int, ground: float, noise: float, side: int = 64) -> Images:
+    """Small things before a plain, slightly noisy ground: products, cells, radiographs."""
+    images = np.full((n, side, side, 3), ground)
+    quarter, half = side // 4, side // 2
+    images[:, quarter : quarter + half, quarter : quarter + half] = smooth(n, half)
+    return np.clip(images + RNG.normal(0, noise, images.shape), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("spread", [4, 12, 64])
-def test_candidates_are_all_pairs_within_the_distance_each_once(spread: int) -> None:
-    middles = RNG.integers(0, 2**63, 12, dtype=np.uint64)
-    bits = np.array([np.bitwise_or.reduce(np.uint64(1) << RNG.integers(0, 64, RNG.integers(1, spread), dtype=np.uint64))
-                     for _ in range(600)])  # fmt: skip
-    hashes = middles[RNG.integers(0, 12, 600)] ^ bits
-    found = np.concatenate(list(candidates(hashes)))
-    expected = np.argwhere(np.triu(apart(hashes) <= HASH_DISTANCE, 1))
-    assert len(expected)
-    assert sorted(map(tuple, found)) == sorted(map(tuple, expected))
+def compressed(images: Images, quality: int) -> Images:
+    """The same as JPEG files hold them."""
+    files = [BytesIO() for _ in images]
+    for image, file in zip(images, files, strict=True):
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.stack([np.asarray(Image.open(file)) for file in files])
 
 
-def test_the_hash_hears_structure_and_not_brightness_size_or_colour() -> None:
-    images = smooth(50)
-    darker = (images * 0.7 + 20).astype(np.uint8)
-    larger = np.stack([np.asarray(Image.fromarray(each).resize((64, 64), Image.Resampling.BICUBIC)) for each in images])
-    own = perceptual_hash(images)
-    assert np.bitwise_count(own ^ perceptual_hash(darker)).max() <= HASH_DISTANCE
-    assert np.bitwise_count(own ^ perceptual_hash(larger)).max() <= HASH_DISTANCE
-    others = apart(own)[np.triu_indices(50, 1)]
-    assert 24 < others.mean() < 40
+def every_pair(images: Images) -> tuple[Any, Any]:
+    """All pairs and their distances, one by one."""
+    pairs = np.argwhere(np.triu(np.ones((len(images),) * 2, bool), 1))
+    return pairs, np.concatenate(
+        [distance(images[part[:, 0]], images[part[:, 1]]) for part in np.array_split(pairs, 20)]
+    )
 
 
-def test_the_hash_compares_each_cell_with_its_left_neighbour() -> None:
-    rising = np.tile(np.arange(0, 252, 7, dtype=np.uint8), (36, 1))[None, :, :, None]
-    assert perceptual_hash(rising).tolist() == [2**64 - 1]
-    assert perceptual_hash(rising[:, :, ::-1]).tolist() == [0]
+@pytest.mark.parametrize("ground", [0, 6, 128, 250, 255])
+@pytest.mark.parametrize("noise", [0.0, 1.0, 2.5])
+def test_no_near_pair_is_missed_before_any_ground(ground: int, noise: float) -> None:
+    originals = on_plain_ground(40, ground, noise)
+    images = np.concatenate([originals, compressed(originals, 60)])
+    pairs, apart = every_pair(images)
+    found = near_pairs(lambda rows: images[rows], thumbnails(images), 0.3)
+    assert found.tolist() == pairs[apart <= 0.3].tolist()
+    assert found.tolist() == [[index, index + 40] for index in range(40)]
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 1.0])
+def test_candidates_are_all_near_pairs_and_come_once(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "TILE", 7)
+    images = np.concatenate([smooth(30), smooth(3)[RNG.integers(0, 3, 20)] // 2, compressed(smooth(10), 30)])
+    found = [tuple(pair) for pairs in candidates(thumbnails(images), threshold) for pair in pairs.tolist()]
+    pairs, apart = every_pair(images)
+    assert len(found) == len(set(found)) > 0
+    assert set(map(tuple, pairs[apart <= threshold].tolist())) <= set(found)
+
+
+@pytest.mark.parametrize(("side", "channels"), [(32, 1), (45, 3), (64, 3)])
+def test_thumbnails_are_never_farther_apart_than_their_images(side: int, channels: int) -> None:
+    images = np.concatenate([smooth(25, side, channels), RNG.integers(0, 256, (25, side, side, channels), np.uint8)])
+    small = thumbnails(images)
+    pairs, apart = every_pair(images)
+    between = np.linalg.norm(small[pairs[:, 0]] - small[pairs[:, 1]], axis=1)
+    assert (between <= apart + duplicates.ROUNDING).all()
+    assert (between > apart / 3).mean() > 0.3  # or they would rule nothing out
+
+
+def test_too_few_images_have_no_pairs() -> None:
+    assert near_pairs(lambda rows: smooth(1)[rows], thumbnails(smooth(1)), 0.3).shape == (0, 2)
 
 
 def test_only_equal_pixels_share_a_hash() -> None:
@@ -87,15 +114,16 @@ def test_distance_ignores_brightness_and_contrast_and_tells_other_pictures_apart
 
 def test_distance_is_the_root_mean_square_of_standardised_differences() -> None:
     a, b = smooth(1).astype(float), smooth(1).astype(float)
-    standard = [(each - each.mean()) / each.std() for each in (a, b)]
-    expected = np.sqrt(((standard[0] - standard[1]) ** 2).mean() + ((a.mean() - b.mean()) / 128) ** 2)
+    means = [each.mean((0, 1, 2)) for each in (a, b)]
+    standard = [(each - mean) / (each - mean).std() for each, mean in zip((a, b), means, strict=True)]
+    expected = np.sqrt(((standard[0] - standard[1]) ** 2).mean() + (((means[0] - means[1]) / 128) ** 2).mean())
     assert distance(a.astype(np.uint8), b.astype(np.uint8))[0] == pytest.approx(expected)
 
 
 def test_near_pairs_are_those_that_were_planted() -> None:
     images = smooth(300)
     images[200:210] = np.clip(images[:10].astype(int) + RNG.normal(0, 4, images[:10].shape), 0, 255).astype(np.uint8)
-    pairs = near_pairs(lambda rows: images[rows], perceptual_hash(images), 0.4)
+    pairs = near_pairs(lambda rows: images[rows], thumbnails(images), 0.3)
     assert pairs.tolist() == [[index, 200 + index] for index in range(10)]
 
 
@@ -111,8 +139,8 @@ def test_a_star_holds_neighbours_of_its_middle_and_no_neighbours_of_theirs() -> 
 
 def test_digits_which_chain_into_one_heap_stay_apart_in_stars() -> None:
     digits = (load_digits().images * 15).astype(np.uint8)[..., None]
-    hashes = perceptual_hash(digits)
-    pairs = np.argwhere(np.triu(apart(hashes) <= 8, 1))
+    pairs, apart = every_pair(digits)
+    pairs = pairs[apart <= 0.5]
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(digits), len(digits)))
     _, chained = connected_components(links, directed=False)
     heap, largest = np.bincount(chained).max(), np.bincount(stars(len(digits), pairs)).max()

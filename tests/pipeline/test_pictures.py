@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.core import BadPicture, Form
-from pipeline.pictures import Arrays, decode, fitted, look, side_of
+from pipeline.pictures import Arrays, decode, fitted, levelled, look, side_of
 
 RED = (200, 100, 0)
 
@@ -139,6 +139,45 @@ def test_16_bit_colour_is_said_and_refused_where_it_would_be_wrong(tmp_path: Pat
         decode(png_of_16_bits(tmp_path / "a.png", 2000), form())
     with pytest.raises(BadPicture, match=r"data\.value_range differs"):
         decode(png_of_16_bits(tmp_path / "a.png", 60000), form(value_range=(0.0, 4095.0)))
+
+
+def test_dark_16_bit_colour_is_read_once_its_range_is_declared(tmp_path: Path) -> None:
+    path = png_of_16_bits(tmp_path / "dark.png", 1024)
+    with pytest.raises(BadPicture, match=r"or set data\.value_range to \[0, 65535\]"):
+        decode(path, form(channels=3))
+    assert decode(path, form(channels=3, value_range=(0, 65535)))[0].max() == 4
+
+
+@pytest.mark.parametrize(("declared", "top"), [(None, 65535), ((0, 4095), 4095)])
+def test_where_white_is_zero_the_picture_is_inverted_and_it_is_said(declared: Any, top: int, tmp_path: Path) -> None:
+    values = np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8)
+    for photometric in (0, 1):
+        path = tmp_path / f"{photometric}.tiff"
+        Image.fromarray(values).save(path, tiffinfo={262: photometric})
+    negative, said = decode(str(tmp_path / "0.tiff"), form(value_range=declared))
+    positive, unsaid = decode(str(tmp_path / "1.tiff"), form(value_range=declared))
+    assert np.array_equal(negative, 255 - positive)
+    assert "white is zero: inverted" in said
+    assert "white is zero: inverted" not in unsaid
+
+
+def test_16_bits_are_read_in_either_order_of_bytes_and_from_a_pgm(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    (tmp_path / "a.pgm").write_bytes(b"P5 8 8 65535\n" + values.astype(">u2").tobytes())
+    entries = {256: 8, 257: 8, 258: 16, 259: 1, 262: 1, 273: 134, 277: 1, 278: 8, 279: 128}
+    tags = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in entries.items())
+    head = b"MM" + struct.pack(">HIH", 42, 8, len(entries)) + tags + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head.ljust(134, b"\0") + values.astype(">u2").tobytes())
+    expected = np.round(values / 257).astype(np.uint8)
+    for name in ("a.pgm", "a.tif"):
+        assert np.array_equal(decode(str(tmp_path / name), form())[0][..., 0], expected)
+    assert np.array_equal(levelled(values.astype(">u2"), None), expected)
+
+
+def test_a_transparent_grey_of_16_bits_is_listed(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 60000, np.uint16)).save(tmp_path / "a.png", transparency=60000)
+    with pytest.raises(BadPicture, match="a grey that is transparent"):
+        decode(str(tmp_path / "a.png"), form())
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,7 @@ def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path
     }
     report, _ = run(folder, on_leak="drop")
     assert report.leaks["groups"] == []
+    assert {each.path for each in report.ignored} == shared
     assert not [path for path in manifest(tmp_path / "data")["path"] if "leak" in path]
 
 
@@ -409,6 +410,24 @@ def test_any_number_of_workers_writes_the_same_bytes(reader: str, tmp_path: Path
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_near_duplicates_with_two_labels_are_asked_about(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=10, side=40)
+    nearly(Image.open(folder / "cat" / "0.png")).save(folder / "dog" / "again.png")
+    assert "1 pair of near-duplicates with two labels, among them cat/0.png and dog/again.png: are both right?" in (
+        run(folder)[0].remarks
+    )
+
+
+def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos(tmp_path / "photos")
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Report, "write", refuse)
+    assert run(folder)[1].endswith("No space left on device: the data report could not be written; free some space")
 
 
 @pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not

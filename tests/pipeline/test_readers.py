@@ -106,7 +106,6 @@ def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda folder: (folder / "b").rename(folder / ".b"), "has 1 sub-folders"),
         (lambda folder: folder.rename(folder.with_name("gone")), "there is no folder"),
         (lambda folder: folder.rename(folder.with_name("x")) and folder.write_text("zip"), "is a file"),
     ],
@@ -119,6 +118,54 @@ def test_a_folder_in_which_there_is_nothing_to_read_is_named(break_it: Any, mess
     with pytest.raises(BadInput, match=message) as caught:
         read(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", grey(1))
+    save(tmp_path / "2.png", grey(1))
+    reading = read(tmp_path)
+    assert "has 1 sub-folder;" in reading.mistakes[0]
+    assert [each.path for each in reading.bad] == ["2.png"]
+    reading = read_csv(table(tmp_path / "all.csv", "path,label", "a/1.png,x", "gone.png,y", f"{tmp_path}/2.png,y"))
+    assert reading.mistakes == (
+        "data.path: the table names pictures of 1 classes; there must be two or more (2 lines cannot be used)",
+    )
+    assert [each.reason for each in reading.bad] == [
+        "does not exist",
+        "is an absolute path: write it as it is seen from the table's folder",
+    ]
+
+
+def test_a_picture_without_a_suffix_is_passed_over_with_the_way_out(tmp_path: Path) -> None:
+    save(tmp_path / "b" / "1.png", grey(1))
+    save(tmp_path / "a" / "1.png", grey(1)).rename(tmp_path / "a" / "1")
+    reading = read(tmp_path)
+    assert "give it a suffix, such as .png" in reading.ignored[0].reason
+    assert "give it a suffix, such as .png" in reading.mistakes[0]
+
+
+@pytest.mark.parametrize(("above", "said"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
+def test_splits_by_another_name_are_known_or_suspected(above: tuple[str, str], said: bool, tmp_path: Path) -> None:
+    for name in above:
+        for label in ("cat", "dog"):
+            save(tmp_path / name / label / "1.png", grey(5))
+    reading = read(tmp_path)
+    assert reading.classes == (("exam", "learn") if said else ("cat", "dog"))
+    assert any("holds the same sub-folders, cat, dog" in remark for remark in reading.remarks) == said
+
+
+def test_links_in_a_ring_end(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "photos"
+    for name, other in (("a", "b"), ("b", "a")):
+        save(folder / name / "1.png", grey(5))
+        (folder / name / "inside").symlink_to(folder / other)
+        save(outside / name / "2.png", grey(5))
+        for link in ("one", "two"):
+            (outside / name / link).symlink_to(outside / other)
+    (folder / "a" / "out").symlink_to(outside / "a")
+    reading = read(folder, follow_links=True)
+    assert reading.origins == ["a/1.png", "a/out/2.png", "a/out/one/2.png", "b/1.png"]
+    assert {each.reason for each in reading.bad} == {"is a link to a folder that is taken in anyway: remove it"}
 
 
 def test_names_that_are_no_unicode_are_told_by_their_bytes(tmp_path: Path) -> None:
@@ -189,8 +236,8 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
         (b"path;label\n1.png;a\n", "line 1: there is no column path and no column label among path;label"),
         (b"", "there is no column path and no column label among none"),
         (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is no CSV"),
-        (b"path,label\n1.png,a\n", "names pictures of 1 classes"),
-        (b"path,label\nx.png,a\ny.png,b\n", "2 lines cannot be used: t.csv, line 2: x.png does not exist"),
+        (b"path,label,Label\n1.png,a,b\n", "line 1: there are several columns label: keep one"),
+        (b"path,label,split, Split\n1.png,a,train,test\n", "line 1: there are several columns split: keep one"),
     ],
 )
 def test_a_table_that_is_none_is_named_with_its_line(content: bytes, message: str, tmp_path: Path) -> None:
@@ -269,12 +316,59 @@ def test_arrays_of_each_split_are_kept_apart(tmp_path: Path) -> None:
     assert reading.origins[6] == "train[0]"
 
 
-@pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train"), ("X", "y")])
+@pytest.mark.parametrize(
+    "names", [("images", "labels"), ("x_train", "y_train"), ("X", "y"), ("train_images", "train_labels")]
+)
 def test_an_archive_goes_by_plain_names_or_those_of_keras(names: tuple[str, str], tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **{names[0]: PIXELS, names[1]: np.array([[0], [1]] * 3)})  # type: ignore[arg-type]
     reading = read_arrays(tmp_path / "a.npz")
     assert reading.classes == ("0", "1")
     assert set(reading.official) == ({TRAIN} if "train" in names[0] else {FREE})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": PIXELS, "X": PIXELS, "y": np.arange(6)}, "holds images and X, which mean the same"),
+        ({"a": PIXELS, "b": np.arange(6)}, "holds a, b; it must hold images and labels"),
+        ({"images": PIXELS, "labels": np.array(1)}, "labels holds a single value"),
+        ({"images": np.array(1), "labels": np.arange(6)}, "images holds a single value"),
+        ({"images": PIXELS, "labels": np.array(["a", "b", ""] * 2)}, "a label is an empty text"),
+    ],
+)
+def test_an_archive_that_is_not_clear_is_refused(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(BadInput, match=message):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_that_mean_something_else_are_passed_over_and_said(tmp_path: Path) -> None:
+    labels = np.arange(6)
+    np.savez(
+        tmp_path / "a.npz", images=PIXELS, labels=labels, labels_coarse=labels // 2, images_mask=np.zeros_like(PIXELS)
+    )
+    reading = read_arrays(tmp_path / "a.npz")
+    assert len(reading.classes) == 6
+    assert np.array_equal(decoded(reading)[..., 0], PIXELS)
+    assert "passed over" in reading.remarks[0]
+    assert "images_mask, labels_coarse" in reading.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"zebra": 1, "ant": 0}', "must be a list of class names"),
+        ('"ab"', "must be a list of class names"),
+        ("[0, 1]", "must be a list of class names"),
+        ('["cat", "cat"]', "names a class twice"),
+        ("[", "is no JSON list of class names"),
+    ],
+)
+def test_names_of_classes_are_a_list_of_different_texts(content: str, message: str, tmp_path: Path) -> None:
+    write_arrays(tmp_path, images=PIXELS, labels=np.array([0, 1] * 3))
+    (tmp_path / "classes.json").write_text(content)
+    with pytest.raises(BadInput, match=message):
+        read_arrays(tmp_path)
 
 
 def test_channels_that_come_first_are_moved_and_told(tmp_path: Path) -> None:
@@ -289,7 +383,7 @@ def test_channels_that_come_first_are_moved_and_told(tmp_path: Path) -> None:
     [
         ({"images": PIXELS}, "there is no array labels among images"),
         ({"images": PIXELS, "labels": np.arange(5)}, "there are 5 labels for 6 images"),
-        ({"images": PIXELS, "labels": np.eye(6)}, r"labels are float64 \[6, 6\]; .*no one-hot vectors"),
+        ({"images": PIXELS, "labels": np.eye(6)}, r"labels are float64 \[6, 6\]; .*labels.argmax"),
         ({"images": PIXELS[0], "labels": np.arange(8)}, r"images have the shape \[8, 8\]"),
         ({"images": PIXELS.astype("U3"), "labels": np.arange(6)}, "images hold <U3, which are no numbers"),
         ({"images": PIXELS, "labels": np.zeros(6, int)}, "the labels name 1 classes"),
