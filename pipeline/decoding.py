@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import BadInput, BadPicture, Form, Images, Look, Pictures
-from pipeline.duplicates import CELLS, SMALLEST_SIDE, Thumbnails, pixel_hash, thumbnails
+from pipeline.duplicates import SMALLEST_SIDE, SUMS, Sketches, pixel_hash, sketches
 from pipeline.params import DataSettings
 from pipeline.pictures import side_of
 from pipeline.processes import end_with_parent
@@ -51,7 +51,7 @@ class Decoded:
         hashes: uint8 [n, 16], of the pixels.
         grey_hashes: likewise, of the first channel alone, where all channels agree; else zeros.
         colourless: bool [n], whether all channels agree.
-        thumbnails: float32 [n, 65]; zeros below `duplicates.SMALLEST_SIDE`.
+        sketches: float32 [n, 65]; zeros below `duplicates.SMALLEST_SIDE`.
         bad: reasons, by index.
         said: what was done, to how many pictures.
         examples: for each of these, the index of the first such picture.
@@ -61,7 +61,7 @@ class Decoded:
     hashes: NDArray[np.uint8]
     grey_hashes: NDArray[np.uint8]
     colourless: NDArray[np.bool_]
-    thumbnails: Thumbnails
+    sketches: Sketches
     bad: dict[int, str]
     said: Counter[str]
     examples: dict[str, int]
@@ -119,7 +119,7 @@ def decoded(pictures: Pictures, bad: dict[int, str], form: Form, images: Path, w
     new_array(images, (n, form.side, form.side, form.channels), np.uint8)
     result = Decoded(
         images, np.zeros((n, 16), np.uint8), np.zeros((n, 16), np.uint8), np.zeros(n, bool),
-        _no_thumbnails(n), dict(bad), Counter(), {},
+        _no_sketches(n), dict(bad), Counter(), {},
     )  # fmt: skip
 
     def work(start: int) -> Callable[[Pictures], _Chunk]:
@@ -129,7 +129,7 @@ def decoded(pictures: Pictures, bad: dict[int, str], form: Form, images: Path, w
     for start, chunk in _in_chunks("decoding", pictures, work, workers):
         rows = slice(start, start + len(chunk.hashes))
         result.hashes[rows], result.grey_hashes[rows] = chunk.hashes, chunk.grey_hashes
-        result.colourless[rows], result.thumbnails[rows] = chunk.colourless, chunk.thumbnails
+        result.colourless[rows], result.sketches[rows] = chunk.colourless, chunk.sketches
         result.bad.update(chunk.bad)
         result.said.update(chunk.said)
         result.examples.update({word: index for word, index in chunk.examples.items() if word not in result.examples})
@@ -143,7 +143,7 @@ class _Chunk:
     hashes: NDArray[np.uint8]
     grey_hashes: NDArray[np.uint8]
     colourless: NDArray[np.bool_]
-    thumbnails: Thumbnails
+    sketches: Sketches
     bad: dict[int, str] = field(default_factory=dict)
     said: Counter[str] = field(default_factory=Counter)
     examples: dict[str, int] = field(default_factory=dict)
@@ -151,7 +151,7 @@ class _Chunk:
 
 def _decode_chunk(pictures: Pictures, *, start: int, images: Path, form: Form, skipped: frozenset[int]) -> _Chunk:
     n = len(pictures)
-    chunk = _Chunk(np.zeros((n, 16), np.uint8), np.zeros((n, 16), np.uint8), np.zeros(n, bool), _no_thumbnails(n))
+    chunk = _Chunk(np.zeros((n, 16), np.uint8), np.zeros((n, 16), np.uint8), np.zeros(n, bool), _no_sketches(n))
     # Mapped for this chunk alone, since pages of a map count as memory of the process until it goes.
     rows = np.load(images, mmap_mode="r+")[start : start + n]
     for index in sorted(set(range(n)) - skipped):
@@ -166,12 +166,12 @@ def _decode_chunk(pictures: Pictures, *, start: int, images: Path, form: Form, s
             chunk.examples.setdefault(word, start + index)
     _look_for_colour(rows, chunk)
     if form.side >= SMALLEST_SIDE:
-        chunk.thumbnails[:] = thumbnails(rows)
+        chunk.sketches[:] = sketches(rows)
     return chunk
 
 
-def _no_thumbnails(n: int) -> Thumbnails:
-    return np.zeros((n, CELLS**2 + 1), np.float32)
+def _no_sketches(n: int) -> Sketches:
+    return np.zeros((n, SUMS + 1), np.float32)
 
 
 def _look_for_colour(rows: Images, chunk: _Chunk) -> None:

@@ -66,7 +66,7 @@ def grouped(
             fetched: Images = np.load(images.images, mmap_mode="r")[rows[unique[positions]]]
             return fetched
 
-        found = near_pairs(fetch, images.thumbnails[rows[unique]], settings.near_duplicates)
+        found = near_pairs(fetch, images.sketches[rows[unique]], settings.near_duplicates)
         near = unique[stars(len(unique), found)]
         middles, pairs = near[np.searchsorted(unique, firsts)], unique[found]
     groups = numbered(middles)
@@ -173,7 +173,8 @@ def tell_duplicates(reading: Reading, taken: Taken, splits: Mapping[str, Labels]
         report.remarks.append(
             f"LEAK: the ready-made splits share {len(shared)} groups of images; {on_test} test images "
             f"({100 * on_test / len(splits['test']):.2f}%) have a copy or relative in train or validation; they are "
-            "kept as they are: data.on_leak: drop trains without such images"
+            "kept as they are: data.on_leak: drop trains without such images; lower data.near_duplicates if they only "
+            "look alike"
         )
     if len(across):
         report.remarks.append(

@@ -21,8 +21,8 @@ from pipeline.duplicates import (
     near_pairs,
     numbered,
     pixel_hash,
+    sketches,
     stars,
-    thumbnails,
 )
 
 RNG = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_no_near_pair_is_missed_before_any_ground(ground: int, noise: float) -> 
     originals = on_plain_ground(40, ground, noise)
     images = np.concatenate([originals, compressed(originals, 60)])
     pairs, apart = every_pair(images)
-    found = near_pairs(lambda rows: images[rows], thumbnails(images), 0.3)
+    found = near_pairs(lambda rows: images[rows], sketches(images), 0.3)
     assert found.tolist() == pairs[apart <= 0.3].tolist()
     assert found.tolist() == [[index, index + 40] for index in range(40)]
 
@@ -74,24 +74,30 @@ def test_no_near_pair_is_missed_before_any_ground(ground: int, noise: float) -> 
 def test_candidates_are_all_near_pairs_and_come_once(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "TILE", 7)
     images = np.concatenate([smooth(30), smooth(3)[RNG.integers(0, 3, 20)] // 2, compressed(smooth(10), 30)])
-    found = [tuple(pair) for pairs in candidates(thumbnails(images), threshold) for pair in pairs.tolist()]
+    found = [tuple(pair) for pairs in candidates(sketches(images), threshold) for pair in pairs.tolist()]
     pairs, apart = every_pair(images)
     assert len(found) == len(set(found)) > 0
     assert set(map(tuple, pairs[apart <= threshold].tolist())) <= set(found)
 
 
 @pytest.mark.parametrize(("side", "channels"), [(32, 1), (45, 3), (64, 3)])
-def test_thumbnails_are_never_farther_apart_than_their_images(side: int, channels: int) -> None:
-    images = np.concatenate([smooth(25, side, channels), RNG.integers(0, 256, (25, side, side, channels), np.uint8)])
-    small = thumbnails(images)
+def test_sketches_estimate_distances(side: int, channels: int) -> None:
+    noise = RNG.integers(0, 256, (25, side, side, channels), np.uint8)
+    images = np.concatenate([smooth(25, side, channels), noise])
+    short = sketches(images)
     pairs, apart = every_pair(images)
-    between = np.linalg.norm(small[pairs[:, 0]] - small[pairs[:, 1]], axis=1)
-    assert (between <= apart + duplicates.ROUNDING).all()
-    assert (between > apart / 3).mean() > 0.3  # or they would rule nothing out
+    estimated = np.linalg.norm(short[pairs[:, 0]] - short[pairs[:, 1]], axis=1) ** 2 / apart**2
+    assert estimated.mean() == pytest.approx(1, abs=0.1)
+    assert estimated.std() == pytest.approx((2 / duplicates.SUMS) ** 0.5, rel=0.3)  # that of a mean of chi-squared
+
+
+def test_fine_textures_are_told_apart_without_looking_at_their_pixels() -> None:
+    noise = RNG.integers(0, 256, (200, 48, 48, 3), np.uint8)
+    assert sum(map(len, candidates(sketches(noise), 0.3))) == 0
 
 
 def test_too_few_images_have_no_pairs() -> None:
-    assert near_pairs(lambda rows: smooth(1)[rows], thumbnails(smooth(1)), 0.3).shape == (0, 2)
+    assert near_pairs(lambda rows: smooth(1)[rows], sketches(smooth(1)), 0.3).shape == (0, 2)
 
 
 def test_only_equal_pixels_share_a_hash() -> None:
@@ -123,7 +129,7 @@ def test_distance_is_the_root_mean_square_of_standardised_differences() -> None:
 def test_near_pairs_are_those_that_were_planted() -> None:
     images = smooth(300)
     images[200:210] = np.clip(images[:10].astype(int) + RNG.normal(0, 4, images[:10].shape), 0, 255).astype(np.uint8)
-    pairs = near_pairs(lambda rows: images[rows], thumbnails(images), 0.3)
+    pairs = near_pairs(lambda rows: images[rows], sketches(images), 0.3)
     assert pairs.tolist() == [[index, 200 + index] for index in range(10)]
 
 
