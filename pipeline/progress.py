@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -11,6 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 Board = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
+
+
+def tell(line: str) -> None:
+    """A line on standard error, in one piece: `print` writes its end by itself, and other processes come between."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 class Shown:

@@ -26,7 +26,7 @@ from pipeline import fingerprints, spread
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
 from pipeline.processes import cores, end_with_parent, locked
-from pipeline.progress import Board, Shown
+from pipeline.progress import Board, Shown, tell
 from pipeline.storage import CACHE, CHECKPOINTS, LOGS, read_json, replaced_files, replaced_folder, write_json
 
 COMPUTING = (
@@ -236,7 +236,7 @@ def _throw_away_if_changed(name: str, unfinished: Path, inputs: Mapping[str, obj
     if before:
         changes = (_change(key, before.get(key), now.get(key)) for key in {**before, **now})
         differed = "; ".join(change for change in changes if change)
-        print(f"{name} was not finished, but starts afresh: {differed}", file=sys.stderr, flush=True)
+        tell(f"{name} was not finished, but starts afresh: {differed}")
     shutil.rmtree(unfinished, ignore_errors=True)
     with replaced_files(unfinished) as temporary:
         write_json(temporary / note.name, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline import spread
 from pipeline.checkpoints import Checkpoints, State, pack, unpack
 from pipeline.core import BadInput, Images, Labels, Sampler, Split
 from pipeline.params import WatchSettings
+from pipeline.progress import tell
 from pipeline.seeds import derive
 from pipeline.watching import Trouble, alike, discriminator_won, not_finite, real_spreads
 
@@ -232,7 +232,7 @@ class _Loop:
                 thing.manual_seed(derive(thing.initial_seed(), "again", name, self.attempts))
         if spread.leads():
             slower = SLOWER**self.attempts
-            print(f"{told}. Back to step {back}, learning rates × {slower:g}", file=sys.stderr, flush=True)
+            tell(f"{told}. Back to step {back}, learning rates × {slower:g}")
             if self.run.checkpoints:  # before a newer good state: the checkpoint must not belong to an older attempt
                 self.run.checkpoints.write(self.name, self._packed(back))
         return back
