@@ -26,6 +26,7 @@ from pipeline.families.cvae import (
 )
 from pipeline.losses import LOSSES
 from pipeline.nets import Decoder, Shape, conditions
+from pipeline.streams import Streams
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -53,7 +54,11 @@ def ordinary(network: Network) -> Network:
 def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Decoder]:
     """Our default as a tutorial would write it; yields the generator after each step."""
     torch.manual_seed(seed)
-    shape, loss, rng = Shape.of(train), LOSSES[settings.loss], torch.Generator().manual_seed(seed)
+    shape, loss, rng = Shape.of(train), LOSSES[settings.loss], Streams([seed], torch.device("cpu"))
+
+    def augmented(images: Tensor) -> Tensor:
+        return augment(images[None], settings.augment, rng)[0]
+
     generator = ordinary(Decoder(shape, settings.latent, settings.generator_width, HEARING[settings.conditioning]))
     discriminator = ordinary(
         DISCRIMINATORS[settings.conditioning](
@@ -67,16 +72,16 @@ def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Deco
         wanted = conditions(labels, shape.classes)
         wrong = conditions((labels + torch.randint(1, shape.classes, labels.shape)) % shape.classes, shape.classes)
         generated = generator(torch.randn(len(labels), settings.latent), wanted)
-        of_real = discriminator.features(augment(images, settings.augment, rng))
+        of_real = discriminator.features(augmented(images))
         on_real = discriminator.score(of_real, wanted)
-        on_generated = discriminator(augment(generated.detach(), settings.augment, rng), wanted)
+        on_generated = discriminator(augmented(generated.detach()), wanted)
         on_wrong = discriminator.score(of_real, wrong)
         loss_d = (1 - settings.mismatch) * loss.discriminator(on_real, on_generated)
         loss_d = loss_d + settings.mismatch * loss.discriminator(on_real, on_wrong)
         optimize_d.zero_grad()
         loss_d.backward()
         optimize_d.step()
-        loss_g = loss.generator(on_real, discriminator(augment(generated, settings.augment, rng), wanted))
+        loss_g = loss.generator(on_real, discriminator(augmented(generated), wanted))
         optimize_g.zero_grad()
         loss_g.backward()
         optimize_g.step()
@@ -85,12 +90,18 @@ def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Deco
 
 def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
     """The variational autoencoder."""
-    shape, pixels, rng = Shape.of(train), independent_pixels(train), torch.Generator()
+    shape, pixels = Shape.of(train), independent_pixels(train)
     network = ordinary(VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width))
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     for images, labels in batches(train, settings.batch):
-        drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
-        loss = reconstruction(drawn, images, pixels) + settings.beta * divergence_from_prior(mean, log_variance)
+        drawn, mean, log_variance = network(
+            images, conditions(labels, shape.classes), torch.randn(len(images), settings.latent)
+        )
+        (rebuilding,), (divergence,) = (
+            reconstruction(drawn[None], images[None], pixels),
+            divergence_from_prior(mean[None], log_variance[None]),
+        )
+        loss = rebuilding + settings.beta * divergence
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

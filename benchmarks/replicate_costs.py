@@ -1,9 +1,11 @@
 """What more replicates and checkpoints cost.
 
-python -m benchmarks.replicate_costs [STEPS]
+python -m benchmarks.replicate_costs [STEPS]            two replicates side by side, and checkpoints
+python -m benchmarks.replicate_costs STEPS TOGETHER     TOGETHER replicates in one batched program, each family
 
-Two replicates of the default `cgan` side by side on two cores, beside one on one, at 28 pixels (at most 1.15 times as
-long); and the part of the time that goes into checkpoints. Needs two cores that do nothing else.
+The first: two replicates of the default `cgan` on two cores, beside one on one, at 28 pixels (at most 1.15 times as
+long); and the part of the time that goes into checkpoints. Needs two cores that do nothing else. The second: how many
+times as long as one they take, at 28 and 32 pixels, on the GPU if there is one (ten: at most twice as long).
 """
 
 from __future__ import annotations
@@ -18,33 +20,31 @@ import numpy as np
 
 from benchmarks.workspace import PROJECT
 from pipeline.checkpoints import Checkpoints
-from pipeline.core import Split
-from pipeline.families.cgan import ConditionalGAN
+from pipeline.core import Family, Split
 from pipeline.generating import train_generators
 from pipeline.params import Parameters, read_parameters
 
-SIZE = 28
+FAMILIES = ("cgan", "cvae", "autoencoder")
 
 
-def seconds(parameters: Parameters, family: ConditionalGAN, train: Split, replicates: int, out: Path) -> float:
+def noise(side: int, channels: int) -> Split:
+    """Images of ten classes; their content does not matter."""
+    images = np.random.default_rng(0).integers(0, 256, (2000, side, side, channels), dtype=np.uint8)
+    return Split(images, np.arange(2000) % 10, tuple("abcdefghij"))
+
+
+def seconds(parameters: Parameters, family: Family, train: Split, replicates: int, out: str) -> float:
     """Of a training from its start to its end, the start of the processes included."""
     start = time.perf_counter()
     train_generators(
-        "cgan", family, train, train, out, replicates=replicates, seed=replicates, watch=parameters.watch,
+        "timed", family, train, train, Path(out), replicates=replicates, seed=replicates, watch=parameters.watch,
         compute=parameters.compute, card=lambda machine: "",
     )  # fmt: skip
     return time.perf_counter() - start
 
 
-def main(steps: int) -> None:
-    """Print the ratio and the part."""
-    parameters = read_parameters(PROJECT / "params.yaml")
-    family = parameters.family("cgan")
-    assert isinstance(family, ConditionalGAN)
-    family = family.model_copy(update={"steps": steps})
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2000, SIZE, SIZE, 1), dtype=np.uint8)
-    train = Split(images, np.arange(2000) % 10, tuple("abcdefghij"))
+def side_by_side(parameters: Parameters, family: Family) -> None:
+    """Print the ratio of two to one, and the part of checkpoints."""
     writing: list[float] = []
     write = Checkpoints.write
 
@@ -53,16 +53,42 @@ def main(steps: int) -> None:
         write(self, name, packed)
         writing.append(time.perf_counter() - start)
 
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        Checkpoints.write = timed  # type: ignore[method-assign]  # one replicate trains in this very process
-        one = seconds(parameters, family, train, 1, Path("one"))
-        Checkpoints.write = write  # type: ignore[method-assign]
-        two = seconds(parameters, family, train, 2, Path("two"))
+    train = noise(28, 1)
+    Checkpoints.write = timed  # type: ignore[method-assign]  # one replicate trains in this very process
+    one = seconds(parameters, family, train, 1, "one")
+    Checkpoints.write = write  # type: ignore[method-assign]
+    two = seconds(parameters, family, train, 2, "two")
     print(f"one replicate {one:.1f} s, two {two:.1f} s: {two / one:.2f} times as long")
     part = sum(writing) / one
     print(f"{len(writing)} checkpoints, {1000 * np.median(writing):.0f} ms each: {part:.2%} of the time")
 
 
+def in_one_program(parameters: Parameters, name: str, family: Family, replicates: int) -> None:
+    """Print how many times as long as one they take."""
+    for side, channels in ((28, 1), (32, 3)):
+        train = noise(side, channels)
+        seconds(parameters, family.model_copy(update={"steps": 5}), train, 1, "warm")  # type: ignore[attr-defined]
+        one, all_of_them = (seconds(parameters, family, train, n, f"{name} {side} {n}") for n in (1, replicates))
+        print(
+            f"{name}, {side} pixels: one {one:.1f} s, {replicates} together {all_of_them:.1f} s: "
+            f"{all_of_them / one:.2f} times as long",
+            flush=True,
+        )
+
+
+def main(steps: int, together: int | None) -> None:
+    """Measure one of the two."""
+    read = read_parameters(PROJECT / "params.yaml")
+    families = {name: read.family(name).model_copy(update={"steps": steps}) for name in FAMILIES}  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        if together is None:
+            side_by_side(read, families["cgan"])
+            return
+        chosen = read.model_copy(update={"compute": read.compute.model_copy(update={"together": together})})
+        for name, family in families.items():
+            in_one_program(chosen, name, family, together)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600, int(sys.argv[2]) if len(sys.argv) > 2 else None)

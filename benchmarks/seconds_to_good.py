@@ -86,7 +86,8 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
     class Watched(Run):
         clock: Clock
 
-        def show(self, step: int, sampler: Sampler) -> None:
+        def show(self, step: int, *samplers: Sampler) -> None:
+            (sampler,) = samplers
             assert isinstance(sampler, GANSampler)
 
             def draw(temperature: float) -> Draw:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core import Split
+from pipeline.streams import Streams
 
 
 class RealImages:
@@ -23,12 +24,12 @@ class RealImages:
         self.starts = self.counts.cumsum(0) - self.counts
         self.present = self.counts.nonzero().squeeze(1)
 
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`n` images, float [n, c, h, w] in [-1, 1], and their labels."""
-        device = self.images.device
-        labels = self.present[torch.randint(len(self.present), (n,), generator=rng, device=device)]
-        within = torch.rand(n, generator=rng, device=device, dtype=torch.float64) * self.counts[labels]
-        return self.images[self.starts[labels] + within.long()].float() / 127.5 - 1, labels
+    def draw(self, n: int, rng: Streams) -> tuple[Tensor, Tensor]:
+        """`n` images for each replicate, float [replicates, n, c, h, w] in [-1, 1], and their labels."""
+        labels = self.present[rng.randint(0, len(self.present), n * len(rng))]
+        within = rng.rand(len(labels), dtype=torch.float64) * self.counts[labels]
+        images = self.images[self.starts[labels] + within.long()].float() / 127.5 - 1
+        return images.unflatten(0, (len(rng), n)), labels.unflatten(0, (len(rng), n))
 
     def first(self, most: int | None = None) -> tuple[Tensor, Tensor]:
         """The first images of each class, uint8 [n, c, h, w], class by class, and their labels; None: all of them."""
@@ -37,8 +38,8 @@ class RealImages:
         within = torch.arange(len(labels), device=counts.device) - (counts.cumsum(0) - counts)[labels]
         return self.images[self.starts[labels] + within], labels
 
-    def another(self, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """For each label another one that occurs, all equally likely; the same where there is only one."""
+    def another(self, labels: Tensor, rng: Streams) -> Tensor:
+        """For each label [replicates, n] another that occurs, all equally likely; the same where there is only one."""
         n = len(self.present)
-        shift = torch.randint(1, max(n, 2), labels.shape, generator=rng, device=labels.device)
+        shift = rng.randint(1, max(n, 2), labels.numel()).view(labels.shape)
         return self.present[(torch.searchsorted(self.present, labels) + shift) % n]

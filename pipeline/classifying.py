@@ -60,8 +60,9 @@ class Training:
         assert self.synthetic is not None
         return replace(self, synthetic=[self.synthetic[0]] * len(self.synthetic))
 
-    def __call__(self, replicate: Replicate) -> None:
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Train and score one replicate; write its history and its predictions."""
+        (replicate,) = replicates
         # From neither arm nor stage: all arms of a replicate share first weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
         batches = (

@@ -17,6 +17,7 @@ from pipeline import figures, fingerprints, spread
 from pipeline.checkpoints import Checkpoints
 from pipeline.core import Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
+from pipeline.progress import tell
 from pipeline.replicates import Job, Machine, Replicate, machine, run_replicates, settled
 from pipeline.seeds import derive
 from pipeline.storage import (
@@ -29,7 +30,7 @@ from pipeline.storage import (
     write_split,
     write_text,
 )
-from pipeline.training import SHOWN_EACH, Run, Watch, as_images
+from pipeline.training import SHOWN_EACH, Run, TroubleTogether, Watch, as_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,22 +51,37 @@ class _Fit:
     seed: int
     checkpoint_seconds: float
 
-    def __call__(self, replicate: Replicate) -> None:
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        try:
+            self._fit(replicates)
+        except TroubleTogether as trouble:
+            tell(f"{trouble}. These replicates are now trained one by one")
+            for replicate in replicates:
+                self._fit([replicate])
+
+    def _fit(self, replicates: Sequence[Replicate]) -> None:
+        first, numbers = replicates[0], [replicate.number for replicate in replicates]
+
+        def progress(done: int) -> None:
+            for replicate in replicates:
+                replicate.progress(done)
+
         run = Run(
-            torch.device(replicate.machine.device),
-            replicate.machine.autocast,
-            replicate.progress,
-            f"train-generator {self.name}, replicate {replicate.number}",
+            torch.device(first.machine.device),
+            first.machine.autocast,
+            progress,
+            f"train-generator {self.name}, replicate {' + '.join(map(str, numbers))}",
             Watch(self.watch, self.train),
-            Checkpoints(replicate.unfinished, self.checkpoint_seconds),
+            Checkpoints(first.unfinished / "-".join(map(str, numbers)), self.checkpoint_seconds),
         )
-        seeds = [derive(self.seed, "generator", self.name, replicate.number)]
-        (sampler,) = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
-        sampler.save(replicate.folder)
-        if not run.frames:  # of what has no steps to show, at least the end
-            run.show(self.family.total_steps, sampler)
-        write_csv(replicate.folder / HISTORY, pd.DataFrame(run.history))
-        write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in run.frames})
+        seeds = [derive(self.seed, "generator", self.name, number) for number in numbers]
+        samplers = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
+        if not run.frames[0]:  # of what has no steps to show, at least the end
+            run.show(self.family.total_steps, *samplers)
+        for replicate, sampler, history, frames in zip(replicates, samplers, run.histories, run.frames, strict=True):
+            sampler.save(replicate.folder)
+            write_csv(replicate.folder / HISTORY, pd.DataFrame(history))
+            write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})
 
 
 def train_generators(
@@ -115,6 +131,7 @@ def train_generators(
         inputs=lambda replicate: {**inputs, "replicate": replicate},
         steps=family.total_steps,
         images_per_step=family.images_per_step,
+        together=getattr(family, "fits_together", False),
     )
     finished = run_replicates(job, replicates, compute)
     if not spread.leads():

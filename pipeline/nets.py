@@ -13,8 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d, one_hot, pad, relu_, scaled_dot_product_attention
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.functional import conv2d, max_pool2d, normalize, one_hot, pad, relu_, scaled_dot_product_attention
+from torch.nn.utils.parametrize import register_parametrization
 
 from pipeline import spread
 from pipeline.core import Split
@@ -48,7 +48,7 @@ class Shape:
 
 
 def conditions(labels: Tensor, classes: int, influence: float = 1.0) -> Tensor:
-    """Labels (int64 [n]) as networks take them: float [n, classes], `influence` at the label, 0 elsewhere.
+    """Labels (int64 […, n]) as networks take them: float […, n, classes], `influence` at the label, 0 elsewhere.
 
     All that a network does with them is linear, so that an influence of 0 makes it unconditional, and one that
     grows fades the labels in (Shahbazi et al. 2022).
@@ -174,7 +174,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         narrow, half = max(1, channels // 8), max(1, channels // 2)
         self.query, self.key, self.value, self.out = (
-            _normed(nn.Conv2d(before, after, kernel_size=1), normed)
+            spectrally_normed(nn.Conv2d(before, after, kernel_size=1), normed)
             for before, after in ((channels, narrow), (channels, narrow), (channels, half), (half, channels))
         )
         self.weight = nn.Parameter(torch.zeros(()))
@@ -230,7 +230,7 @@ class Decoder(nn.Module):
         self.attentions = _attentions(self.sides, widths, attention, normed)
         # The last one draws the image itself: feature maps of its full size would cost more than all others together.
         self.doubles = nn.ModuleList(
-            _normed(layer, normed)
+            spectrally_normed(layer, normed)
             for layer in (
                 *(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)),
                 ToImage(widths[-1], shape.channels),
@@ -246,7 +246,8 @@ class Decoder(nn.Module):
         """Codes [n, latent] and conditions [n, classes], if it hears them, to images [n, c, size, size] in [-1, 1]."""
         features = self.first(torch.cat([codes, wanted], 1) if self.beside and wanted is not None else codes)
         features = features.unflatten(1, (-1, self.sides[0], self.sides[0]))
-        features = features.contiguous(memory_format=torch.channels_last)
+        # Channels last, by a way that `vmap` can go too.
+        features = features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
         for norm, attend, double in zip(self.norms, self.attentions, self.doubles, strict=True):
             features = double(attend(relu_(norm(features, wanted))))
         images = torch.tanh(features.float())
@@ -289,14 +290,14 @@ class Encoder(nn.Module):
         widths = [width * 2 ** min(level, WIDEST) for level in range(times)]
         sides = [shape.size // 2 ** (level + 1) for level in range(times)]
         self.halves = nn.ModuleList(
-            _normed(layer, normed)
+            spectrally_normed(layer, normed)
             for layer in (
                 FromImage(shape.channels, width),
                 *(nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)),
             )
         )
         self.attentions = _attentions(sides, widths, attention, normed)
-        self.last = _normed(nn.Conv2d(widths[-1], widths[-1], kernel_size=3, padding=1), normed)
+        self.last = spectrally_normed(nn.Conv2d(widths[-1], widths[-1], kernel_size=3, padding=1), normed)
         self.channels, self.side = widths[-1], sides[-1]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -307,8 +308,48 @@ class Encoder(nn.Module):
         return relu_(self.last(features))
 
 
-def _normed(layer: nn.Module, wanted: bool) -> nn.Module:
-    return spectral_norm(layer) if wanted else layer
+class SpectralNorm(nn.Module):
+    """Divides a weight by its largest singular value (Miyato et al. 2018, algorithm 1: one iteration a step).
+
+    As torch's own, which `torch.func.vmap` cannot run: it writes into what it is given (`out=`).
+    """
+
+    FIRST_ITERATIONS = 15
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs  # the dimension that counts them
+        matrix = self._matrix(weight.detach())
+        for name, length in zip("uv", matrix.shape, strict=True):
+            self.register_buffer(name, normalize(torch.randn(length), dim=0, eps=1e-12))
+        for _ in range(self.FIRST_ITERATIONS):
+            self._iterate(matrix)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight over its largest singular value; each pass in training mode makes the estimate better."""
+        matrix = self._matrix(weight)
+        if self.training:
+            self._iterate(matrix)
+        u, v = self.u.clone(), self.v.clone()  # a later pass changes them before the slopes of this one are taken
+        return weight / torch.dot(u, torch.mv(matrix, v))
+
+    @torch.no_grad()
+    def _iterate(self, matrix: Tensor) -> None:
+        self.u.copy_(normalize(torch.mv(matrix, self.v), dim=0, eps=1e-12))
+        self.v.copy_(normalize(torch.mv(matrix.mT, self.u), dim=0, eps=1e-12))
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        return weight.movedim(self.outputs, 0).flatten(1)
+
+
+def spectrally_normed(layer: nn.Conv2d | nn.ConvTranspose2d, wanted: bool) -> nn.Module:
+    """The layer, its weight under spectral norm if that is wanted."""
+    if wanted:
+        outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+        register_parametrization(layer, "weight", SpectralNorm(layer.weight, outputs))
+    return layer
 
 
 def _attentions(sides: list[int], widths: list[int], wanted: int | None, normed: bool) -> nn.ModuleList:

@@ -115,6 +115,7 @@ class ComputeSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"]
     workers: Count | Literal["auto"]
     threads_per_replicate: Count
+    together: Count | Literal["auto"]
     checkpoint_seconds: Positive
 
 

@@ -9,8 +9,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +39,7 @@ COMPUTING = (
     "torchvision",
 )  # whose releases change results
 
+TOGETHER_ON_GPU = 10  # replicates
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -82,17 +83,19 @@ class Job:
 
     Attributes:
         name: what progress and messages call it by.
-        work: does one replicate. Sent to other processes, so it must be picklable.
+        work: does one replicate, or several in one program. Sent to other processes, so it must be picklable.
         inputs: of a replicate, plain values and fingerprints: all that its result depends on besides the machine.
         steps: steps of one replicate.
         images_per_step: to tell images a second.
+        together: whether the work takes several replicates at once.
     """
 
     name: str
-    work: Callable[[Replicate], None]
+    work: Callable[[Sequence[Replicate]], None]
     inputs: Callable[[int], Mapping[str, object]]
     steps: int
     images_per_step: int
+    together: bool = False
 
     @property
     def slug(self) -> str:
@@ -128,12 +131,23 @@ def _processor_has_bfloat16() -> bool:
     return bool(capabilities().get("avx512_bf16", False))
 
 
-def workers(compute: ComputeSettings, replicates: int) -> int:
-    """How many processes to run: `compute.workers`, or as many as the cores carry; never more than replicates."""
+def workers(compute: ComputeSettings, tasks: int) -> int:
+    """How many processes to run: `compute.workers`, or as many as the cores carry; never more than tasks."""
     if spread.processes() > 1:
         return 1
     wanted = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
-    return min(wanted, replicates)
+    return min(wanted, tasks)
+
+
+def together(job: Job, compute: ComputeSettings, device: str) -> int:
+    """How many replicates of a job to compute in one program: `compute.together`, or ten on a GPU and one elsewhere.
+
+    One where the job's work takes no more, or where each is spread over several processes.
+    """
+    if not job.together or spread.processes() > 1:
+        return 1
+    by_device = TOGETHER_ON_GPU if device == "cuda" else 1
+    return by_device if compute.together == "auto" else compute.together
 
 
 def run_replicates(
@@ -144,14 +158,18 @@ def run_replicates(
     A finished replicate stays in `cache`, under the hash of what it depends on, so that more replicates cost only
     the new ones. What one that is killed has kept stands in `checkpoints`, and is thrown away if anything that it
     depends on has changed. Each runs in `compute.threads_per_replicate` threads: their number changes rounding, that
-    of the workers changes nothing.
+    of the workers changes nothing. So does how many are computed in one program: those that are missing are divided
+    into groups of that size, in their order.
 
     Raises:
         BadInput: another process is at work on the same job.
     """
     spread.join(machine(compute).device)
     resolved = machine(compute)
-    inputs = [{**job.inputs(k), "machine": str(resolved), "versions": versions()} for k in range(replicates)]
+    size = together(job, compute, resolved.device)
+    inputs = [
+        {**job.inputs(k), "machine": str(resolved), "together": size, "versions": versions()} for k in range(replicates)
+    ]
     cache = cache.absolute()  # workers may stand in another folder
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     missing = [k for k in range(replicates) if not folders[k].exists()]
@@ -159,18 +177,23 @@ def run_replicates(
     if not missing:
         return folders
     with tempfile.TemporaryDirectory() as scratch:
+        groups = [missing[first : first + size] for first in range(0, len(missing), size)]
         path = Path(scratch, "steps.npy")
         board = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(replicates, 2))
         title = f"{job.name}, {len(missing)} replicate{'s' if len(missing) > 1 else ''}"
         start = time.monotonic()
         with Shown(title, board, job.steps * len(missing), job.images_per_step):
-            joblib.Parallel(n_jobs=workers(compute, len(missing)))(
-                joblib.delayed(_replicate)(
-                    f"{job.name}, replicate {k}", job.work, inputs[k],
-                    Replicate(k, folders[k], checkpoints.absolute() / job.slug / f"replicate_{k}", resolved),
+            joblib.Parallel(n_jobs=workers(compute, len(groups)))(
+                joblib.delayed(_together)(
+                    job.name, job.work,
+                    [
+                        Replicate(k, folders[k], checkpoints.absolute() / job.slug / f"replicate_{k}", resolved)
+                        for k in group
+                    ],
+                    [{**inputs[k], "beside": group} for k in group],
                     path, os.getpid(),
                 )
-                for k in missing
+                for group in groups
             )  # fmt: skip
         if spread.leads():
             _log(job, board, time.monotonic() - start)
@@ -189,11 +212,11 @@ def _log(job: Job, board: Board, seconds: float) -> None:
     write_json(LOGS / f"{job.slug}.json", figures)
 
 
-def _replicate(
+def _together(
     name: str,
-    work: Callable[[Replicate], None],
-    inputs: Mapping[str, object],
-    planned: Replicate,
+    work: Callable[[Sequence[Replicate]], None],
+    planned: Sequence[Replicate],
+    inputs: Sequence[Mapping[str, object]],
     board: Path,
     owner: int,
 ) -> None:
@@ -202,28 +225,39 @@ def _replicate(
     keep_memory()
     if os.getpid() != owner:
         end_with_parent(owner)
-    steps = np.load(board, mmap_mode="r+")[planned.number]
-
-    def progress(done: int) -> None:
-        if not steps[0]:
-            steps[1] = done - 1  # where this run takes up the work
-        steps[0] = done
-
+    planned = [replace(each, progress=_Progress(board, each.number)) for each in planned]
     if not spread.leads():
         spread.wait()
-        with settled(planned.machine.threads), tempfile.TemporaryDirectory() as dropped:
-            work(replace(planned, folder=Path(dropped), progress=progress))
+        with settled(planned[0].machine.threads), tempfile.TemporaryDirectory() as dropped:
+            work([replace(each, folder=Path(dropped)) for each in planned])
         spread.wait()
         return
-    with locked(planned.unfinished.with_suffix(".lock"), name):
-        if planned.folder.exists() and spread.processes() == 1:
-            return  # another process has finished it while this one waited
-        _throw_away_if_changed(name, planned.unfinished, inputs)
+    names = [f"{name}, replicate {each.number}" for each in planned]
+    with ExitStack() as locks:
+        for each, called in zip(planned, names, strict=True):
+            locks.enter_context(locked(each.unfinished.with_suffix(".lock"), called))
+        if all(each.folder.exists() for each in planned) and spread.processes() == 1:
+            return  # another process has finished them while this one waited
+        for each, called, values in zip(planned, names, inputs, strict=True):
+            _throw_away_if_changed(called, each.unfinished, values)
         spread.wait()
-        with settled(planned.machine.threads), replaced_folder(planned.folder) as temporary:
-            work(replace(planned, folder=temporary, progress=progress))
+        with settled(planned[0].machine.threads), ExitStack() as folders:
+            work([replace(each, folder=folders.enter_context(replaced_folder(each.folder))) for each in planned])
         spread.wait()
-        shutil.rmtree(planned.unfinished, ignore_errors=True)
+        for each in planned:
+            shutil.rmtree(each.unfinished, ignore_errors=True)
+
+
+class _Progress:
+    """Writes how far a replicate has come to its row of the board."""
+
+    def __init__(self, board: Path, number: int) -> None:
+        self.steps = np.load(board, mmap_mode="r+")[number]
+
+    def __call__(self, done: int) -> None:
+        if not self.steps[0]:
+            self.steps[1] = done - 1  # where this run takes up the work
+        self.steps[0] = done
 
 
 def _throw_away_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object]) -> None:

@@ -52,16 +52,17 @@ def wait() -> None:
 
 
 def part(batch: Tensor) -> Tensor:
-    """This process's share of a batch that all of them have drawn alike.
+    """This process's share of a batch [1, n, …] that all of them have drawn alike.
 
     Raises:
         BadInput: it cannot be divided evenly.
     """
     if processes() == 1:
         return batch
-    if len(batch) % processes():
-        raise BadInput(f"a batch of {len(batch)} cannot be divided among {processes()} processes: choose a multiple")
-    return batch.chunk(processes())[dist.get_rank()]
+    n = batch.shape[1]
+    if n % processes():
+        raise BadInput(f"a batch of {n} cannot be divided among {processes()} processes: choose a multiple")
+    return batch.chunk(processes(), 1)[dist.get_rank()]
 
 
 def average(values: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ def as_images(drawn: torch.Tensor) -> Images:
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
+class TroubleTogether(Exception):
+    """One of several replicates that are trained in one program went wrong, and could step back only by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a loop.
@@ -76,7 +80,7 @@ class Run:
     """What a family's `fit` is handed.
 
     A loop that says `for step in run.steps(total, state)` and calls `record` and `show` where `step` tells it to, is
-    resumed, watched and shown with no more words.
+    resumed, watched and shown with no more words. One that trains several replicates in one program says how many.
 
     Attributes:
         device: where networks and data live.
@@ -85,8 +89,8 @@ class Run:
         name: what messages call this training by.
         watch: what to look for; None: nothing.
         checkpoints: where the state is kept now and then; None: nowhere.
-        history: the rows that were recorded.
-        frames: what was shown.
+        histories: the rows that were recorded, replicate by replicate.
+        frames: what was shown, likewise.
     """
 
     device: torch.device
@@ -95,21 +99,25 @@ class Run:
     name: str = "training"
     watch: Watch | None = None
     checkpoints: Checkpoints | None = None
-    history: list[dict[str, float]] = field(default_factory=list)
-    frames: list[Frame] = field(default_factory=list)
+    histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
+    frames: list[list[Frame]] = field(default_factory=lambda: [[]])
     _loops: int = 0
 
-    def steps(self, total: int, state: State) -> Iterator[Step]:
+    def steps(self, total: int, state: State, replicates: int = 1) -> Iterator[Step]:
         """Steps 1 … `total`, or from where a training that was killed left off.
 
         Args:
             total: of steps.
             state: all that changes while the loop runs, by name: networks, optimizers, averages, generators of
                 random numbers. It is restored in place.
+            replicates: how many are trained in this one program.
 
         Raises:
             BadInput: the training went wrong, and is to stop or has stepped back too often.
+            TroubleTogether: one of several replicates went wrong, and is to step back.
         """
+        for told in (self.histories, self.frames):
+            told.extend([] for _ in range(replicates - len(told)))
         loop = _Loop(self, state, f"{self._loops}")
         self._loops += 1
         step = loop.resume()
@@ -124,17 +132,21 @@ class Run:
                 loop.remember(step)
             loop.keep(step, last=step == total)
 
-    def record(self, row: Mapping[str, float]) -> None:
-        """Take one row of figures for `history.csv`; the first is `step`."""
-        self.history.append(spread.average_row(dict(row)))
+    def record(self, row: Mapping[str, float | torch.Tensor]) -> None:
+        """Take one row of figures for `history.csv`; the first is `step`. A tensor holds a figure a replicate."""
+        figures = {name: each.tolist() if isinstance(each, torch.Tensor) else each for name, each in row.items()}
+        for k, history in enumerate(self.histories):
+            own = {name: each[k] if isinstance(each, list) else each for name, each in figures.items()}
+            history.append(spread.average_row(own))
 
-    def show(self, step: int, sampler: Sampler) -> None:
-        """Draw some images of each class, from noise that is always the same."""
+    def show(self, step: int, *samplers: Sampler) -> None:
+        """Draw some images of each class with each replicate's sampler, from noise that is always the same."""
         if self.watch is None:
             return
-        labels = self.watch.labels
-        drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
-        self.frames.append(Frame(step, as_images(drawn)))
+        labels = torch.from_numpy(self.watch.labels)
+        for frames, sampler in zip(self.frames, samplers, strict=True):
+            drawn = sampler.sample(labels, rng=torch.Generator().manual_seed(0))
+            frames.append(Frame(step, as_images(drawn)))
 
 
 def _step(number: int, total: int) -> Step:
@@ -150,7 +162,7 @@ class _Loop:
 
     def __init__(self, run: Run, state: State, name: str) -> None:
         self.run, self.state, self.name = run, state, name
-        self.rows, self.frames = len(run.history), len(run.frames)  # that earlier loops of this run have left
+        self.rows, self.frames = len(run.histories[0]), len(run.frames[0])  # that earlier loops of this run have left
         self.attempts = 0
         self.since = self.rows  # the row from which on this attempt has recorded
         self.good = self._packed(0)
@@ -162,14 +174,19 @@ class _Loop:
                 "step": step,
                 "attempts": self.attempts,
                 "since": self.since,
-                "history": self.run.history[self.rows :],
-                "frames": [[frame.step, torch.from_numpy(frame.images)] for frame in self.run.frames[self.frames :]],
+                "histories": [history[self.rows :] for history in self.run.histories],
+                "frames": [
+                    [[frame.step, torch.from_numpy(frame.images)] for frame in frames[self.frames :]]
+                    for frames in self.run.frames
+                ],
             },
         )
 
     def _placed(self, position: Mapping[str, Any]) -> int:
-        self.run.history[self.rows :] = position["history"]
-        self.run.frames[self.frames :] = [Frame(step, images.numpy()) for step, images in position["frames"]]
+        for history, recorded in zip(self.run.histories, position["histories"], strict=True):
+            history[self.rows :] = recorded
+        for frames, shown in zip(self.run.frames, position["frames"], strict=True):
+            frames[self.frames :] = [Frame(step, images.numpy()) for step, images in shown]
         return int(position["step"])
 
     def resume(self) -> int:
@@ -197,18 +214,19 @@ class _Loop:
             self.run.checkpoints.write_now_and_then(self.name, self._packed(step))
 
     def trouble(self) -> Trouble | None:
-        """What is wrong after the step that was recorded last."""
-        watch, history = self.run.watch, self.run.history
+        """What is wrong after the step that was recorded last, in the first replicate where something is."""
+        watch = self.run.watch
         if watch is None:
             return None
-        return (
+        found = (
             not_finite(history[-1], self.state)
             or discriminator_won(history[self.since :], watch.settings)
-            or self._alike(watch, history[-1]["step"])
+            or self._alike(watch, frames[self.frames :], history[-1]["step"])
+            for history, frames in zip(self.run.histories, self.run.frames, strict=True)
         )
+        return next((trouble for trouble in found if trouble), None)
 
-    def _alike(self, watch: Watch, step: float) -> Trouble | None:
-        frames = self.run.frames[self.frames :]
+    def _alike(self, watch: Watch, frames: list[Frame], step: float) -> Trouble | None:
         if len(frames) <= SHOWINGS // 2 or frames[-1].step != step:
             return None  # at first, all of them are alike
         return alike(frames[-1].images, watch.labels, watch.train, watch.real, watch.settings)
@@ -218,12 +236,14 @@ class _Loop:
         told = f"{self.run.name}: after {step} steps, {found}"
         if self.run.watch is None or self.run.watch.settings.on_trouble == "stop":
             raise BadInput(told)
+        if len(self.run.histories) > 1:
+            raise TroubleTogether(told)
         if self.attempts == STEPS_BACK:
             raise BadInput(f"{told}. It has stepped back {STEPS_BACK} times already")
         self.attempts += 1
         position = unpack(self.good, self.state)
         back = self._placed(position)
-        self.since = len(self.run.history)
+        self.since = len(self.run.histories[0])
         for name, thing in self.state.items():
             if isinstance(thing, torch.optim.Optimizer):
                 for group in thing.param_groups:

@@ -42,13 +42,13 @@ def gradients():
     shape = Shape(16, 1, 3)
     generator = Decoder(shape, 8, 4)
     discriminator = Projection(shape, 4, normed=True, attention=None)
-    lecam, rng = LeCam(), torch.Generator().manual_seed(1)
+    lecam, rng = LeCam(1), torch.Generator().manual_seed(1)
     noise, images = torch.randn(12, 8, generator=rng), torch.randn(12, 1, 16, 16, generator=rng)
     wanted = conditions(torch.arange(12) % 3, 3)
-    noise, images, wanted = (spread.part(each) for each in (noise, images, wanted))
+    noise, images, wanted = (spread.part(each[None])[0] for each in (noise, images, wanted))
     generated = generator(noise, wanted)
     on_real, on_generated = discriminator(images, wanted), discriminator(generated, wanted)
-    loss = LOSSES["hinge"].discriminator(on_real, on_generated) + lecam(on_real, on_generated)
+    loss = LOSSES["hinge"].discriminator(on_real, on_generated) + lecam(on_real[None], on_generated[None])[0]
     loss.backward()
     for network in (generator, discriminator):
         spread.average_gradients(network)

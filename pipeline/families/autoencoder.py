@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -23,6 +22,8 @@ from pipeline.nets import Average, Decoder, Encoder, Shape, conditions, only_loo
 from pipeline.params import Count, Positive, Settings
 from pipeline.seeds import derive
 from pipeline.storage import read_json, write_json
+from pipeline.streams import Streams
+from pipeline.together import Replicated, together
 from pipeline.training import Run
 
 ENCODED_AT_ONCE, SHOWN = 500, 50  # images; of a class, those among which it is drawn to be shown
@@ -43,6 +44,8 @@ class Autoencoder(Settings):
     draw: Draw
     neighbours: Count
 
+    fits_together: ClassVar[bool] = True
+
     @property
     def total_steps(self) -> int:
         """Steps of one fit."""
@@ -54,32 +57,28 @@ class Autoencoder(Settings):
         return self.batch
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[CodeSampler]:
-        """Train one for each seed on `train`, and encode all of it."""
-        return [self._fit(train, monitor, seed, run) for seed in seeds]
-
-    def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> CodeSampler:
-        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
-        network = Autoencoding(Shape.of(train), self.latent, self.encoder_width, self.decoder_width)
-        network = network.to(run.device).to(memory_format=torch.channels_last)
+        """Train one for each seed on `train`, all of them in one program, and let each encode all of it."""
+        shape = Shape.of(train)
+        network = together([self._network(shape, seed) for seed in seeds], run.device)
         average = Average(network, self.average_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
+        rng, watching = (Streams([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching"))
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
             "network": network,
             "average": average,
             "optimizer": optimizer,
-            "rng": rng,
-            "watching": watching,
+            **rng.state("rng"),
+            **watching.state("watching"),
         }
 
-        for step in run.steps(self.steps, state):
+        for step in run.steps(self.steps, state, len(seeds)):
             images, _ = (spread.part(each) for each in real.draw(self.batch, rng))
             with mixed:
-                loss = mse_loss(network(images).float(), images)
+                loss = squared_error(network(images), images)
             optimizer.zero_grad()
-            loss.backward()
+            loss.sum().backward()
             spread.average_gradients(network)
             optimizer.step()
             average.update(network)
@@ -87,29 +86,42 @@ class Autoencoder(Settings):
             if step.recorded:
                 images, _ = watched.draw(self.batch, watching)
                 with only_looking(network), mixed:
-                    watched_loss = mse_loss(network(images).float(), images)
+                    watched_loss = squared_error(network(images), images)
                 run.record(
                     {
                         "step": step.number,
-                        "reconstruction": loss.item(),
-                        "reconstruction_validation": watched_loss.item(),
+                        "reconstruction": loss,
+                        "reconstruction_validation": watched_loss,
                     }
                 )
             if step.shown:
-                run.show(step.number, self._sampler(average.network, *real.first(SHOWN)))
-        return self._sampler(average.network, *real.first())
+                run.show(step.number, *self._samplers(average.network, *real.first(SHOWN)))
+        return self._samplers(average.network, *real.first())
+
+    def _network(self, shape: Shape, seed: int) -> Autoencoding:
+        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        return Autoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
 
     @torch.no_grad()
-    def _sampler(self, network: Autoencoding, images: Tensor, labels: Tensor) -> CodeSampler:
-        network.eval()
-        codes = torch.cat([network.encode(part.float() / 127.5 - 1) for part in images.split(ENCODED_AT_ONCE)]).cpu()
-        return CodeSampler(copy.deepcopy(network.decoder), codes, labels.cpu(), self.draw, self.neighbours)
+    def _samplers(self, networks: Replicated[Autoencoding], images: Tensor, labels: Tensor) -> list[CodeSampler]:
+        samplers = []
+        for network in networks.networks():
+            network.to(images.device).eval()
+            parts = (part.float() / 127.5 - 1 for part in images.split(ENCODED_AT_ONCE))
+            codes = torch.cat([network.encode(part) for part in parts]).cpu()
+            samplers.append(CodeSampler(network.decoder, codes, labels.cpu(), self.draw, self.neighbours))
+        return samplers
 
     @staticmethod
     def load(folder: Path) -> CodeSampler:
         """Read back what `CodeSampler.save` wrote."""
         plan, codes = read_json(folder / PLAN), load_file(folder / CODES)
         return CodeSampler(Decoder.load(folder), codes["codes"], codes["labels"], plan["draw"], plan["neighbours"])
+
+
+def squared_error(drawn: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error of the pixels of images [replicates, n, c, h, w], for each replicate."""
+    return mse_loss(drawn.float(), images, reduction="none").flatten(1).mean(1)
 
 
 class Autoencoding(nn.Module):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +19,8 @@ from pipeline.core import Split
 from pipeline.nets import Average, Decoder, Encoder, Shape, conditions, only_looking
 from pipeline.params import Count, NotNegative, Positive, Settings
 from pipeline.seeds import derive
+from pipeline.streams import Streams
+from pipeline.together import Replicated, together
 from pipeline.training import Run
 
 MEASURED = 2000  # images from which independent pixels are counted
@@ -37,6 +38,8 @@ class ConditionalVAE(Settings):
     learning_rate: Positive
     average_decay: Annotated[float, Field(ge=0, lt=1)]
 
+    fits_together: ClassVar[bool] = True
+
     @property
     def total_steps(self) -> int:
         """Steps of one fit."""
@@ -48,59 +51,66 @@ class ConditionalVAE(Settings):
         return self.batch
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[VAESampler]:
-        """Train one for each seed on `train`."""
-        return [self._fit(train, monitor, seed, run) for seed in seeds]
-
-    def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> VAESampler:
-        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        """Train one for each seed on `train`, all of them in one program: tensors have the shape [replicates, n, …]."""
         shape, pixels = Shape.of(train), independent_pixels(train)
-        network = VariationalAutoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
-        network = network.to(run.device).to(memory_format=torch.channels_last)
-        average = Average(network.decoder, self.average_decay)
+        network = together([self._network(shape, seed) for seed in seeds], run.device)
+        average = Average(network, self.average_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
+        rng, watching = (Streams([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching"))
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
             "network": network,
             "average": average,
             "optimizer": optimizer,
-            "rng": rng,
-            "watching": watching,
+            **rng.state("rng"),
+            **watching.state("watching"),
         }
 
-        for step in run.steps(self.steps, state):
+        for step in run.steps(self.steps, state, len(seeds)):
             images, labels = (spread.part(each) for each in real.draw(self.batch, rng))
             with mixed:
-                drawn, mean, log_variance = network(images, conditions(labels, shape.classes), rng)
+                drawn, mean, log_variance = network(images, conditions(labels, shape.classes), self._noise(labels, rng))
             rebuilding, divergence = reconstruction(drawn, images, pixels), divergence_from_prior(mean, log_variance)
             loss = rebuilding + self.beta * divergence
             optimizer.zero_grad()
-            loss.backward()
+            loss.sum().backward()
             spread.average_gradients(network)
             optimizer.step()
-            average.update(network.decoder)
+            average.update(network)
 
             if step.recorded:
                 images, labels = watched.draw(self.batch, watching)
+                noise = self._noise(labels, watching)
                 with only_looking(network), mixed:
-                    drawn, _, _ = network(images, conditions(labels, shape.classes), watching)
+                    drawn, _, _ = network(images, conditions(labels, shape.classes), noise)
                 run.record(
                     {
                         "step": step.number,
-                        "reconstruction": rebuilding.item(),
-                        "divergence": divergence.item(),
-                        "reconstruction_validation": reconstruction(drawn, images, pixels).item(),
+                        "reconstruction": rebuilding,
+                        "divergence": divergence,
+                        "reconstruction_validation": reconstruction(drawn, images, pixels),
                     }
                 )
             if step.shown:
-                run.show(step.number, VAESampler(copy.deepcopy(average.network)))
-        return VAESampler(average.network)
+                run.show(step.number, *_samplers(average.network))
+        return _samplers(average.network)
+
+    def _network(self, shape: Shape, seed: int) -> VariationalAutoencoding:
+        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        return VariationalAutoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
+
+    def _noise(self, labels: Tensor, rng: Streams) -> Tensor:
+        return rng.randn(labels.numel(), self.latent).view(*labels.shape, self.latent)
 
     @staticmethod
     def load(folder: Path) -> VAESampler:
         """Read back what `VAESampler.save` wrote."""
         return VAESampler(Decoder.load(folder))
+
+
+def _samplers(networks: Replicated[VariationalAutoencoding]) -> list[VAESampler]:
+    return [VAESampler(network.decoder) for network in networks.networks()]
 
 
 def independent_pixels(train: Split) -> float:
@@ -120,16 +130,16 @@ def independent_pixels(train: Split) -> float:
 def reconstruction(drawn: Tensor, images: Tensor, pixels: float) -> Tensor:
     """-log p(x | z), in nats an image of so many independent pixels: Gaussian noise of the variance that fits best.
 
-    That variance is the mean squared error of the batch itself (Rybkin et al. 2021, equation 5), so that nothing
-    needs tuning to the size or the contrast of images.
+    Images have the shape [replicates, n, c, h, w]. The variance is the mean squared error of the batch itself (Rybkin
+    et al. 2021, equation 5), so that nothing needs tuning to the size or the contrast of images.
     """
-    error = spread.average((drawn.float() - images).square().mean())
+    error = spread.average((drawn.float() - images).square().flatten(1).mean(1))
     return pixels / 2 * (error.clamp(min=1e-6).log() + 1 + math.log(2 * math.pi))
 
 
 def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(q(z | x) ‖ N(0, 1)), in nats an image (Kingma & Welling 2014, appendix B)."""
-    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+    """KL(q(z | x) ‖ N(0, 1)) of codes [replicates, n, latent], in nats an image (Kingma & Welling 2014, appendix B)."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean(-1) / 2
 
 
 class VariationalAutoencoding(nn.Module):
@@ -141,14 +151,13 @@ class VariationalAutoencoding(nn.Module):
         self.code = nn.Linear(self.encoder.channels * self.encoder.side**2 + shape.classes, 2 * latent)
         self.decoder = Decoder(shape, latent, decoder_width)
 
-    def forward(self, images: Tensor, wanted: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Images [n, c, h, w] and conditions [n, classes] to images; mean and log variance of the codes [n, latent]."""
+    def forward(self, images: Tensor, wanted: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, conditions [n, classes] and noise [n, latent] to images; mean and log variance of the codes."""
         features = self.encoder(images).flatten(1).float()
         mean, log_variance = self.code(torch.cat([features, wanted], 1)).float().chunk(2, 1)
         log_variance = log_variance.clamp(
             -10, 10
         )  # beyond it, the exponential overflows before training can correct it
-        noise = torch.randn(mean.shape, generator=rng, device=mean.device)
         return self.decoder(mean + (log_variance / 2).exp() * noise, wanted), mean, log_variance
 
 

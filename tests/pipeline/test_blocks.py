@@ -22,10 +22,11 @@ from pipeline.nets import (
     unfolded,
 )  # fmt: skip
 from pipeline.registry import find, names
+from pipeline.streams import Streams
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def rng(seed: int = 0) -> Streams:
+    return Streams([seed], torch.device("cpu"))
 
 
 REAL, GENERATED = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.25, 1.5])
@@ -58,14 +59,14 @@ def test_only_relative_losses_are_blind_to_a_shift_of_all_scores() -> None:
 
 def bowl(images: torch.Tensor) -> torch.Tensor:
     """Scores |x|² / 2, whose gradient is x itself."""
-    return images.square().sum((1, 2, 3)) / 2
+    return images.square().sum((2, 3, 4)) / 2
 
 
 def test_penalties_on_gradients_by_hand() -> None:
-    real, generated = torch.full((4, 1, 2, 2), 1.0), torch.full((4, 1, 2, 2), 3.0)
+    real, generated = torch.full((1, 4, 1, 2, 2), 1.0), torch.full((1, 4, 1, 2, 2), 3.0)
     assert losses.r1(bowl, real, generated, rng()).item() == pytest.approx(4 / 2)  # four pixels of 1: a norm of 2
     assert losses.r2(bowl, real, generated, rng()).item() == pytest.approx(36 / 2)
-    at = torch.rand(4, generator=rng())
+    at = rng().rand(4)
     expected = (2 * (1 + 2 * at) - 1).square().mean()
     assert losses.gradient_penalty(bowl, real, generated, rng()).item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -73,23 +74,23 @@ def test_penalties_on_gradients_by_hand() -> None:
 @pytest.mark.parametrize("name", losses.GRADIENT_PENALTIES)
 def test_penalties_reach_the_weights(name: losses.GradientPenalty) -> None:
     weight = torch.ones((), requires_grad=True)
-    images = torch.rand(3, 1, 2, 2)
+    images = torch.rand(1, 3, 1, 2, 2)
     losses.GRADIENT_PENALTIES[name](lambda x: weight * bowl(x), images, images + 1, rng()).backward()
     assert weight.grad is not None
     assert weight.grad != 0
 
 
 def test_lecam_draws_scores_to_the_running_means_of_the_other_side() -> None:
-    lecam = losses.LeCam()
-    assert lecam.get_buffer("means").tolist() == [0, 0]
+    lecam = losses.LeCam(1)
+    assert lecam.get_buffer("means").flatten().tolist() == [0, 0]
     of_real, of_generated = (0.01 * scores.mean() for scores in (REAL, GENERATED))
     expected = (REAL - of_generated).square().mean() + (GENERATED - of_real).square().mean()
-    torch.testing.assert_close(lecam(REAL, GENERATED), expected)
+    torch.testing.assert_close(lecam(REAL[None], GENERATED[None]), expected[None])
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_augmentation_is_seeded_keeps_the_shape_and_lets_gradients_through(name: str) -> None:
-    images = torch.randn(64, 3, 12, 12, requires_grad=True)
+    images = torch.randn(1, 64, 3, 12, 12, requires_grad=True)
     first, again, other = (augment(images, [name], rng(seed)) for seed in (0, 0, 1))  # type: ignore[list-item]
     assert first.shape == images.shape
     assert torch.equal(first, again)
@@ -149,8 +150,8 @@ def test_flip_mirrors_about_half_of_the_images() -> None:
 
 
 def test_without_a_policy_nothing_happens() -> None:
-    images = torch.rand(2, 1, 8, 8)
-    assert augment(images, (), rng()) is images
+    images = torch.rand(1, 2, 1, 8, 8)
+    assert torch.equal(augment(images, (), rng()), images)
 
 
 @pytest.mark.parametrize(

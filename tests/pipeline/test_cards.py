@@ -30,7 +30,9 @@ NASTY = (
 )  # fmt: skip
 WATCH = WatchSettings(on_trouble="step_back", least_error=0.02, least_diversity=0.1)
 LEVEL = GenerateSettings(fill="level", per_class=1, share=0.5, level_to=None, max_per_real=100.0)
-COMPUTE = ComputeSettings(device="cpu", precision="float32", workers=1, threads_per_replicate=1, checkpoint_seconds=5.0)
+COMPUTE = ComputeSettings(
+    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+)
 MACHINE = Machine("cpu", "float32", 1)
 
 

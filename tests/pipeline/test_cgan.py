@@ -18,6 +18,7 @@ from pipeline.families.cgan.presets import CLASSIC
 from pipeline.losses import GRADIENT_PENALTIES, LOSSES
 from pipeline.nets import Shape, conditions
 from pipeline.params import WatchSettings, validate
+from pipeline.streams import Streams
 from pipeline.training import Run, Watch
 from tests.pipeline.test_families import draw, run
 
@@ -57,14 +58,14 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
 
 
 def test_real_images_are_drawn_with_uniform_labels_however_rare_a_class_is() -> None:
-    _, labels = RealImages(corners(), CPU).draw(6000, torch.Generator().manual_seed(0))
-    shares = labels.bincount(minlength=3) / 6000
+    _, labels = RealImages(corners(), CPU).draw(6000, Streams([0], CPU))
+    shares = labels[0].bincount(minlength=3) / 6000
     assert (shares - 1 / 3).abs().max() < 0.03  # five standard errors
 
 
 def test_drawn_images_are_those_of_their_labels() -> None:
     split = corners()
-    images, labels = RealImages(split, CPU).draw(50, torch.Generator().manual_seed(0))
+    (images,), (labels,) = RealImages(split, CPU).draw(50, Streams([0], CPU))
     originals = torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     for image, label in zip(images, labels, strict=True):
         assert any(torch.equal(image, originals[k]) for k in np.flatnonzero(split.labels == int(label)))
@@ -72,10 +73,10 @@ def test_drawn_images_are_those_of_their_labels() -> None:
 
 def test_a_mismatched_label_is_never_the_right_one_and_always_one_that_occurs() -> None:
     split = Split(np.zeros((6, 8, 8, 1), np.uint8), np.array([0, 0, 2, 2, 3, 3]), ("a", "none of it", "c", "d"))
-    labels = torch.tensor([0, 2, 3] * 50)
-    wrong = RealImages(split, CPU).another(labels, torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0, 2, 3] * 50])
+    wrong = RealImages(split, CPU).another(labels, Streams([0], CPU))
     assert not (wrong == labels).any()
-    assert set(wrong.tolist()) == {0, 2, 3}
+    assert set(wrong[0].tolist()) == {0, 2, 3}
 
 
 def test_the_score_is_the_projection_of_the_features_on_the_label() -> None:
@@ -117,8 +118,8 @@ def test_settings_combine_freely(changes: dict[str, Any]) -> None:
     before = settings(**changes, generator_learning_rate=1e-12).fit(corners(), monitor=corners(), seeds=[0], run=run())[
         0
     ]
-    assert np.isfinite([list(row.values()) for row in told.history]).all()
-    assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in told.history)
+    assert np.isfinite([list(row.values()) for row in told.histories[0]]).all()
+    assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in told.histories[0])
     assert draw(sampler, [0, 1, 2]).isfinite().all()
     assert not torch.allclose(draw(sampler, [0, 1, 2]), draw(before, [0, 1, 2]), atol=1e-4)
 
@@ -194,12 +195,13 @@ def test_mistakes_in_settings_are_told_in_a_line(values: dict[str, Any], message
 
 def test_error_rates_count_what_is_on_the_wrong_side() -> None:
     scores = {
-        "train": torch.tensor([1.0, 2, 3, -1]), "validation": torch.tensor([1.0, -1, -1, -1]),
-        "generated": torch.tensor([-1.0, 1, 1, -2]),
+        "train": torch.tensor([[1.0, 2, 3, -1]]), "validation": torch.tensor([[1.0, -1, -1, -1]]),
+        "generated": torch.tensor([[-1.0, 1, 1, -2]]),
     }  # fmt: skip
-    expected = {"error_train": 0.25, "error_validation": 0.75, "error_generated": 0.5}
-    assert error_rates(scores, relative=False) == expected
-    assert error_rates({name: on + 7 for name, on in scores.items()}, relative=True) == expected
+    expected = {"error_train": [0.25], "error_validation": [0.75], "error_generated": [0.5]}
+    shifted = {name: on + 7 for name, on in scores.items()}
+    for given, relative in ((scores, False), (shifted, True)):
+        assert {name: rate.tolist() for name, rate in error_rates(given, relative=relative).items()} == expected
 
 
 def test_temperature_widens_what_is_drawn() -> None:

@@ -19,7 +19,9 @@ from pipeline.storage import read_arrays
 from pipeline.transforms import Plain
 
 MACHINE = Machine("cpu", "float32", 1)
-COMPUTE = ComputeSettings(device="cpu", precision="float32", workers=1, threads_per_replicate=1, checkpoint_seconds=5.0)
+COMPUTE = ComputeSettings(
+    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+)
 GENERATE = GenerateSettings(fill="even", per_class=4, share=0.5, level_to=None, max_per_real=10.0)
 SETTINGS = ClassifierSettings(
     name="small_cnn", steps=30, batch=16, learning_rate=0.01, weight_decay=0.0, label_smoothing=0.0

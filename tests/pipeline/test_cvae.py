@@ -29,16 +29,16 @@ def test_images_that_are_all_the_same_count_as_one_pixel() -> None:
 
 
 def test_reconstruction_is_the_negative_log_likelihood_at_the_best_variance() -> None:
-    drawn, images = torch.zeros(3, 1, 2, 2), 0.5 * torch.ones(3, 1, 2, 2)
+    drawn, images = torch.zeros(1, 3, 1, 2, 2), 0.5 * torch.ones(1, 3, 1, 2, 2)
     noise = torch.distributions.Normal(drawn, 0.5)  # the root of the mean squared error
-    expected = -noise.log_prob(images).sum((1, 2, 3)).mean()
+    expected = -noise.log_prob(images).sum((2, 3, 4)).mean(1)
     torch.testing.assert_close(reconstruction(drawn, images, 4), expected)
 
 
 def test_divergence_is_that_of_torch() -> None:
-    mean, log_variance = torch.randn(5, 3), torch.randn(5, 3)
+    mean, log_variance = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
     code, prior = torch.distributions.Normal(mean, (log_variance / 2).exp()), torch.distributions.Normal(0.0, 1.0)
-    expected = torch.distributions.kl_divergence(code, prior).sum(1).mean()
+    expected = torch.distributions.kl_divergence(code, prior).sum(2).mean(1)
     torch.testing.assert_close(divergence_from_prior(mean, log_variance), expected)
-    assert divergence_from_prior(torch.zeros(1, 2), torch.zeros(1, 2)) == 0
-    assert math.isfinite(float(reconstruction(torch.zeros(1), torch.zeros(1), 4)))
+    assert divergence_from_prior(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)) == 0
+    assert math.isfinite(float(reconstruction(torch.zeros(1, 1), torch.zeros(1, 1), 4)))

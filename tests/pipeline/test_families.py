@@ -107,5 +107,5 @@ def test_progress_and_history_reach_the_last_step(name: str) -> None:
     steps: list[int] = []
     model, told = family(name), run(steps)
     model.fit(split(8, 1), monitor=split(8, 1), seeds=[0], run=told)
-    assert steps[-1] == model.total_steps == told.history[-1]["step"]
-    assert all(np.isfinite(list(row.values())).all() for row in told.history)
+    assert steps[-1] == model.total_steps == told.histories[0][-1]["step"]
+    assert all(np.isfinite(list(row.values())).all() for row in told.histories[0])

@@ -15,7 +15,9 @@ from pipeline.generating import generate, grid, quota
 from pipeline.params import ComputeSettings, GenerateSettings
 from pipeline.storage import read_split
 
-COMPUTE = ComputeSettings(device="cpu", precision="float32", workers=1, threads_per_replicate=1, checkpoint_seconds=5.0)
+COMPUTE = ComputeSettings(
+    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+)
 
 
 def settings(**changes: object) -> GenerateSettings:

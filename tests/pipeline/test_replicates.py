@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +17,7 @@ import torch
 
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
-from pipeline.replicates import Job, Replicate, machine, run_replicates, settled, workers
+from pipeline.replicates import Job, Replicate, machine, run_replicates, settled, together, workers
 from tests.conftest import PROJECT
 
 
@@ -33,7 +34,8 @@ class Multiply:
     fail_at: int | None = None
     size: int = field(default=300)
 
-    def __call__(self, replicate: Replicate) -> None:
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        (replicate,) = replicates
         with self.log.open("a") as log:
             log.write(f"{replicate.number}\n")
         (replicate.folder / "half").write_text("half")
@@ -51,6 +53,7 @@ def compute(**changes: object) -> ComputeSettings:
         "precision": "float32",
         "workers": 1,
         "threads_per_replicate": 1,
+        "together": "auto",
         "checkpoint_seconds": 5.0,
         **changes,
     }
@@ -93,6 +96,42 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
     assert products(one) == products(two)
 
 
+@dataclass(frozen=True)
+class Grouped:
+    """Notes in each replicate's folder which ones it was computed with."""
+
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        numbers = " ".join(str(replicate.number) for replicate in replicates)
+        for replicate in replicates:
+            replicate.progress(1)
+            (replicate.folder / "beside").write_text(numbers)
+
+
+def grouped(together: bool) -> Job:
+    return Job("group", Grouped(), lambda k: {"replicate": k}, steps=1, images_per_step=1, together=together)
+
+
+def beside(folders: list[Path]) -> list[str]:
+    return [(folder / "beside").read_text() for folder in folders]
+
+
+def test_work_that_takes_several_gets_those_that_are_missing_in_groups(tmp_path: Path) -> None:
+    some, more = (
+        run_replicates(grouped(True), replicates, compute(together=3), cache=tmp_path / "cache")
+        for replicates in (4, 7)
+    )
+    assert beside(some) == ["0 1 2", "0 1 2", "0 1 2", "3"]
+    assert beside(more) == [*beside(some), "4 5 6", "4 5 6", "4 5 6"]
+
+
+def test_work_that_takes_one_gets_one_and_by_itself_only_a_gpu_makes_groups(tmp_path: Path) -> None:
+    one = run_replicates(grouped(False), 2, compute(together=3), cache=tmp_path / "one")
+    assert beside(one) == ["0", "1"]
+    by_itself = run_replicates(grouped(True), 2, compute(), cache=tmp_path / "auto")
+    assert beside(by_itself) == ["0", "1"]
+    assert together(grouped(True), compute(), "cuda") > 1
+
+
 def test_a_replicate_that_fails_leaves_nothing_and_those_before_it_stay(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(RuntimeError, match="broken"):
@@ -124,7 +163,8 @@ def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake(monkeypatch: pyt
 class Endless:
     """Counts steps into a file until somebody ends it."""
 
-    def __call__(self, replicate: Replicate) -> None:
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        (replicate,) = replicates
         for step in range(1200):
             Path(f"steps_{replicate.number}").write_text(str(step))
             replicate.progress(step)
@@ -157,7 +197,8 @@ class Growing:
 
     kept: ClassVar[list[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = []
 
-    def __call__(self, replicate: Replicate) -> None:
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        (replicate,) = replicates
         self.kept.append(np.ones(400 * 2**20, np.uint8))
         time.sleep(1.5)  # loky looks once a second
         np.save(replicate.folder / "product.npy", replicate.number)
@@ -172,7 +213,8 @@ def test_workers_that_grow_finish_their_work(tmp_path: Path) -> None:
 class Looking:
     """Tells what it finds from an earlier run."""
 
-    def __call__(self, replicate: Replicate) -> None:
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        (replicate,) = replicates
         found = sorted(path.name for path in replicate.unfinished.iterdir())
         (replicate.folder / "found").write_text(" ".join(found))
         (replicate.unfinished / "state").write_text("half")

@@ -65,7 +65,7 @@ def walk(
             run.record({"step": step.number, "loss": loss(step.number, optimizer.param_groups[0]["lr"])})
         if step.shown:
             run.show(step.number, sampler or Varied())
-    return pack(state, {"history": run.history, "frames": [frame.step for frame in run.frames]})
+    return pack(state, {"history": run.histories[0], "frames": [frame.step for frame in run.frames[0]]})
 
 
 def watch(on_trouble: str = "step_back") -> Watch:
@@ -76,10 +76,10 @@ def watch(on_trouble: str = "step_back") -> Watch:
 def test_steps_are_recorded_and_shown_evenly_the_last_one_always() -> None:
     run = Run(CPU, None, watch=watch())
     walk(run, total=250)
-    assert [row["step"] for row in run.history] == list(range(2, 251, 2))
-    assert [frame.step for frame in run.frames] == [*range(24, 250, 24), 250]
-    assert run.frames[0].images.shape == (12, 8, 8, 1)
-    assert not (run.frames[0].images == run.frames[0].images[0]).all()
+    assert [row["step"] for row in run.histories[0]] == list(range(2, 251, 2))
+    assert [frame.step for frame in run.frames[0]] == [*range(24, 250, 24), 250]
+    assert run.frames[0][0].images.shape == (12, 8, 8, 1)
+    assert not (run.frames[0][0].images == run.frames[0][0].images[0]).all()
 
 
 @pytest.mark.parametrize("kills", [[1], [7, 8, 31], [40]])
@@ -130,9 +130,9 @@ def test_trouble_steps_back_to_the_last_good_state_at_half_the_learning_rate(
     run = Run(CPU, None, watch=watch())
     walk(run, loss=lambda step, rate: math.nan if step == 13 and rate > 0.06 else rate)
     assert "after 13 steps, no number any more: loss" in capsys.readouterr().err
-    assert [row["step"] for row in run.history] == list(range(1, 41))
-    assert [row["loss"] for row in run.history] == [0.1] * 12 + [0.05] * 28
-    assert [frame.step for frame in run.frames] == list(range(4, 41, 4))
+    assert [row["step"] for row in run.histories[0]] == list(range(1, 41))
+    assert [row["loss"] for row in run.histories[0]] == [0.1] * 12 + [0.05] * 28
+    assert [frame.step for frame in run.frames[0]] == list(range(4, 41, 4))
 
 
 def test_after_a_step_back_other_random_numbers_come() -> None:
@@ -189,7 +189,7 @@ def test_a_second_step_back_halves_the_learning_rate_once_more_also_from_a_later
 
     run = Run(CPU, None, watch=watch())
     walk(run, loss=loss)
-    assert [row["loss"] for row in run.history] == pytest.approx([0.1] * 12 + [0.05] * 8 + [0.025] * 20)
+    assert [row["loss"] for row in run.histories[0]] == pytest.approx([0.1] * 12 + [0.05] * 8 + [0.025] * 20)
 
 
 def test_a_discriminator_is_judged_by_what_it_does_after_a_step_back() -> None:
@@ -203,7 +203,7 @@ def test_a_discriminator_is_judged_by_what_it_does_after_a_step_back() -> None:
             run.record({"step": step.number, "error_validation": error, "error_generated": error})
         if step.shown:
             run.show(step.number, Varied())
-    errors = [row["error_generated"] for row in run.history]
+    errors = [row["error_generated"] for row in run.histories[0]]
     assert errors == [0.0] * 20 + [0.1] * 80
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -23,6 +23,8 @@ from pipeline.nets import Average, Decoder, Hearing, Shape, conditions, only_loo
 from pipeline.params import Count, Fraction, Positive, Settings
 from pipeline.seeds import derive
 from pipeline.storage import read_json, write_json
+from pipeline.streams import Streams
+from pipeline.together import Replicated, together
 from pipeline.training import Run
 
 TEMPERATURE = "temperature.json"
@@ -60,6 +62,8 @@ class ConditionalGAN(Settings):
     average_decay: Annotated[float, Field(ge=0, lt=1)]
     temperature: Positive
 
+    fits_together: ClassVar[bool] = True
+
     @model_validator(mode="before")
     @classmethod
     def _filled_in(cls, given: Any) -> Any:
@@ -89,58 +93,58 @@ class ConditionalGAN(Settings):
         return self.batch * self.discriminator_steps
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[GANSampler]:
-        """Train one generator for each seed on `train`."""
-        return [self._fit(train, monitor, seed, run) for seed in seeds]
+        """Train one generator for each seed on `train`, all of them in one program.
 
-    def _fit(self, train: Split, monitor: Split, seed: int, run: Run) -> GANSampler:
+        Tensors of the loop have the shape [replicates, n, …]; each replicate has its own networks and random streams.
+        """
         shape, loss = Shape.of(train), LOSSES[self.loss]
-        generator, discriminator = self._networks(shape, seed, run.device)
-        average, lecam = Average(generator, self.average_decay), LeCam().to(run.device)
+        generator, discriminator = self._networks(shape, seeds, run.device)
+        average, lecam = Average(generator, self.average_decay), LeCam(len(seeds)).to(run.device)
         optimize_g = self._optimizer(generator, self.generator_learning_rate)
         optimize_d = self._optimizer(discriminator, self.discriminator_learning_rate)
-        rng, watching = (torch.Generator(run.device).manual_seed(derive(seed, use)) for use in ("training", "watching"))
+        rng, watching = (Streams([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching"))
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
             "generator": generator, "discriminator": discriminator, "average": average, "lecam": lecam,
-            "optimize_g": optimize_g, "optimize_d": optimize_d, "rng": rng, "watching": watching,
+            "optimize_g": optimize_g, "optimize_d": optimize_d, **rng.state("rng"), **watching.state("watching"),
         }  # fmt: skip
 
-        for step in run.steps(self.steps, state):
+        for step in run.steps(self.steps, state, len(seeds)):
             influence = self._influence(step.number)
+            heard = partial(conditions, classes=shape.classes, influence=influence)
             for _ in range(self.discriminator_steps):
                 # Real and generated images of the same labels, in one batch.
                 images, labels = (spread.part(each) for each in real.draw(self.batch, rng))
-                wanted = conditions(labels, shape.classes, influence)
+                wanted = heard(labels)
                 with mixed:
                     generated = generator(spread.part(self._noise(rng)), wanted)
-                both = augment(torch.cat([images, generated.detach()]), self.augment, rng)
+                both = augment(_joined(images, generated.detach()), self.augment, rng)
                 with mixed:
-                    of_real, of_generated = discriminator.features(both).chunk(2)
-                on_real, on_generated = (discriminator.score(of, wanted) for of in (of_real, of_generated))
+                    of_real, of_generated = discriminator.each("features", both).chunk(2, 1)
+                on_real, on_generated = (discriminator.each("score", of, wanted) for of in (of_real, of_generated))
                 loss_d = (1 - influence * self.mismatch) * loss.discriminator(on_real, on_generated)
                 if self.mismatch and len(real.present) > 1:
-                    wrong = conditions(real.another(labels, rng), shape.classes, influence)
-                    on_mismatched = discriminator.score(of_real, wrong)
+                    wrong = heard(real.another(labels, rng))
+                    on_mismatched = discriminator.each("score", of_real, wrong)
                     loss_d = loss_d + influence * self.mismatch * loss.discriminator(on_real, on_mismatched)
-                loss_d = (
-                    loss_d + discriminator.label_loss(of_real, wanted) + discriminator.label_loss(of_generated, wanted)
-                )
+                for of in (of_real, of_generated):
+                    loss_d = loss_d + discriminator.each("label_loss", of, wanted)
                 loss_d = loss_d + self._penalty(discriminator, lecam, both, wanted, on_real, on_generated, rng)
                 optimize_d.zero_grad()
-                loss_d.backward()
+                loss_d.sum().backward()
                 spread.average_gradients(discriminator)
                 optimize_d.step()
 
             # The generator, by the last of these images: through a discriminator that stands still.
             discriminator.requires_grad_(False)
             with mixed:
-                of_generated = discriminator.features(augment(generated, self.augment, rng))
-                of_real = discriminator.features(both.chunk(2)[0]) if loss.paired else of_real.detach()
-            scores = (discriminator.score(of, wanted) for of in (of_real, of_generated))
-            loss_g = loss.generator(*scores) + discriminator.label_loss(of_generated, wanted)
+                of_generated = discriminator.each("features", augment(generated, self.augment, rng))
+                of_real = discriminator.each("features", both.chunk(2, 1)[0]) if loss.paired else of_real.detach()
+            scores = (discriminator.each("score", of, wanted) for of in (of_real, of_generated))
+            loss_g = loss.generator(*scores) + discriminator.each("label_loss", of_generated, wanted)
             optimize_g.zero_grad()
-            loss_g.backward()
+            loss_g.sum().backward()
             spread.average_gradients(generator)
             optimize_g.step()
             discriminator.requires_grad_(True)
@@ -149,39 +153,49 @@ class ConditionalGAN(Settings):
             if step.recorded:
                 seen = {"train": real.draw(self.batch, watching), "validation": watched.draw(self.batch, watching)}
                 with mixed:
-                    errors = self._errors(generator, discriminator, seen, influence, watching)
+                    errors = self._errors(generator, discriminator, seen, heard, watching)
                 run.record(
                     {
                         "step": step.number,
-                        "discriminator_loss": loss_d.item(),
-                        "generator_loss": loss_g.item(),
+                        "discriminator_loss": loss_d,
+                        "generator_loss": loss_g,
                         **errors,
-                        "discriminator_gradient": _gradient_norm(discriminator),
-                        "generator_gradient": _gradient_norm(generator),
+                        "discriminator_gradient": discriminator.gradient_norms(),
+                        "generator_gradient": generator.gradient_norms(),
                     }
                 )
             if step.shown:
-                run.show(step.number, GANSampler(copy.deepcopy(average.network), self.temperature))
-        return GANSampler(average.network, self.temperature)
+                run.show(step.number, *self._samplers(average.network))
+        return self._samplers(average.network)
 
-    def _networks(self, shape: Shape, seed: int, device: torch.device) -> tuple[Decoder, Discriminator]:
-        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
-        generator = Decoder(
-            shape, self.latent, self.generator_width, HEARING[self.conditioning],
-            normed="generator" in self.spectral_norm, attention=self.attention,
-        )  # fmt: skip
-        discriminator = DISCRIMINATORS[self.conditioning](
-            shape, self.discriminator_width, normed="discriminator" in self.spectral_norm, attention=self.attention
-        )
-        for network in (generator, discriminator):
-            network.to(device).to(memory_format=torch.channels_last)
-        return generator, discriminator
+    def _networks(
+        self, shape: Shape, seeds: Sequence[int], device: torch.device
+    ) -> tuple[Replicated[Decoder], Replicated[Discriminator]]:
+        generators, discriminators = [], []
+        for seed in seeds:
+            torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+            generators.append(
+                Decoder(
+                    shape, self.latent, self.generator_width, HEARING[self.conditioning],
+                    normed="generator" in self.spectral_norm, attention=self.attention,
+                )
+            )  # fmt: skip
+            discriminators.append(
+                DISCRIMINATORS[self.conditioning](
+                    shape, self.discriminator_width,
+                    normed="discriminator" in self.spectral_norm, attention=self.attention,
+                )
+            )  # fmt: skip
+        return together(generators, device), together(discriminators, device)
+
+    def _samplers(self, generators: Replicated[Decoder]) -> list[GANSampler]:
+        return [GANSampler(generator, self.temperature) for generator in generators.networks()]
 
     def _optimizer(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(network.parameters(), learning_rate, (self.beta1, self.beta2), fused=True)
 
-    def _noise(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.batch, self.latent, generator=rng, device=rng.device)
+    def _noise(self, rng: Streams) -> Tensor:
+        return rng.randn(len(rng) * self.batch, self.latent).view(len(rng), self.batch, self.latent)
 
     def _influence(self, step: int) -> float:
         """Of the labels: 0 while warming up, then growing to 1 (Shahbazi et al. 2022, section 4)."""
@@ -190,41 +204,40 @@ class ConditionalGAN(Settings):
 
     def _penalty(
         self,
-        discriminator: Discriminator,
+        discriminator: Replicated[Discriminator],
         lecam: LeCam,
         both: Tensor,
         wanted: Tensor,
         on_real: Tensor,
         on_generated: Tensor,
-        rng: torch.Generator,
+        rng: Streams,
     ) -> Tensor:
         """The sum of the penalties, each by its weight; in float32, since they are slopes of slopes."""
-        total = torch.zeros((), device=both.device)
+        total = torch.zeros(len(both), device=both.device)
         for name, weight in self.penalties.items():
             if name == "lecam":
                 total = total + weight * lecam(on_real, on_generated)
             else:
-                real, generated = both.chunk(2)
+                real, generated = both.chunk(2, 1)
                 penalty = GRADIENT_PENALTIES[name](lambda x: discriminator(x, wanted), real, generated, rng)
                 total = total + weight * penalty
         return total
 
     def _errors(
         self,
-        generator: Decoder,
-        discriminator: Discriminator,
+        generator: Replicated[Decoder],
+        discriminator: Replicated[Discriminator],
         seen: dict[str, tuple[Tensor, Tensor]],
-        influence: float,
-        rng: torch.Generator,
-    ) -> dict[str, float]:
+        heard: Callable[[Tensor], Tensor],
+        rng: Streams,
+    ) -> dict[str, Tensor]:
         """The error rates of the discriminator on images of `seen` and on as many generated ones."""
-        classes = generator.classes
         with only_looking(generator, discriminator):
             labels = seen["train"][1]
-            drawn = generator(self._noise(rng), conditions(labels, classes, influence))
+            generated = generator(self._noise(rng), heard(labels))
             scores = {
-                name: discriminator(augment(images, self.augment, rng), conditions(asked, classes, influence))
-                for name, (images, asked) in {**seen, "generated": (drawn, labels)}.items()
+                name: discriminator(augment(images, self.augment, rng), heard(asked))
+                for name, (images, asked) in {**seen, "generated": (generated, labels)}.items()
             }
         return error_rates(scores, relative=LOSSES[self.loss].relative)
 
@@ -234,23 +247,25 @@ class ConditionalGAN(Settings):
         return GANSampler(Decoder.load(folder), read_json(folder / TEMPERATURE))
 
 
-def error_rates(scores: dict[str, Tensor], *, relative: bool) -> dict[str, float]:
+def _joined(real: Tensor, generated: Tensor) -> Tensor:
+    """Each replicate's images of both kinds, [replicates, 2n, c, h, w]; joined channels last, so that they stay so."""
+    return torch.cat([images.movedim(2, -1) for images in (real, generated)], 1).movedim(-1, 2)
+
+
+def error_rates(scores: dict[str, Tensor], *, relative: bool) -> dict[str, Tensor]:
     """How often the discriminator errs on images of the training and validation splits and on generated ones.
+
+    Scores have the shape [replicates, n]; so many rates come out.
 
     Scores above a threshold say real: 0, or where a loss is relative the middle between the means of training and
     generated images. Where it errs less on training than on validation images, it has learnt the former by heart.
     """
-    middle = (scores["train"].mean() + scores["generated"].mean()) / 2
+    middle = (scores["train"].mean(-1, keepdim=True) + scores["generated"].mean(-1, keepdim=True)) / 2
     threshold = middle if relative else torch.zeros_like(middle)
     return {
-        f"error_{name}": ((on > threshold) if name == "generated" else (on <= threshold)).float().mean().item()
+        f"error_{name}": ((on > threshold) if name == "generated" else (on <= threshold)).float().mean(-1)
         for name, on in scores.items()
     }
-
-
-def _gradient_norm(network: torch.nn.Module) -> float:
-    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    return float(torch.nn.utils.get_total_norm(gradients))
 
 
 class GANSampler:
