@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -19,29 +20,29 @@ def together(networks: Sequence[Network], device: torch.device) -> Replicated[Ne
     return Alone(moved[0]) if len(moved) == 1 else Stacked(moved)
 
 
-class Replicated(nn.Module, Generic[Network]):
+class Replicated(nn.Module, ABC, Generic[Network]):
     """One network or several of the same build. Inputs and outputs have the shape [replicates, …]."""
 
     def forward(self, *inputs: Tensor) -> Any:
         """What each network makes of its part of the inputs."""
         return self.each("forward", *inputs)
 
+    @abstractmethod
     def each(self, method: str, *inputs: Tensor) -> Any:
         """Call this method of each network with its part of the inputs; tensors come out, or tuples of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def networks(self) -> list[Network]:
         """A copy of each network, on the CPU."""
-        raise NotImplementedError
 
     def gradient_norms(self) -> Tensor:
         """The norm of each network's gradient, shape [replicates]."""
         slopes = [weight.grad for weight in self.parameters() if weight.grad is not None]
         return torch.stack([torch.nn.utils.get_total_norm(own) for own in self._apart(slopes)])
 
+    @abstractmethod
     def _apart(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
         """Tensors that are laid out like weights, network by network."""
-        raise NotImplementedError
 
 
 class Alone(Replicated[Network]):
