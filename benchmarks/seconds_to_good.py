@@ -1,11 +1,13 @@
 """Seconds of training until 95% of each class's samples are recognised: ours, a plain loop, mimicry's conditional GAN.
 
-python -m benchmarks.seconds_to_good MNIST_ROOT [MINUTES]
+python -m benchmarks.seconds_to_good MNIST_ROOT [MINUTES] [SEEDS]
 
 MNIST with 4000 to 40 training images a digit; the judge is trained on all of them but the validation images. About
 every 50 steps 100 images of each class are drawn; the clock stands still for that, and counts the seconds of the one
 thread, so that other processes count for little. Ours draws from noise as in training, as the others do, and from
 hotter noise as `params.yaml` says (`temperature`), which is recognised later. Each contender gets at most MINUTES (30).
+From seed to seed the moment moves by a fifth, so that SEEDS (1) trainings of each are worth more than one; mimicry's
+is done once.
 mimicry (`pip install --no-deps torch-mimicry`, and its tensorboard and scikit-image) is left out where it is not
 installed; its networks, losses and optimizers are its own, at the 32 pixels and 3 channels that they are made for.
 """
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -80,7 +83,7 @@ def timed(train: Callable[[Clock], None], clock: Clock) -> dict[str, float]:
     return {clock.name + way: seconds for way, seconds in (clock.good or {"": clock.seconds}).items()}
 
 
-def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine) -> Callable[[Clock], None]:
+def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine, seed: int) -> Callable[[Clock], None]:
     """The family itself."""
 
     class Watched(Run):
@@ -100,7 +103,7 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
         told = Watched(torch.device(chosen.device), chosen.autocast)
         told.clock = clock
         pipeline.training.SHOWINGS = settings.steps // EVERY
-        settings.fit(train, monitor=monitor, seeds=[0], run=told)
+        settings.fit(train, monitor=monitor, seeds=[seed], run=told)
 
     return run
 
@@ -109,11 +112,11 @@ def _drawn(sampler: Sampler, rng: torch.Generator, labels: torch.Tensor) -> Imag
     return as_images(sampler.sample(labels, rng=rng))
 
 
-def plainly(settings: ConditionalGAN, train: Split) -> Callable[[Clock], None]:
+def plainly(settings: ConditionalGAN, train: Split, seed: int) -> Callable[[Clock], None]:
     """The same networks in a plain loop."""
 
     def run(clock: Clock) -> None:
-        for step, generator in enumerate(plain.cgan(settings, train), start=1):
+        for step, generator in enumerate(plain.cgan(settings, train, seed), start=1):
             if step % EVERY == 0:
                 rng = torch.Generator().manual_seed(step)
                 sampler = GANSampler(generator, 1.0)
@@ -177,8 +180,8 @@ class Log:
         """Nothing."""
 
 
-def main(root: Path, minutes: float) -> None:
-    """Print the seconds of each contender, and the ratios."""
+def main(root: Path, minutes: float, seeds: int) -> None:
+    """Print the seconds of each contender, and the ratios: the median over seeds, and each."""
     parameters = read_parameters(PROJECT / "params.yaml")
     chosen, settings = machine(parameters.compute), parameters.family("cgan")
     assert isinstance(settings, ConditionalGAN)
@@ -187,24 +190,31 @@ def main(root: Path, minutes: float) -> None:
         network = judge(everything, chosen)
         right = recognised(network, validation, chosen)
         print(f"the judge takes {np.average(right):.2%} of real validation images for what they are")
-        contenders = {"plain loop": plainly(settings, train)}
+        contenders = {"plain loop": [plainly(settings, train, seed) for seed in range(seeds)]}
         try:
-            contenders["mimicry"] = mimicry(train)
+            contenders["mimicry"] = [mimicry(train)]
         except ImportError:
             print("mimicry is not installed")
-        contenders["ours"] = ours(settings, train, validation, chosen)  # last: it changes how memory is kept
-        seconds: dict[str, float] = {}
-        for name, contender in contenders.items():
-            seconds |= timed(contender, Clock(name, network, chosen, train.classes, 60 * minutes))
-    mine = {name: value for name, value in seconds.items() if name.startswith("ours")}
-    for name, value in seconds.items():
-        end = "" if value < 60 * minutes else " (not reached)"
-        print(f"{name}: {value:.0f} s{end}")
+        # Last: it changes how memory is kept.
+        contenders["ours"] = [ours(settings, train, validation, chosen, seed) for seed in range(seeds)]
+        seconds: dict[str, list[float]] = {}
+        for name, trainings in contenders.items():
+            for training in trainings:
+                clock = Clock(name, network, chosen, train.classes, 60 * minutes)
+                for way, taken in timed(training, clock).items():
+                    seconds.setdefault(way, []).append(taken)
+    mine = {name: median(values) for name, values in seconds.items() if name.startswith("ours")}
+    for name, values in seconds.items():
+        each = (f"{value:.0f}" + " (not reached)" * (value >= 60 * minutes) for value in values)
+        print(f"{name}: {median(values):.0f} s ({', '.join(each)})")
         for own, taken in mine.items() if name not in mine else ():
-            print(f"  {own} takes {taken / value:.2f} of it")
+            print(f"  {own} takes {taken / median(values):.2f} of it")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        raise SystemExit(__doc__)
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 30.0)
+    match sys.argv[1:]:
+        case [root, *numbers]:
+            minutes, seeds = (*numbers, *("30", "1")[len(numbers) :])
+            main(Path(root), float(minutes), int(seeds))
+        case _:
+            raise SystemExit(__doc__)

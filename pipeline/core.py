@@ -193,7 +193,11 @@ class Sampler(Protocol):
 
 
 class Family(Protocol):
-    """A kind of generative model: a frozen settings model with one verb."""
+    """A kind of generative model: a frozen settings model with one verb.
+
+    One whose class says `fits_together = True` is given several seeds at once, to be trained in one program; others
+    get one seed at a time.
+    """
 
     @property
     def total_steps(self) -> int:
