@@ -136,7 +136,7 @@ def test_the_command_spreads_a_replicate_and_learns_what_one_process_learns(tmp_
 def test_a_batch_that_cannot_be_divided_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spread, "processes", lambda: 2)
     with pytest.raises(BadInput, match="a batch of 15 cannot be divided among 2 processes: choose a multiple"):
-        spread.part(torch.zeros(15))
+        spread.part(torch.zeros(1, 15))
 
 
 def test_in_one_process_nothing_happens() -> None:
