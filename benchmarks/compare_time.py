@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
         ]
         write_csv(run / "scores.csv", pd.DataFrame(rows))
         stored = {f"replicate_{k}": each for k, each in enumerate(probabilities)}
-        write_arrays(run / "predictions.npz", {"labels": labels, **stored})
+        write_arrays(run / "predictions.npz", {"labels": labels, "groups": np.arange(IMAGES), **stored})
     seconds = timed("makeweight", "compare", cwd=folder)
     print(f"\n{time.strftime('%Y-%m-%d')}: compare of {len(arms(parameters))} arms {seconds:.1f} s (at most 15)")
 

@@ -43,6 +43,7 @@ class Training:
         settings: the classifier and its training, the same for all arms.
         generate: how synthetic images are mixed in; not read for a control.
         seed: of the whole pipeline.
+        groups: the group of each image of the splits `SCORED`, int64 [images]; stored with the predictions.
     """
 
     arm: Arm
@@ -54,6 +55,7 @@ class Training:
     settings: ClassifierSettings
     generate: GenerateSettings
     seed: int
+    groups: Mapping[str, Labels]
 
     def with_one_generator(self) -> Training:
         """The same with the first replicate's synthetic images for all: what then varies is the classifier."""
@@ -110,8 +112,9 @@ def train_classifiers(
 
     Args:
         training: the arm.
-        out: gets `scores.csv`, `predictions.npz` (of the test images), `history.csv`, `confusion.csv` (test images of
-            replicate 0) and, for a generator's arm, `variance.csv`: the scores with one generator for all replicates.
+        out: gets `scores.csv`, `predictions.npz` (test images: probabilities, labels and groups; groups of the
+            validation images), `history.csv`, `confusion.csv` (test images of replicate 0) and, for a generator's arm,
+            `variance.csv`: the scores with one generator for all replicates.
         replicates: how many.
         compute: where to compute.
         variance: whether to train with one generator as well; if not, `variance.csv` has no rows.
@@ -130,7 +133,12 @@ def train_classifiers(
     with replaced_folder(out) as folder:
         write_csv(folder / "scores.csv", table)
         predicted = {f"replicate_{k}": _probabilities(result, "test") for k, result in enumerate(finished)}
-        write_arrays(folder / "predictions.npz", {"labels": training.test.labels, **predicted})
+        images = {
+            "labels": training.test.labels,
+            "groups": training.groups["test"],
+            "validation_groups": training.groups["validation"],
+        }
+        write_arrays(folder / "predictions.npz", {**images, **predicted})
         write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
         write_csv(folder / "confusion.csv", _confusion(training.test, predicted["replicate_0"]))
         if training.synthetic is not None:

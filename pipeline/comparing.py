@@ -62,7 +62,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     """
     chosen, standing = contrasts(parameters), primary(parameters)
     scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
-    labels, predicted = _predictions(runs, arms(parameters), parameters.replicates)
+    labels, _groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
     settings = parameters.compare
     contributed = {arm: contributions(settings.metric, labels, each) for arm, each in predicted.items()}
     others = len(chosen) - (standing is not None)
@@ -104,21 +104,28 @@ def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
     return table
 
 
-def _predictions(runs: Path, chosen: list[Arm], replicates: int) -> tuple[Labels, dict[Arm, Labels]]:
-    """The labels of the test images, int64 [images], and what each arm took them for, int64 [replicates, images]."""
+def _predictions(runs: Path, chosen: list[Arm], replicates: int) -> tuple[Labels, Labels, dict[Arm, Labels]]:
+    """Labels and groups of the test images, int64 [images], and each arm's predictions, int64 [replicates, images]."""
     predicted: dict[Arm, Labels] = {}
     labels: Labels | None = None
+    groups: Labels | None = None
     for arm in chosen:
         path = runs / str(arm) / PREDICTIONS
         if not path.exists():
             raise BadInput(f"{path} is missing: run train-classifier for {arm} again")
         found = read_arrays(path)
+        if "groups" not in found:
+            raise BadInput(
+                f"{path} does not say which test images belong together: run train-classifier for {arm} again"
+            )
         labels = found["labels"] if labels is None else labels
-        if not np.array_equal(found["labels"], labels):
+        groups = found["groups"] if groups is None else groups
+        if not (np.array_equal(found["labels"], labels) and np.array_equal(found["groups"], groups)):
             raise BadInput(f"{path} is of other test images than {runs / str(chosen[0])}: run train-classifier again")
         predicted[arm] = np.stack([found[f"replicate_{k}"].argmax(1) for k in range(replicates)])
     assert labels is not None
-    return labels, predicted
+    assert groups is not None
+    return labels, groups, predicted
 
 
 def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:

@@ -195,6 +195,27 @@ def read_split(folder: Path) -> Split:
         ) from error
 
 
+def read_groups(folder: Path) -> Labels:
+    """The group of each image of a split that `prepare` wrote, from the column `group` of its `metadata.csv`.
+
+    Returns:
+        int64 [images]: equal numbers for images of one group, in order of first appearance. An image whose cell is
+        empty is a group of its own.
+
+    Raises:
+        BadInput: the table or its column is missing, or it has another number of rows than there are images.
+    """
+    path = folder / "metadata.csv"
+    try:
+        names = pd.read_csv(path, usecols=["group"], dtype=str, keep_default_na=False)["group"]
+    except (FileNotFoundError, ValueError) as error:
+        raise BadInput(f"{path} has no column 'group', which tells related images apart: run prepare again") from error
+    if len(names) != (images := len(np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False))):
+        raise BadInput(f"{path} has {len(names)} rows for {images} images: run prepare again")
+    numbers, _ = pd.factorize(np.array([name or index for index, name in enumerate(names)], dtype=object))
+    return numbers.astype(np.int64)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` in UTF-8 with Unix line ends."""
     path.write_text(text, encoding="utf-8", newline="\n")

@@ -27,7 +27,7 @@ def train_classifier(
     from pipeline.classifying import Training, train_classifiers
     from pipeline.core import CONTROLS, Arm
     from pipeline.params import read_parameters
-    from pipeline.storage import read_split
+    from pipeline.storage import read_groups, read_split
 
     parameters = read_parameters(params)
     arm = Arm(source, transform)
@@ -46,6 +46,7 @@ def train_classifier(
         settings=parameters.classifier,
         generate=parameters.generate,
         seed=parameters.seed,
+        groups={"validation": read_groups(validation), "test": read_groups(test)},
     )
     table = train_classifiers(
         training,

@@ -40,12 +40,14 @@ def halves(n: int, seed: int, mark: int = 0) -> Split:
 
 
 TRAIN, VALIDATION, TEST, DRAWN = (halves(40, seed, mark) for seed, mark in enumerate((11, 22, 33, 44)))
+GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
 
 
 def training(source: str = "none", synthetic: list[Split] | None = None) -> Training:
     return Training(
-        Arm(source, "plain"), TRAIN, VALIDATION, TEST, synthetic, Plain.model_validate(()), SETTINGS, GENERATE, seed=0
-    )
+        Arm(source, "plain"), TRAIN, VALIDATION, TEST, synthetic, Plain.model_validate(()), SETTINGS, GENERATE, seed=0,
+        groups=GROUPS,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,8 @@ def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_pat
     table = pd.read_csv(tmp_path / "arm" / "scores.csv")
     stored = read_arrays(tmp_path / "arm" / "predictions.npz")
     assert stored["labels"].tolist() == TEST.labels.tolist()
+    assert stored["groups"].tolist() == GROUPS["test"].tolist()
+    assert stored["validation_groups"].tolist() == GROUPS["validation"].tolist()
     for k in range(2):
         right = (stored[f"replicate_{k}"].argmax(1) == TEST.labels).mean()
         chosen = (table["replicate"] == k) & (table["split"] == "test") & (table["metric"] == "accuracy")

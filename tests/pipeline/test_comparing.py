@@ -44,7 +44,9 @@ def write_runs(runs: Path, values: dict[str, np.ndarray]) -> None:
         (runs / arm).mkdir(parents=True)
         write_csv(runs / arm / "scores.csv", pd.DataFrame(rows))
         predictions = {f"replicate_{k}": each for k, each in enumerate(probabilities)}
-        write_arrays(runs / arm / "predictions.npz", {"labels": labels, **predictions})
+        write_arrays(
+            runs / arm / "predictions.npz", {"labels": labels, "groups": np.arange(len(labels)), **predictions}
+        )
 
 
 def study(folder: Path, plain: float, classical: np.ndarray) -> Path:
@@ -118,6 +120,18 @@ def test_arms_that_were_tested_on_other_images_are_not_compared(tmp_path: Path) 
     stored = read_arrays(runs / "cgan-plain" / "predictions.npz")
     write_arrays(runs / "cgan-plain" / "predictions.npz", {**stored, "labels": stored["labels"][::-1]})
     with pytest.raises(BadInput, match=r"predictions\.npz is of other test images than .*none-plain"):
+        compare(parameters(tmp_path), runs)
+
+
+def test_arms_whose_test_images_are_grouped_differently_are_not_compared(tmp_path: Path) -> None:
+    runs = study(tmp_path, 0.84, 0.9 + STEPS)
+    path = runs / "cgan-plain" / "predictions.npz"
+    stored = read_arrays(path)
+    write_arrays(path, {**stored, "groups": stored["groups"] // 2})
+    with pytest.raises(BadInput, match=r"predictions\.npz is of other test images than .*none-plain"):
+        compare(parameters(tmp_path), runs)
+    write_arrays(path, {name: array for name, array in stored.items() if name != "groups"})
+    with pytest.raises(BadInput, match=r"does not say which test images .*: run train-classifier for cgan-plain again"):
         compare(parameters(tmp_path), runs)
 
 

@@ -25,6 +25,7 @@ from pipeline.preparing import prepare
 from pipeline.readers.digits import Digits
 from pipeline.readers.folder import Folder
 from pipeline.readers.tables import CSV
+from pipeline.storage import read_groups
 from tests.conftest import Invoke
 from tests.pipeline.test_dividing import settings
 
@@ -360,6 +361,30 @@ def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
     together = rows.loc[["cat/0.png", "cat/copy.bmp", "cat/1.png", "dog/3.png"]]
     assert together["group"].nunique() == together["split"].nunique() == 1
     assert rows["group"].nunique() == 25 - 3
+
+
+def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_duplicates_are_not_sought(
+    tmp_path: Path,
+) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    Image.open(folder / "cat" / "9.png").save(folder / "cat" / "copy.bmp")
+    patients = {"cat/8.png": "p", "dog/8.png": "p", "cat/10.png": "q", "cat/11.png": "q", "dog/2.png": "r"}
+    rows = ["path,label,split,group"]
+    for path in sorted(folder.rglob("*.*")):
+        name = str(path.relative_to(folder))
+        number = int(path.stem) if path.stem.isdigit() else 9
+        split = "test" if number > 7 else "validation" if number > 5 else "train"
+        rows.append(f"{name},{path.parent.name},{split},{patients.get(name, '')}")
+    (folder / "all.csv").write_text("\n".join(rows))
+    _, mistakes = run(folder, "csv", folder / "all.csv", near_duplicates=None)
+    assert not mistakes
+    test = tmp_path / "data" / "test"
+    groups = dict(zip(pd.read_csv(test / "metadata.csv")["path"], read_groups(test), strict=True))
+    assert groups["cat/8.png"] == groups["dog/8.png"]
+    assert groups["cat/9.png"] == groups["cat/copy.bmp"]
+    assert groups["cat/10.png"] == groups["cat/11.png"]
+    assert len(groups) == 9
+    assert len(set(groups.values())) == 6
 
 
 def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: Path) -> None:

@@ -64,9 +64,8 @@ def _run(run: Path, test: Split, history: pd.DataFrame, skill: int) -> None:
     predicted = np.where(right, test.labels, (test.labels + 1) % len(CLASSES))
     probabilities = np.eye(len(CLASSES), dtype=np.float32)[predicted]
     run.mkdir(parents=True)
-    write_arrays(
-        run / "predictions.npz", {"labels": test.labels, **{f"replicate_{k}": p for k, p in enumerate(probabilities)}}
-    )
+    predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
+    write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": np.arange(len(test)), **predictions})
     rows = [
         {"replicate": k, "split": name, "metric": metric, "value": value}
         for k, p in enumerate(probabilities)

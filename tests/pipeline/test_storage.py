@@ -30,6 +30,27 @@ def test_a_split_comes_back_as_it_was_without_being_loaded(tmp_path: Path) -> No
     assert rows.to_numpy().tolist() == [[0, "b", "x"], [1, split().classes[0], "y"], [2, "b", "z"]]
 
 
+def test_groups_are_numbered_in_order_of_first_appearance_and_an_empty_cell_is_a_group_of_its_own(
+    tmp_path: Path,
+) -> None:
+    storage.write_split(tmp_path, split(), {"group": ["9", "NA", "9"]})
+    groups = storage.read_groups(tmp_path)
+    assert groups.dtype == np.int64
+    assert groups.tolist() == [0, 1, 0]
+    storage.write_split(tmp_path, split(), {"group": ["", "0", ""]})
+    assert storage.read_groups(tmp_path).tolist() == [0, 1, 2]
+
+
+def test_a_split_without_groups_or_with_too_few_is_refused(tmp_path: Path) -> None:
+    storage.write_split(tmp_path, split(), {"origin": ["x", "y", "z"]})
+    with pytest.raises(BadInput, match=r"metadata\.csv has no column 'group'.*: run prepare again"):
+        storage.read_groups(tmp_path)
+    storage.write_split(tmp_path, split(), {"group": [1, 2, 3]})
+    np.save(tmp_path / "labels.npy", np.array([0, 1]))
+    with pytest.raises(BadInput, match=r"metadata\.csv has 3 rows for 2 images"):
+        storage.read_groups(tmp_path)
+
+
 def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         storage.write_split(tmp_path / name, split(), {"origin": [1, 2, 3]})
