@@ -103,7 +103,7 @@ def model_card(
         f"by `{type(family).__module__}:{type(family).__qualname__}` of Makeweight, which measures whether synthetic "
         "images help a classifier. `samplers/replicate_<k>/` holds one generator each.",
         "## What they were fitted to",
-        f"{sum(study.counts)} training images, {study.shape}. Validation images were watched and never fitted; test "
+        f"{sum(study.counts)} training images, {study.shape}. Validation images were only logged; test "
         "images were not there to be seen.",
         _table(("label", "class", "training images"), study.rows),
         "## How they were fitted",
@@ -160,8 +160,8 @@ def _watched(watch: WatchSettings) -> str:
 A family that trains in steps was looked at now and then. It would have counted as gone wrong if
 
 - a figure or a weight was no number any more;
-- a discriminator, if it has one, had won: told held-out real from generated images with at most \
-{watch.least_error:.4g} of errors for a quarter of the training;
+- a discriminator, if it has one, had won: told training images from generated ones with at most \
+{watch.least_error:.4g} of errors on either for a quarter of the training;
 - the images drawn of a class were all alike: their distances below {watch.least_diversity:.4g} of the real images'.
 
 In such a case {TROUBLE[watch.on_trouble]} (`watch.on_trouble: {watch.on_trouble}`). `history.csv` and `history.png` \

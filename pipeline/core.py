@@ -210,7 +210,10 @@ class Family(Protocol):
         ...
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> Sequence[Sampler]:
-        """Fit one sampler for each seed to `train`; `monitor` is only logged, never fitted."""
+        """Fit one sampler for each seed to `train`; `monitor` is only logged.
+
+        Figures of it are recorded under names that end with `_validation`: nothing that steers a training reads these.
+        """
         ...
 
     @staticmethod

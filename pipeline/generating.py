@@ -103,7 +103,7 @@ def train_generators(
         name: what it is called by.
         family: with its settings.
         train: what it is fitted to.
-        validation: only watched.
+        validation: only logged.
         out: gets `samplers/`, `history.csv`, a card, and two pictures: `history.png`, and `learning.png` of what
             replicate 0 drew from one fixed noise as it learned.
         replicates: how many.

@@ -1,4 +1,8 @@
-"""Whether a training goes wrong: pure functions of what it has recorded, each with what to try."""
+"""Whether a training goes wrong: pure functions of what it has recorded, each with what to try.
+
+None of them reads a figure of validation images: these are logged and may not steer a training, which steps back
+where something is found.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ from pipeline.core import Images, Labels, Split
 from pipeline.params import WatchSettings
 
 WINNING = 25  # records for which a discriminator must have won: at first, while all is noise, most of them do
-ERRORS = ("error_validation", "error_generated")
+ERRORS = ("error_train", "error_generated")
+LOGGED_ONLY = "_validation"  # ends the names of recorded figures that are of validation images
 COMPARED = 50  # real images of a class
 
 
@@ -34,8 +39,8 @@ class Trouble:
 
 
 def not_finite(row: Mapping[str, float], state: Mapping[str, Any]) -> Trouble | None:
-    """Losses or weights that are no numbers any more."""
-    spoilt = [name for name, value in row.items() if not math.isfinite(value)]
+    """Losses or weights that are NaN or infinite."""
+    spoilt = [name for name, value in row.items() if not name.endswith(LOGGED_ONLY) and not math.isfinite(value)]
     spoilt += [f"weights of {name}" for name, thing in state.items() if not _all_finite(thing)]
     if not spoilt:
         return None
@@ -48,9 +53,10 @@ def _all_finite(thing: Any) -> bool:
 
 
 def discriminator_won(history: Sequence[Mapping[str, float]], settings: WatchSettings) -> Trouble | None:
-    """A discriminator that tells held-out real from generated images without error, and has done so for long.
+    """A discriminator that has long told training images from generated ones almost without error.
 
-    The generator then learns nothing more. `history` has this to tell only if it holds the columns `ERRORS`.
+    It is saturated: the generator, which learns from these two kinds of images, gets hardly any gradient. None where
+    `history` has no columns `ERRORS`.
     """
     latest = history[-WINNING:]
     if len(latest) < WINNING or not all(name in latest[-1] for name in ERRORS):
@@ -58,7 +64,7 @@ def discriminator_won(history: Sequence[Mapping[str, float]], settings: WatchSet
     if any(fmean(row[name] for row in latest) > settings.least_error for name in ERRORS):
         return None
     return Trouble(
-        f"the discriminator has won: for {WINNING} records it has told real from generated images with at most "
+        f"the discriminator has won: for {WINNING} records it has told training from generated images with at most "
         f"{settings.least_error:.1%} error",
         "a lower discriminator_learning_rate, more augment, or a penalty (r1)",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -131,6 +133,33 @@ def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_no
     hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
     with pytest.raises(BadInput, match="the discriminator has won"):
         hopeless.fit(corners(), monitor=corners(), seeds=[0], run=watched)
+
+
+def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = WatchSettings(on_trouble="step_back", least_error=0.02, least_diversity=0.0)
+    strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
+    model = settings(steps=60, conditioning="projection", generator_learning_rate=1e-6, **strong)
+    train = corners()
+    # As easy to tell from generated images as the training images, and impossible: noise, and fewer of it.
+    noise = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
+    monitors = (train, Split(noise, np.array([0, 1, 1, 2, 2, 2, 2]), train.classes))
+    histories, saved, messages = [], [], []
+    for number, monitor in enumerate(monitors):
+        watched = Run(CPU, None, watch=Watch(rules, train))
+        (sampler,) = model.fit(train, monitor=monitor, seeds=[0], run=watched)
+        (folder := tmp_path / str(number)).mkdir()
+        sampler.save(folder)
+        saved.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        histories.append(pd.DataFrame(watched.histories[0]))
+        messages.append(capsys.readouterr().err)
+    first, second = (history.drop(columns="error_validation") for history in histories)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert saved[0] == saved[1]
+    assert messages[0] == messages[1]
+    assert "the discriminator has won" in messages[0]
+    assert (histories[0]["error_validation"] != histories[1]["error_validation"]).any()
 
 
 def test_penalties_change_what_is_learned() -> None:

@@ -200,7 +200,7 @@ def test_a_discriminator_is_judged_by_what_it_does_after_a_step_back() -> None:
     for step in run.steps(100, {"weight": weight, "optimizer": optimizer}):
         if step.recorded:
             error = 0.0 if optimizer.param_groups[0]["lr"] > 0.06 else 0.1
-            run.record({"step": step.number, "error_validation": error, "error_generated": error})
+            run.record({"step": step.number, "error_train": error, "error_generated": error})
         if step.shown:
             run.show(step.number, Varied())
     errors = [row["error_generated"] for row in run.histories[0]]

@@ -19,12 +19,14 @@ def test_figures_and_weights_that_are_no_numbers_are_named() -> None:
     network = torch.nn.Linear(2, 2)
     assert not_finite({"loss": 1.0}, {"network": network}) is None
     assert "no number any more: loss" in str(not_finite({"loss": math.nan, "other": 1.0}, {"network": network}))
+    assert not_finite({"loss": 1.0, "error_validation": math.nan}, {"network": network}) is None
     torch.nn.init.constant_(network.weight, math.inf)
     assert "weights of network" in str(not_finite({"loss": 1.0}, {"network": network}))
 
 
-def history(validation: float, generated: float, n: int = 25) -> list[dict[str, float]]:
-    return [{"step": k, "error_validation": validation, "error_generated": generated} for k in range(n)]
+def history(train: float, generated: float, n: int = 25, validation: float = 0.0) -> list[dict[str, float]]:
+    errors = {"error_train": train, "error_validation": validation, "error_generated": generated}
+    return [{"step": k, **errors} for k in range(n)]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,8 @@ def history(validation: float, generated: float, n: int = 25) -> list[dict[str, 
         (history(0.0, 0.0, n=24), False),
         (history(0.0, 0.02), False),
         (history(0.02, 0.0), False),
+        (history(0.0, 0.0, validation=0.5), True),
+        ([{"step": k, "error_validation": 0.0, "error_generated": 0.0} for k in range(25)], False),
         ([*history(0.0, 0.0), *history(0.5, 0.0, n=1)], False),
         ([*history(0.0, 0.0), *history(0.1, 0.0, n=1)], True),
         ([*history(0.5, 0.5), *history(0.0, 0.0)], True),
