@@ -1,4 +1,4 @@
-"""Every arm beside every other: means, paired differences and verdicts."""
+"""Compare all arms: means, paired differences and verdicts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,55 @@ from scipy import stats
 
 from pipeline import figures
 from pipeline.core import Arm, BadInput, Labels
-from pipeline.design import arms, contrasts, primary
-from pipeline.findings import Finding, rounded, spoken
+from pipeline.design import arms, primary, tested, untested
+from pipeline.findings import ContrastResult
 from pipeline.metrics import OVERALL, RECALL, contributions
+from pipeline.names import rounded, spoken
 from pipeline.params import Parameters
 from pipeline.statistics import ALPHA, mcnemar_p
 from pipeline.storage import read_arrays, replaced_files, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
-KEPT = ("gain", "low", "high", "these_low", "these_high", "p_adjusted", "detectable", "verdict")  # of a contrast, there
+KEPT = ("gain", "low", "high", "p_adjusted", "detectable", "verdict")  # of a tested contrast, there
 FEW = 30  # test images of a class below which its recall says little
 SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"  # what an arm's runs leave behind
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What the test images can tell.
+
+    Attributes:
+        images: of each class, by its name.
+        groups: number of groups of images that belong together, counting an image without a group as one.
+        metric: that arms are compared by.
+        margin: a smaller gain does not matter.
+    """
+
+    images: Mapping[str, int]
+    groups: int
+    metric: str
+    margin: float
+
+    @property
+    def total(self) -> int:
+        """Number of test images."""
+        return sum(self.images.values())
+
+    @property
+    def smallest(self) -> tuple[str, int]:
+        """Name and size of the smallest class that occurs."""
+        return min(((name, n) for name, n in self.images.items() if n), key=lambda item: item[1])
+
+    @property
+    def coarse(self) -> dict[str, float]:
+        """Classes in which a single image changes the metric by more than the margin, and by how much."""
+        occurring = {name: n for name, n in self.images.items() if n}
+        if self.metric == "accuracy":
+            worth = dict.fromkeys(occurring, 1 / self.total)
+        else:
+            worth = {name: 1 / (len(occurring) * n) for name, n in occurring.items()}
+        return {name: value for name, value in worth.items() if value > self.margin}
 
 
 @dataclass(frozen=True)
@@ -33,25 +71,27 @@ class Comparison:
     Attributes:
         arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are under 30),
             mean, sd, replicates.
-        findings: one for each contrast.
+        results: one for each contrast, the tested ones first, the primary one at the head.
         scores: the rows of every `scores.csv`, with a first column `arm`.
-        metric: what the contrasts are about.
-        models: for each contrast, McNemar's p of the two models of replicate 0.
-        variance: arm, sd, sd_one_generator, generator_share, low, high: how much of an arm's spread is its generator's;
-            no rows where `compare.variance` is false.
+        metric: that the contrasts are about.
+        test_set: what the test images can tell.
+        mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
+        variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
+            over replicates that is due to its generator; no rows where `compare.variance` is false.
     """
 
     arms: pd.DataFrame
-    findings: list[Finding]
+    results: list[ContrastResult]
     scores: pd.DataFrame
     metric: str
-    models: list[float]
+    test_set: TestSet
+    mcnemar: dict[str, float]
     variance: pd.DataFrame
 
     @property
     def contrasts(self) -> pd.DataFrame:
-        """A row for each contrast: all figures, and the sentence."""
-        return pd.DataFrame([{**each.figures(), "sentence": each.sentence()} for each in self.findings])
+        """A row for each contrast, with all its figures."""
+        return pd.DataFrame([each.figures() for each in self.results])
 
 
 def compare(parameters: Parameters, runs: Path) -> Comparison:
@@ -60,32 +100,35 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
-    chosen, standing = contrasts(parameters), primary(parameters)
+    to_test, main = tested(parameters), primary(parameters)
     scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
-    labels, _groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
+    labels, groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
     settings = parameters.compare
     contributed = {arm: contributions(settings.metric, labels, each) for arm, each in predicted.items()}
-    others = len(chosen) - (standing is not None)
-    findings = [
-        Finding.of(
-            each,
-            settings,
-            contributed[each.arm],
-            contributed[each.control],
-            primary=each == standing,
-            tests=1 if each == standing else others,
+    sharing = len(to_test) - (main is not None)
+    results = [
+        ContrastResult.of(
+            each, settings, contributed, groups, tests=1 if each == main else sharing, primary=each == main
         )
-        for each in chosen
+        for each in sorted(to_test, key=lambda each: each != main)
     ]
+    results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in untested(parameters)]
     right = {arm: each[0] == labels for arm, each in predicted.items()}
+    table = _arms_table(scores, labels)
     return Comparison(
-        arms=_arms_table(scores, labels),
-        findings=findings,
+        arms=table,
+        results=results,
         scores=scores,
         metric=settings.metric,
-        models=[mcnemar_p(right[each.arm], right[each.control]) for each in chosen],
+        test_set=TestSet(_images_of_classes(table), len(np.unique(groups)), settings.metric, settings.margin),
+        mcnemar={str(each): mcnemar_p(right[each.arm], right[each.reference], groups) for each in to_test},
         variance=_variance(parameters, runs, scores),
     )
+
+
+def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
+    rows = table[(table["split"] == "test") & (table["metric"] == "recall") & (table["arm"] == table["arm"].iloc[0])]
+    return {str(name): int(images) for name, images in zip(rows["class"], rows["images"], strict=True)}
 
 
 def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
@@ -150,9 +193,9 @@ def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.Da
 
 
 def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Parameters) -> dict[str, object]:
-    """How much of an arm's variance over replicates goes away where all share one generator, with its 95% interval.
+    """The share of an arm's variance over replicates that is due to its generator, with its 95% interval.
 
-    The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12).
+    The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12). NaN where either is zero.
     """
     path = runs / str(arm) / VARIANCE
     table = pd.read_csv(path) if path.exists() else pd.DataFrame()
@@ -162,9 +205,10 @@ def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Par
     every = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
     fixed = table[(table["split"] == "test") & (table["metric"] == metric)]["value"]
     whole, classifiers = float(every.var(ddof=1)), float(fixed.var(ddof=1))
-    ratio = classifiers / whole if whole else 1.0
-    reach = float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(every) - 1))
-    low, share, high = (min(1.0, max(0.0, 1 - each)) for each in (ratio * reach, ratio, ratio / reach))
+    low = share = high = float("nan")
+    if min(whole, classifiers) > np.finfo(float).eps:
+        ratio, factor = classifiers / whole, float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(every) - 1))
+        low, share, high = (min(1.0, max(0.0, 1 - each)) for each in (ratio * factor, ratio, ratio / factor))
     return {"arm": str(arm), "sd": whole**0.5, "sd_one_generator": classifiers**0.5, "generator_share": share,
             "low": low, "high": high}  # fmt: skip
 
@@ -187,9 +231,10 @@ def _metrics(comparison: Comparison) -> dict[str, Any]:
         part = found["arms" if row["split"] == "test" else "validation"]
         figures = {key: round(row[key], DECIMALS) for key in ("mean", "sd")}
         part.setdefault(row["arm"], {})[row["metric"]] = figures
-    for each in comparison.findings:
-        figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)
-        found["contrasts"][str(each.contrast)] = {each.metric: figures}
+    for each in comparison.results:
+        if each.tested:
+            figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)
+            found["contrasts"][str(each.contrast)] = {each.metric: figures}
     return found
 
 
@@ -201,15 +246,20 @@ def _whole(comparison: Comparison) -> dict[str, Any]:
         of_arm = values.setdefault(str(row.arm), {}).setdefault(str(row.split), {})
         of_arm.setdefault(str(row.metric), []).append(float(str(row.value)))
     found = [
-        {**rounded(each.figures(), 9), "differences": each.differences.round(9).tolist(), "margin": each.margin,
-         "sentence": each.sentence(), "mcnemar_p": round(p, 9)}
-        for each, p in zip(comparison.findings, comparison.models, strict=True)
+        {**rounded(each.figures(), 9), "differences": (each.differences.round(9) + 0.0).tolist(), "margin": each.margin,
+         "mcnemar_p": comparison.mcnemar.get(str(each.contrast))}
+        for each in comparison.results
     ]  # fmt: skip
+    test_set = comparison.test_set
     return {
         "metric": comparison.metric,
+        "test_set": {"images": dict(test_set.images), "groups": test_set.groups, "coarse": test_set.coarse},
         "values": values,
         "contrasts": found,
-        "variance": [rounded(row, 9) for row in _records(comparison.variance)],
+        "variance": [
+            {key: None if value != value else value for key, value in rounded(row, 9).items()}
+            for row in _records(comparison.variance)
+        ],
     }
 
 

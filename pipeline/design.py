@@ -1,8 +1,9 @@
-"""The design of the study, fixed by the parameters alone: its arms, its contrasts, and the one that is primary."""
+"""The design of the study, which follows from the parameters alone: its arms, its control, and what is tested."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 from pipeline.core import Arm, BadInput
 from pipeline.params import Parameters
@@ -10,50 +11,69 @@ from pipeline.params import Parameters
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Two arms compared, replicate by replicate."""
+    """Two arms compared, replicate by replicate: `arm` minus `reference`."""
 
     arm: Arm
-    control: Arm
+    reference: Arm
 
     def __str__(self) -> str:
-        return f"{self.arm}_vs_{self.control}"
+        return f"{self.arm}_vs_{self.reference}"
 
 
 def arms(parameters: Parameters) -> list[Arm]:
     """All arms, controls first, in the order of the parameters."""
-    sources = [*parameters.controls, *parameters.generators]
+    return [*_arms_of(parameters, parameters.controls), *_arms_of(parameters, parameters.generators)]
+
+
+def _arms_of(parameters: Parameters, sources: tuple[str, ...]) -> list[Arm]:
     return [Arm(source, transform) for source in sources for transform in parameters.transforms]
 
 
-def contrasts(parameters: Parameters) -> list[Contrast]:
-    """What is compared.
+def control(parameters: Parameters) -> Arm:
+    """The control arm that every generator arm is tested against.
 
-    Each generator arm with transform T against `none-T`, `oversample-T` and `oversample-classical`, as far as
-    these arms exist; once, where they coincide.
+    Raises:
+        BadInput: `compare.control` is not a control arm of this study.
     """
-    existing = set(arms(parameters))
-    found: dict[Contrast, None] = {}
-    for generator in parameters.generators:
-        for transform in parameters.transforms:
-            for control in (Arm("none", transform), Arm("oversample", transform), Arm("oversample", "classical")):
-                if control in existing:
-                    found[Contrast(Arm(generator, transform), control)] = None
-    return list(found)
+    existing = {str(arm): arm for arm in _arms_of(parameters, parameters.controls)}
+    name = parameters.compare.control
+    if name not in existing:
+        raise BadInput(
+            f"compare.control is {name!r}, which is not a control arm of this study: set it to one of {', '.join(existing)}"
+        )
+    return existing[name]
+
+
+def tested(parameters: Parameters) -> list[Contrast]:
+    """The tested contrasts: each generator arm against the control arm."""
+    reference = control(parameters)
+    return [Contrast(arm, reference) for arm in _arms_of(parameters, parameters.generators)]
+
+
+def untested(parameters: Parameters) -> list[Contrast]:
+    """All other pairs of arms, the later one against the earlier one: estimated, not tested."""
+    skipped = {frozenset((each.arm, each.reference)) for each in tested(parameters)}
+    pairs = combinations(arms(parameters), 2)
+    return [Contrast(later, earlier) for earlier, later in pairs if frozenset((later, earlier)) not in skipped]
 
 
 def primary(parameters: Parameters) -> Contrast | None:
-    """The contrast that stands by itself; None: none does.
+    """The contrast that is tested at the full level; None: all tested contrasts share it.
 
-    `auto` is the last one of the first generator: under the last transform, against the strongest control.
+    `auto` is the first generator under the control's own transform, so that the source is all that differs.
 
     Raises:
-        BadInput: `compare.primary` is not among the contrasts.
+        BadInput: `compare.primary` is not a tested contrast.
     """
-    wanted, existing = parameters.compare.primary, {str(each): each for each in contrasts(parameters)}
-    if wanted == "auto":
-        return [each for each in existing.values() if each.arm.source == parameters.generators[0]][-1]
-    if wanted is not None and wanted not in existing:
+    name, existing = parameters.compare.primary, {str(each): each for each in tested(parameters)}
+    if name is None:
+        return None
+    if name == "auto":
+        reference = control(parameters)
+        return Contrast(Arm(parameters.generators[0], reference.transform), reference)
+    if name not in existing:
         raise BadInput(
-            f"compare.primary is {wanted!r}, which is no contrast here: name one of {', '.join(existing)}, or null"
+            f"compare.primary is {name!r}, which is not a tested contrast: set it to one of {', '.join(existing)}, "
+            "to auto or to null"
         )
-    return existing[wanted] if wanted is not None else None
+    return existing[name]

@@ -1,9 +1,9 @@
-"""All that is said of one contrast: from the contributions of both arms to figures, a verdict and a sentence."""
+"""The result of one contrast: estimate, intervals, tests, power and verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,193 +11,174 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import statistics
+from pipeline.core import Labels
 from pipeline.design import Contrast
 from pipeline.metrics import Contributions
 from pipeline.params import CompareSettings
-from pipeline.power import WANTED, About, Sight, sight
+from pipeline.power import PowerAnalysis, power_analysis
 from pipeline.statistics import ALPHA, Estimate, Interval
-from pipeline.variances import Spread, spread_of
-
-ROUNDING = 1e-12  # what is left of equal means
-SCOPE = "This holds for this data set, this split and this recipe."
+from pipeline.variances import VarianceComponents, variance_components
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one contrast came to, on test images. Gains and margins in fractions.
+class ContrastResult:
+    """The result of one contrast on test images. Gains and margins are fractions.
 
     Attributes:
-        contrast: which.
-        metric: of what.
-        margin: below which a gain would not matter.
-        primary: whether it was named to stand by itself.
-        tests: how many contrasts are told apart together with this one, itself among them.
-        differences: float [replicates].
-        spread: of their mean, by where it comes from.
+        contrast: the two arms.
+        metric: that they are compared by.
+        margin: a smaller gain does not matter.
+        tests: number of contrasts that share the level of 5% with this one, itself included; 0: estimated, not tested.
+        primary: whether it was named primary.
+        differences: of the metric, arm minus reference, float [replicates].
+        components: of the variance of their mean.
+        images: number of test images.
+        reference_mean: of the reference arm's metric.
     """
 
     contrast: Contrast
     metric: str
     margin: float
-    primary: bool
     tests: int
+    primary: bool
     differences: NDArray[np.float64]
-    spread: Spread
+    components: VarianceComponents
+    images: int
+    reference_mean: float
 
     @classmethod
     def of(
         cls,
         contrast: Contrast,
         settings: CompareSettings,
-        arm: Contributions,
-        control: Contributions,
+        contributed: Mapping[Any, Contributions],
+        groups: Labels,
         *,
-        primary: bool,
         tests: int,
-    ) -> Finding:
-        """The finding from what each test image contributes to both arms."""
-        difference = arm - control
-        return cls(contrast, settings.metric, settings.margin, primary, tests, difference.values, spread_of(difference))
+        primary: bool = False,
+    ) -> ContrastResult:
+        """The result from what each test image contributes to each arm's metric.
+
+        Args:
+            contrast: the two arms, which are keys of `contributed`.
+            settings: metric and margin.
+            contributed: by arm.
+            groups: int64 [images], equal numbers for images that belong together.
+            tests: see the attribute.
+            primary: see the attribute.
+        """
+        reference = contributed[contrast.reference]
+        difference = contributed[contrast.arm] - reference
+        return cls(
+            contrast,
+            settings.metric,
+            settings.margin,
+            tests,
+            primary,
+            difference.values,
+            variance_components(difference, groups),
+            len(groups),
+            float(reference.values.mean()),
+        )
+
+    @property
+    def tested(self) -> bool:
+        """Whether the contrast has a test and a verdict."""
+        return self.tests > 0
 
     @property
     def alpha(self) -> float:
-        """The level at which this contrast is tested, so that all that are tested together keep 5% (Dunn 1961)."""
-        return ALPHA / self.tests
+        """The level of the test, such that all that share it keep 5% (Bonferroni; Dunn 1961)."""
+        return ALPHA / max(1, self.tests)
 
     @property
-    def these(self) -> Estimate:
-        """The gain with what other seeds would make of it on these test images."""
-        return statistics.on_these_images(self.differences)
+    def gain(self) -> float:
+        """The mean difference."""
+        return float(self.differences.mean())
 
     @property
-    def new(self) -> Estimate:
-        """The gain with what other seeds and other test images would make of it. The verdict's."""
-        return statistics.on_new_images(self.these.gain, self.spread)
+    def estimate(self) -> Estimate:
+        """The gain, generalising to other seeds and other test images: the verdict's."""
+        return statistics.new_test_images(self.gain, self.components)
+
+    @property
+    def fixed_test_set(self) -> Estimate | None:
+        """The gain, generalising to other seeds on these test images; None where replicates do not differ."""
+        return statistics.fixed_test_set(self.differences)
 
     @property
     def interval(self) -> Interval:
-        """Of `new`, adjusted for the number of tests."""
-        return self.new.interval(self.alpha)
+        """Of `estimate`, adjusted for the number of tests."""
+        return self.estimate.interval(self.alpha)
 
     @property
-    def inner(self) -> Interval:
-        """Of `new`, the narrower interval that must lie within the margin to call two arms equivalent."""
-        return self.new.interval(2 * self.alpha)
+    def equivalence_interval(self) -> Interval:
+        """The interval that must lie within the margin to call two arms equivalent."""
+        return statistics.for_equivalence(self.gain, self.components).interval(2 * self.alpha)
 
     @property
-    def verdict(self) -> str:
-        """`helps`, `hurts`, `equivalent` or `inconclusive`."""
-        return statistics.verdict(self.new, self.margin, self.alpha)
+    def verdict(self) -> str | None:
+        """`helps`, `hurts`, `equivalent` or `inconclusive`; None where nothing is tested."""
+        return statistics.verdict(self.gain, self.components, self.margin, self.alpha) if self.tested else None
 
     @cached_property
-    def sight(self) -> Sight:
-        """What could have been seen."""
-        return sight(self.spread, self.margin, self.alpha)
+    def power(self) -> PowerAnalysis:
+        """What could have been detected."""
+        return power_analysis(self.components, self.margin, self.alpha)
+
+    @property
+    def largest_possible(self) -> float:
+        """The largest gain that any arm could reach over the reference: to an error rate of zero."""
+        return 1 - self.reference_mean
 
     @property
     def sign_flip_p(self) -> float | None:
-        """Of the exact test over replicates; None where it could not reach the level, or is too long."""
+        """Of the exact test over replicates; None where they are too few to reach the level, or too many."""
         reachable = statistics.least_sign_flip_p(len(self.differences)) <= self.alpha
         return statistics.sign_flip_p(self.differences) if reachable else None
 
     @property
     def sign_flip_disagrees(self) -> bool:
-        """Whether the exact test and the verdict's interval tell different things of there being a difference."""
+        """Whether the exact test and the verdict disagree about a difference."""
         p = self.sign_flip_p
         return p is not None and (p <= self.alpha) != (self.verdict in {"helps", "hurts"})
 
     def figures(self) -> dict[str, Any]:
-        """Everything, as plain values: fractions, not rounded."""
-        new, these, inner = self.interval, self.these.interval(self.alpha), self.inner
-        worse, equal, better = self.new.shares(self.margin)
+        """All figures as plain values: fractions, not rounded. Those of tests are None where nothing is tested."""
+        estimate, interval = self.estimate, self.interval
+        total = estimate.scales[0]
         return {
-            "arm": str(self.contrast.arm), "control": str(self.contrast.control), "metric": self.metric,
-            "primary": self.primary, "tests": self.tests, "level": new.level,
-            "replicates": self.spread.replicates, "images": self.spread.images,
-            "gain": self.new.gain, "low": new.low, "high": new.high,
-            "these_low": these.low, "these_high": these.high, "inner_low": inner.low, "inner_high": inner.high,
-            "p": self.new.p(), "p_adjusted": statistics.bonferroni(self.new.p(), self.tests),
-            "p_these": self.these.p(), "p_sign_flip": self.sign_flip_p,
-            "p_equivalence": statistics.bonferroni(self.new.p_equivalence(self.margin), self.tests),
+            "arm": str(self.contrast.arm), "reference": str(self.contrast.reference), "metric": self.metric,
+            "tested": self.tested, "primary": self.primary, "tests": self.tests, "level": interval.level,
+            "replicates": self.components.replicates, "images": self.images, "groups": self.components.units,
+            "gain": self.gain, "low": interval.low, "high": interval.high,
+            "standard_error": total.value**0.5, "dof": total.dof,
+            "variance_replicates": self.components.from_replicates,
+            "variance_images": self.components.from_images,
+            "variance_residual": self.components.residual.value,
             "superiority": statistics.superiority(self.differences),
-            "worse": worse, "equal": equal, "better": better,
-            "standard_error": self.new.error, "freedom": self.new.freedom,
-            "from_replicates": self.spread.from_replicates, "from_images": self.spread.from_images,
-            "from_rest": self.spread.rest.value,
-            **{f"{name}{end}": value for name, about in asdict(self.sight).items()
-               for end, value in zip(("", "_low", "_high"), about.values(), strict=True)},
-            "verdict": self.verdict,
+            "largest_possible": self.largest_possible,
+            **self._fixed(), **self._tests(),
         }  # fmt: skip
 
-    def sentence(self) -> str:
-        """The verdict in words, what could have been seen, and whether another test disagrees."""
-        return " ".join([self.headline(), *self._afterwords()])
+    def _fixed(self) -> dict[str, float | None]:
+        found = self.fixed_test_set
+        if found is None:
+            return {"fixed_low": None, "fixed_high": None, "p_fixed": None}
+        interval = found.interval(self.alpha)
+        return {"fixed_low": interval.low, "fixed_high": interval.high, "p_fixed": found.p()}
 
-    def headline(self) -> str:
-        """The verdict in words, in percentage points."""
-        told = self.inner if self.verdict == "equivalent" else self.interval
-        size = f"{self.spread.replicates} replicates, {self.spread.images:,} test images"
-        interval = f"{100 * told.level:.4g}% interval {points(told.low)} to {points(told.high)}"
-        return (
-            f"{self.contrast.arm} against {self.contrast.control} {self._verdict()}: {points(self.new.gain)} points of "
-            f"{spoken(self.metric)} ({interval}; {size})."
-        )
-
-    def _verdict(self) -> str:
-        return {
-            "helps": "helps meaningfully" if self.interval.low > self.margin else "helps",
-            "hurts": "hurts",
-            "equivalent": f"is equivalent within {100 * self.margin:g} points",
-            "inconclusive": "is inconclusive",
-        }[self.verdict]
-
-    def _afterwords(self) -> list[str]:
-        words = []
-        if self.verdict == "inconclusive":
-            found = self.sight
-            words.append(
-                f"A true gain of {_about(found.detectable, 'points', 100)} would have shown with a chance of "
-                f"{100 * WANTED:g}%; for {100 * self.margin:g} it would take {_needed(found)}."
-            )
-        if self.sign_flip_disagrees:
-            words.append(
-                f"The exact sign-flip test over replicates, which covers no other test images, disagrees "
-                f"(p = {self.sign_flip_p:.2g})."
-            )
-        return words
-
-
-def spoken(name: str) -> str:
-    """A name with blanks."""
-    return name.replace("_", " ")
-
-
-def points(fraction: float) -> str:
-    """A signed difference in percentage points: two decimals, or as many as keep a small one from looking like none."""
-    rounded = f"{100 * fraction:+.2f}"
-    return f"{100 * fraction:+.1g}" if float(rounded) == 0 and abs(fraction) > ROUNDING else rounded
-
-
-def _about(figure: About, of: str, unit: float = 1.0) -> str:
-    value, low, high = (None if each is None else _rough(unit * each) for each in astuple(figure))
-    return f"about {value} {of} ({low} {'or more' if high is None else f'to {high}'})"
-
-
-def _needed(found: Sight) -> str:
-    ways = {"replicates": found.replicates_needed, "test images": found.images_needed}
-    possible = [_about(figure, name) for name, figure in ways.items() if figure.value is not None]
-    impossible = [name for name, figure in ways.items() if figure.value is None]
-    if not possible:
-        return "both more replicates and more test images"
-    only = f"; more {impossible[0]} alone would not do" if impossible else ""
-    return " or ".join(possible) + only
-
-
-def _rough(value: float) -> str:
-    """Two significant digits, without an exponent."""
-    return f"{float(f'{value:.2g}'):,.10g}"
-
-
-def rounded(figures: Mapping[str, Any], decimals: int) -> dict[str, Any]:
-    """The same with numbers rounded."""
-    return {key: round(value, decimals) if isinstance(value, float) else value for key, value in figures.items()}
+    def _tests(self) -> dict[str, Any]:
+        equivalence = self.equivalence_interval
+        worse, equal, better = self.estimate.probabilities(self.margin)
+        p_equivalence = statistics.for_equivalence(self.gain, self.components).p_equivalence(self.margin)
+        figures = {
+            "p": self.estimate.p(), "p_adjusted": statistics.bonferroni(self.estimate.p(), self.tests),
+            "p_sign_flip": self.sign_flip_p, "p_equivalence": statistics.bonferroni(p_equivalence, self.tests),
+            "equivalence_low": equivalence.low, "equivalence_high": equivalence.high,
+            "probability_worse": worse, "probability_equal": equal, "probability_better": better,
+            "verdict": self.verdict,
+            **{f"{name}{end}": value for name, ranged in asdict(self.power).items()
+               for end, value in zip(("", "_low", "_high"), ranged.values(), strict=True)},
+        }  # fmt: skip
+        return figures if self.tested else dict.fromkeys(figures)

@@ -49,9 +49,9 @@ class Contributions:
 
     Attributes:
         values: the metric of each replicate, float [replicates].
-        influence: float [replicates, images]. Drawing other images would move the metric with the variance
-            Σ over strata of (variance of the influence within the stratum) / (its images).
-        strata: int64 [images]: images are thought to be drawn anew within their stratum.
+        influence: float [replicates, images]. The sum of their deviations from the means of their strata is, to first
+            order, how far the metric is from its expectation.
+        strata: int64 [images]: images are thought to be sampled within their stratum.
     """
 
     values: NDArray[np.float64]
@@ -67,9 +67,8 @@ def contributions(metric: str, labels: Labels, predicted: Labels) -> Contributio
     """The contributions of each image to `metric`, one of `OVERALL`.
 
     Args:
-        metric: accuracy and balanced accuracy are means, over images and over classes of images; macro-averaged F1
-            is none, so that its influences are the jackknife's: what leaving the image out does, n - 1 times (Efron &
-            Stein 1981).
+        metric: accuracy is a mean over images, and balanced accuracy over classes. Macro-averaged F1 is not a mean: its
+            influences are the jackknife's, what leaving the image out does, (n - 1) / n times (Efron & Stein 1981).
         labels: the true ones, int64 [images].
         predicted: int64 [replicates, images].
     """
@@ -78,22 +77,22 @@ def contributions(metric: str, labels: Labels, predicted: Labels) -> Contributio
 
 def _to_accuracy(labels: Labels, predicted: Labels) -> Contributions:
     right = (predicted == labels).astype(np.float64)
-    return Contributions(right.mean(1), right, np.zeros_like(labels))
+    return Contributions(right.mean(1), right / len(labels), np.zeros_like(labels))
 
 
 def _to_balanced_accuracy(labels: Labels, predicted: Labels) -> Contributions:
     right = (predicted == labels).astype(np.float64)
-    occurring = np.unique(labels)
-    recalls = np.stack([right[:, labels == label].mean(1) for label in occurring])
-    return Contributions(recalls.mean(0), right / len(occurring), labels)
+    counts = np.bincount(labels)
+    influence = right / (np.count_nonzero(counts) * counts[labels])
+    return Contributions(influence.sum(1), influence, labels)
 
 
 def _to_macro_f1(labels: Labels, predicted: Labels) -> Contributions:
     occurring = np.unique(labels)
     found = [_f1_without_each(labels, each, occurring) for each in predicted]
     values = np.array([value for value, _ in found])
-    influence = np.stack([(len(labels) - 1) * (value - without) for value, without in found])
-    return Contributions(values, influence, np.zeros_like(labels))
+    influence = (1 - 1 / len(labels)) * np.stack([value - without for value, without in found])
+    return Contributions(values, influence, labels)
 
 
 def _f1_without_each(labels: Labels, predicted: Labels, occurring: Labels) -> tuple[float, NDArray[np.float64]]:

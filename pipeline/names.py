@@ -1,15 +1,17 @@
-"""Names of files and classes, which may hold anything: made legible, safe to print, and told apart."""
+"""Text for people: names of files and classes, which may hold anything, and figures."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.core import SPLITS
 
+ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
 MARKUP = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]")  # that may mean something to Markdown, to HTML or to both
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
@@ -75,3 +77,21 @@ def split_called(name: str) -> str | None:
     plain = name.strip().casefold()
     plain = ALSO_CALLED.get(plain, plain)
     return plain if plain in SPLITS else None
+
+
+def spoken(name: str) -> str:
+    """A name with blanks instead of underscores."""
+    return name.replace("_", " ")
+
+
+def points(fraction: float) -> str:
+    """A signed difference in percentage points: two decimals, or one digit where they would show a small one as zero."""
+    text = f"{100 * fraction:+.2f}"
+    if float(text) != 0:
+        return text
+    return f"{100 * fraction:+.1g}" if abs(fraction) > ROUNDING else "0.00"
+
+
+def rounded(figures: Mapping[str, Any], decimals: int) -> dict[str, Any]:
+    """The same with numbers rounded, and never a negative zero."""
+    return {key: round(value, decimals) + 0.0 if isinstance(value, float) else value for key, value in figures.items()}

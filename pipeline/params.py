@@ -95,6 +95,7 @@ class CompareSettings(Settings):
     """What is compared, fixed before anything runs."""
 
     metric: Metric
+    control: str
     primary: str | None
     margin: Fraction
     variance: bool

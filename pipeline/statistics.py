@@ -1,4 +1,4 @@
-"""What can be said of a mean difference and its spread: pure functions. Fractions in, fractions out."""
+"""Inference about a mean difference: intervals, p values, verdicts. Fractions in, fractions out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pipeline.variances import Spread
+from pipeline.core import Labels
+from pipeline.variances import Component, VarianceComponents
 
 ALPHA = 0.05  # of a single test; a 95% interval is the one that it does not reject
-EXACT_REPLICATES = 40  # up to which all 2^K signs are counted
+EXACT_REPLICATES = 40  # up to which all 2^K sign patterns are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval: `level` is 0.95 where it stands by itself, nearer to 1 where it is one of many."""
+    """A confidence interval: `level` is 0.95, or closer to 1 where it is adjusted for several tests."""
 
     low: float
     high: float
@@ -25,76 +26,85 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A gain that is distributed around the true one like `error` times Student's t.
+    """An estimated gain.
 
     Attributes:
         gain: the mean difference.
-        variance: of the gain.
-        freedom: degrees of freedom of the variance.
+        scales: variances of the gain, each with its degrees of freedom. An interval is as wide as the widest of Student's
+            t intervals that they give, and a p value as large as the largest.
     """
 
     gain: float
-    variance: float
-    freedom: float
-
-    @property
-    def error(self) -> float:
-        """Standard error of the gain."""
-        return float(np.sqrt(self.variance))
+    scales: tuple[Component, ...]
 
     def interval(self, alpha: float) -> Interval:
-        """The interval that misses the true gain in a share of `alpha`; not beyond -1 and 1, where no gain can be."""
-        reach = float(stats.t.isf(alpha / 2, self.freedom)) * self.error
-        return Interval(max(-1.0, self.gain - reach), min(1.0, self.gain + reach), 1 - alpha)
+        """The interval that misses the true gain with probability `alpha`, cut off at -1 and 1."""
+        half = max(scale.half_width(alpha) for scale in self.scales)
+        return Interval(max(-1.0, self.gain - half), min(1.0, self.gain + half), 1 - alpha)
 
     def p(self, value: float = 0.0) -> float:
         """Two-sided p value of the hypothesis that the true gain is `value`."""
-        return min(1.0, 2 * float(stats.t.sf(abs(self._t(value)), self.freedom)))
+        return min(1.0, 2 * max(float(stats.t.sf(abs(t), dof)) for t, dof in self._t(value)))
 
     def p_equivalence(self, margin: float) -> float:
-        """P value of the hypothesis that the true gain is `margin` or more either way.
+        """P value of the hypothesis that the true gain is `margin` or more in either direction.
 
         The larger one of two one-sided tests (Schuirmann 1987): below α where the interval at 1 - 2 α lies within.
         """
-        above, below = stats.t.sf(self._t(-margin), self.freedom), stats.t.cdf(self._t(margin), self.freedom)
-        return float(max(above, below))
+        above = max(float(stats.t.sf(t, dof)) for t, dof in self._t(-margin))
+        below = max(float(stats.t.cdf(t, dof)) for t, dof in self._t(margin))
+        return max(above, below)
 
-    def shares(self, margin: float) -> tuple[float, float, float]:
-        """How likely worse than `-margin`, within `margin` and better than `margin` are: they add up to 1.
+    def probabilities(self, margin: float) -> tuple[float, float, float]:
+        """Posterior probabilities that the gain is below `-margin`, within `margin` and above: they add up to 1.
 
-        The posterior of the gain under the prior that knows nothing (Corani & Benavoli 2015, with correlation 0).
+        Under a non-informative prior (Corani & Benavoli 2015, with correlation 0).
         """
-        worse = float(stats.t.cdf(-self._t(-margin), self.freedom))
-        better = float(stats.t.sf(-self._t(margin), self.freedom))
+        (low, dof), (high, _) = self._t(-margin)[0], self._t(margin)[0]
+        worse, better = float(stats.t.cdf(-low, dof)), float(stats.t.sf(-high, dof))
         return worse, max(0.0, 1 - worse - better), better
 
-    def _t(self, value: float) -> float:
-        # Where nothing varies, the difference is certain, or there is none.
+    def _t(self, value: float) -> list[tuple[float, float]]:
+        """Student's t of `value` and its degrees of freedom, for each scale; infinite where the variance is zero."""
         distance = self.gain - value
-        if not distance:
-            return 0.0
-        return distance / self.error if self.error > 0 else float(np.copysign(np.inf, distance))
+        with np.errstate(divide="ignore"):
+            return [
+                (float(np.divide(distance, np.sqrt(scale.value))) if distance else 0.0, scale.dof)
+                for scale in self.scales
+            ]
 
 
-def on_these_images(differences: NDArray[np.float64]) -> Estimate:
-    """The paired difference over replicates, float [replicates]: Student's t. It covers other seeds, not images."""
+def fixed_test_set(differences: NDArray[np.float64]) -> Estimate | None:
+    """The mean of paired differences over replicates, float [replicates], for these test images (Student's t).
+
+    It generalises to other random seeds, not to other images. None where all differences are equal: their variance is
+    then zero by chance or by rounding, and gives no interval.
+    """
     k = len(differences)
-    return Estimate(float(differences.mean()), float(differences.var(ddof=1)) / k, k - 1)
+    variance = float(differences.var(ddof=1))
+    if variance <= np.finfo(float).eps:
+        return None
+    return Estimate(float(differences.mean()), (Component(variance / k, k - 1),))
 
 
-def on_new_images(gain: float, spread: Spread) -> Estimate:
-    """The paired difference over replicates and images: it covers other seeds and other test images alike in kind."""
-    return Estimate(gain, spread.variance, spread.freedom)
+def new_test_images(gain: float, components: VarianceComponents) -> Estimate:
+    """The mean difference, generalising to other random seeds and to other test images of the same kind."""
+    return Estimate(gain, components.scales)
 
 
-def verdict(estimate: Estimate, margin: float, alpha: float) -> str:
-    """`helps`, `hurts`, `equivalent` (within `margin` either way) or `inconclusive`, tried in this order."""
-    interval = estimate.interval(alpha)
+def for_equivalence(gain: float, components: VarianceComponents) -> Estimate:
+    """The same for the claim that the difference is small, which zero discordant images must not make certain."""
+    return Estimate(gain, components.equivalence_scales)
+
+
+def verdict(gain: float, components: VarianceComponents, margin: float, alpha: float) -> str:
+    """`helps`, `hurts`, `equivalent` (within `margin` in both directions) or `inconclusive`, tried in this order."""
+    interval = new_test_images(gain, components).interval(alpha)
     if interval.low > 0:
         return "helps"
     if interval.high < 0:
         return "hurts"
-    return "equivalent" if estimate.p_equivalence(margin) < alpha else "inconclusive"
+    return "equivalent" if for_equivalence(gain, components).p_equivalence(margin) < alpha else "inconclusive"
 
 
 def sign_flip_p(differences: NDArray[np.float64]) -> float | None:
@@ -132,10 +142,25 @@ def superiority(differences: NDArray[np.float64]) -> float:
     return float(((differences > 0) + 0.5 * (differences == 0)).mean())
 
 
-def mcnemar_p(right: NDArray[np.bool_], other_right: NDArray[np.bool_]) -> float:
-    """Exact two-sided p value of McNemar's test (1947): are two models right on as many images, bool [images]?"""
-    only, only_other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
-    return float(stats.binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
+def mcnemar_p(right: NDArray[np.bool_], other_right: NDArray[np.bool_], groups: Labels) -> float:
+    """Two-sided p value of McNemar's test (1947) of two trained models: are they right on equally many images?
+
+    Exact, by flipping the sign of each group's net difference, which is McNemar's binomial test where no images are
+    grouped; for many groups that hold several images, the normal approximation (Obuchowski 1998).
+
+    Args:
+        right: whether one model is right, bool [images].
+        other_right: likewise the other one.
+        groups: int64 [images], equal numbers for images that belong together.
+    """
+    net = np.bincount(groups, right.astype(np.float64) - other_right)
+    net = net[net != 0]
+    if not len(net):
+        return 1.0
+    if (np.abs(net) == 1).all():
+        return float(stats.binomtest(int((net > 0).sum()), len(net)).pvalue)
+    exact = sign_flip_p(net)
+    return exact if exact is not None else float(2 * stats.norm.sf(abs(net.sum()) / np.sqrt((net**2).sum())))
 
 
 def bonferroni(p: float, tests: int) -> float:
