@@ -13,7 +13,7 @@ from scipy import stats
 
 from pipeline import figures
 from pipeline.core import Arm, BadInput, Labels
-from pipeline.design import arms, primary, tested_contrasts, untested_contrasts
+from pipeline.design import arms, contrasts, other_contrasts, primary
 from pipeline.findings import ContrastResult
 from pipeline.metrics import OVERALL, RECALL, contributions
 from pipeline.names import rounded, spoken
@@ -100,7 +100,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
-    to_test, main = tested_contrasts(parameters), primary(parameters)
+    to_test, main = contrasts(parameters), primary(parameters)
     scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
     labels, groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
     settings = parameters.compare
@@ -112,9 +112,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
         )
         for each in sorted(to_test, key=lambda each: each != main)
     ]
-    results += [
-        ContrastResult.of(each, settings, contributed, groups, tests=0) for each in untested_contrasts(parameters)
-    ]
+    results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in other_contrasts(parameters)]
     right = {arm: each[0] == labels for arm, each in predicted.items()}
     table = _arms_table(scores, labels)
     return Comparison(

@@ -45,15 +45,15 @@ def control(parameters: Parameters) -> Arm:
     return existing[name]
 
 
-def tested_contrasts(parameters: Parameters) -> list[Contrast]:
+def contrasts(parameters: Parameters) -> list[Contrast]:
     """The tested contrasts: each generator arm against the control arm."""
     reference = control(parameters)
     return [Contrast(arm, reference) for arm in _arms_of(parameters, parameters.generators)]
 
 
-def untested_contrasts(parameters: Parameters) -> list[Contrast]:
+def other_contrasts(parameters: Parameters) -> list[Contrast]:
     """All other pairs of arms, the later one against the earlier one: estimated, not tested."""
-    skipped = {frozenset((each.arm, each.reference)) for each in tested_contrasts(parameters)}
+    skipped = {frozenset((each.arm, each.reference)) for each in contrasts(parameters)}
     pairs = combinations(arms(parameters), 2)
     return [Contrast(later, earlier) for earlier, later in pairs if frozenset((later, earlier)) not in skipped]
 
@@ -66,7 +66,7 @@ def primary(parameters: Parameters) -> Contrast | None:
     Raises:
         BadInput: `compare.primary` is not a tested contrast.
     """
-    name, existing = parameters.compare.primary, {str(each): each for each in tested_contrasts(parameters)}
+    name, existing = parameters.compare.primary, {str(each): each for each in contrasts(parameters)}
     if name is None:
         return None
     if name == "auto":

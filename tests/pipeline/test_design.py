@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import BadInput
-from pipeline.design import arms, control, primary, tested_contrasts, untested_contrasts
+from pipeline.design import arms, contrasts, control, other_contrasts, primary
 from pipeline.params import Parameters, read_parameters
 from tests.conftest import write_params
 
@@ -19,24 +19,24 @@ def parameters(folder: Path, **changes: object) -> Parameters:
 def test_each_generator_arm_is_tested_once_against_the_control(tmp_path: Path) -> None:
     found = parameters(tmp_path)
     assert str(control(found)) == "oversample-classical"
-    assert [str(each) for each in tested_contrasts(found)] == [
+    assert [str(each) for each in contrasts(found)] == [
         "cgan-plain_vs_oversample-classical",
         "cgan-classical_vs_oversample-classical",
     ]
     named = parameters(tmp_path, compare={"control": "none-plain"})
-    assert {str(each.reference) for each in tested_contrasts(named)} == {"none-plain"}
+    assert {str(each.reference) for each in contrasts(named)} == {"none-plain"}
 
 
 def test_all_other_pairs_are_estimated_generators_against_each_other_too(tmp_path: Path) -> None:
     two = parameters(tmp_path, generators=["cgan", "cvae"], transforms=["plain"])
-    assert [str(each) for each in untested_contrasts(two)] == [
+    assert [str(each) for each in other_contrasts(two)] == [
         "oversample-plain_vs_none-plain",
         "cgan-plain_vs_none-plain",
         "cvae-plain_vs_none-plain",
         "cvae-plain_vs_cgan-plain",
     ]
     n = len(arms(two))
-    assert len(tested_contrasts(two)) + len(untested_contrasts(two)) == n * (n - 1) / 2
+    assert len(contrasts(two)) + len(other_contrasts(two)) == n * (n - 1) / 2
 
 
 def test_a_control_that_does_not_exist_is_an_error_with_the_ways_out(tmp_path: Path) -> None:
