@@ -18,12 +18,13 @@ from pipeline.core import Arm, BadInput, Images, Labels, Split, Transform
 from pipeline.metrics import scores
 from pipeline.params import ClassifierSettings, ComputeSettings, GenerateSettings
 from pipeline.registry import find
-from pipeline.replicates import Job, Machine, Replicate, run_replicates
+from pipeline.replicates import Job, Machine, Replicate, copy_finished, run_replicates
 from pipeline.seeds import derive
 from pipeline.serving import Pool, mixed_menu, real_menu, serve
 from pipeline.storage import joined, read_arrays, replaced_folder, write_arrays, write_csv
 
 HISTORY = "history.csv"
+REPLICATES = "replicates"  # the folder of finished replicates, from which a later run takes them up again
 RECORDS = 50  # rows in the history of one replicate
 PREDICTED_AT_ONCE = 1000  # images
 SCORED = ("validation", "test")
@@ -111,7 +112,8 @@ def train_classifiers(
     Args:
         training: the arm.
         out: gets `scores.csv`, `predictions.npz` (of the test images), `history.csv`, `confusion.csv` (test images of
-            replicate 0) and, for a generator's arm, `variance.csv`: the scores with one generator for all replicates.
+            replicate 0), `replicates/` (each finished replicate as a whole) and, for a generator's arm, `variance.csv`:
+            the scores with one generator for all replicates.
         replicates: how many.
         compute: where to compute.
         variance: whether to train with one generator as well; if not, `variance.csv` has no rows.
@@ -125,8 +127,12 @@ def train_classifiers(
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
     training.transform.apply(training.train.images[:2], 0)
-    finished = _trained(training, f"train-classifier {training.arm}", replicates, compute)
+    kept = out / REPLICATES
+    finished = _trained(training, f"train-classifier {training.arm}", replicates, compute, kept)
     table = _scores(training, finished)
+    varied = []
+    if variance and training.synthetic is not None:
+        varied = _with_one_generator(training, replicates, compute, kept)
     with replaced_folder(out) as folder:
         write_csv(folder / "scores.csv", table)
         predicted = {f"replicate_{k}": _probabilities(result, "test") for k, result in enumerate(finished)}
@@ -134,20 +140,23 @@ def train_classifiers(
         write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
         write_csv(folder / "confusion.csv", _confusion(training.test, predicted["replicate_0"]))
         if training.synthetic is not None:
-            write_csv(folder / "variance.csv", _varied(training, replicates, compute) if variance else table[:0])
+            write_csv(folder / "variance.csv", _scores(training, varied) if varied else table[:0])
+        for k, result in enumerate(finished):
+            copy_finished(result, folder / REPLICATES / f"replicate_{k}")
+        for k, result in enumerate(varied[1:], start=1):  # the first is replicate 0 of the arm itself
+            copy_finished(result, folder / REPLICATES / f"one_generator_{k}")
     return table
 
 
-def _varied(training: Training, replicates: int, compute: ComputeSettings) -> pd.DataFrame:
-    """The scores with one generator for all replicates. That of the first one is a replicate of the arm itself."""
+def _with_one_generator(training: Training, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
     one = training.with_one_generator()
-    return _scores(one, _trained(one, f"train-classifier {one.arm} with one generator", replicates, compute))
+    return _trained(one, f"train-classifier {one.arm} with one generator", replicates, compute, kept)
 
 
-def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings) -> list[Path]:
+def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
     settings = training.settings
     job = Job(name, training, training.inputs(), settings.steps, settings.batch)
-    return run_replicates(job, replicates, compute)
+    return run_replicates(job, replicates, compute, outputs=kept)
 
 
 def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:

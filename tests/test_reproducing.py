@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,10 +60,32 @@ def test_metrics_and_plots_show_something(project: Project) -> None:
 def test_a_forced_run_without_caches_writes_the_same_bytes_with_another_number_of_workers(project: Project) -> None:
     before = digests(project)
     assert project.run(f"{sys.prefix}/bin/makeweight", "clean").returncode == 0
+    for outputs in ("models", "runs"):  # else their finished replicates would be adopted
+        shutil.rmtree(project.folder / outputs)
     project.params({"compute": {"workers": 1}})
     output = project.dvc("repro", "--force", "--no-run-cache")
     assert "train_generator@cgan" in stages_run(output)
     assert digests(project) == before
+    assert (project.folder / "logs/train-generator-cgan.json").exists()  # it was trained
+
+
+def test_a_clone_that_pulls_the_outputs_trains_nothing_when_a_message_is_reworded(
+    project: Project, tmp_path: Path
+) -> None:
+    project.commit("results")
+    project.dvc("remote", "add", "--local", "--default", "storage", str(tmp_path / "storage"))
+    project.dvc("push")
+    clone = project.clone(tmp_path / "clone")
+    clone.dvc("remote", "add", "--local", "--default", "storage", str(tmp_path / "storage"))
+    clone.dvc("pull")
+    for stage in ("train_generator", "train_classifier"):
+        command = clone.folder / f"stages/{stage}.py"
+        command.write_text(command.read_text().replace('f"wrote ', 'f"finished '))
+    output = clone.dvc("repro")
+    assert {"train_generator@cgan", "train_baseline@none-plain", "train_augmented@cgan-plain"} <= stages_run(output)
+    assert output.count(" taken from ") == 1 + 4 + 2  # generator, controls, arms
+    assert not (clone.folder / "logs").exists()  # where every training leaves its time
+    assert digests(clone) == digests(project)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +128,7 @@ def test_more_replicates_train_only_the_new_ones(project: Project) -> None:
 def test_an_experiment_reruns_only_what_depends_on_the_change(project: Project) -> None:
     project.params()
     project.dvc("repro")
-    project.run("git", "add", "-A")
-    project.run("git", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "results")
+    project.commit("results")
     output = project.dvc("exp", "run", "-S", "families.cgan.steps=13")
     assert stages_run(output) == {
         "check", "train_generator@cgan", "generate@cgan",

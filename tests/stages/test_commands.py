@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,22 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
     code, output = invoke("clean")
     assert "removed 6 finished replicates" in output
     assert not (workspace / ".makeweight" / "cache").exists()
+
+
+def test_outputs_alone_spare_all_training_and_stay_byte_for_byte(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(workspace / "params.yaml", NARROW)
+    for arguments in WALK:
+        assert invoke(*arguments)[0] == 0
+    before = {path: path.read_bytes() for name in ("models", "runs") for path in Path(name).rglob("*.*")}
+    shutil.rmtree(".makeweight")
+    monkeypatch.setattr("pipeline.replicates._together", lambda *arguments: pytest.fail("something was trained"))
+    for arguments in (WALK[2], *WALK[4:]):
+        code, output = invoke(*arguments)
+        assert code == 0, output
+        assert "2 finished replicates taken from " in output
+    assert {path: path.read_bytes() for name in ("models", "runs") for path in Path(name).rglob("*.*")} == before
 
 
 def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> None:
