@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pipeline import fingerprints
+from pipeline import fingerprints, plugins
 from pipeline.core import Arm, BadInput, Images, Labels, Split, Transform
 from pipeline.metrics import scores
 from pipeline.params import ClassifierSettings, ComputeSettings, GenerateSettings
@@ -96,8 +96,10 @@ class Training:
             "mixed": None if self.synthetic is None else [self.generate.fill, self.generate.share],
             "splits": [fingerprints.of_split(split) for split in (self.train, self.validation, self.test)],
             "seed": self.seed,
-            "code": fingerprints.of_code(
-                __name__, type(self.transform).__module__, find("classifiers", self.settings.name).__module__
+            "code": plugins.of_code(
+                __name__,
+                plugins.Plugin("transforms", self.arm.transform, self.transform),
+                plugins.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
             ),
         }
         drawn = [fingerprints.of_split(split) for split in self.synthetic or ()]

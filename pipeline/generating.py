@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from pipeline import figures, fingerprints, spread
+from pipeline import figures, fingerprints, plugins, spread
 from pipeline.checkpoints import Checkpoints
 from pipeline.core import Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
@@ -123,7 +123,7 @@ def train_generators(
         "train": fingerprints.of_split(train),
         "validation": fingerprints.of_split(validation),
         "seed": seed,
-        "code": fingerprints.of_code(__name__, type(family).__module__),
+        "code": plugins.of_code(__name__, plugins.Plugin("families", name, family)),
     }
     job = Job(
         name=f"train-generator {name}",
