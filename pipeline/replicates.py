@@ -181,7 +181,7 @@ def run_replicates(
     inputs = [
         {**job.inputs(k), "machine": str(resolved), "together": size, "versions": versions()} for k in range(replicates)
     ]
-    cache = cache.absolute()  # workers may stand in another folder
+    cache = cache.absolute()
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     if outputs is not None and spread.leads():
         _adopt(job, outputs, folders, checkpoints)
@@ -205,7 +205,7 @@ def run_replicates(
                         for k in group
                     ],
                     [{**inputs[k], "beside": group} for k in group],
-                    path, os.getpid(),
+                    path, os.getpid(), Path.cwd(),
                 )
                 for group in groups
             )  # fmt: skip
@@ -279,7 +279,9 @@ def _together(
     inputs: Sequence[Mapping[str, object]],
     board: Path,
     owner: int,
+    home: Path,
 ) -> None:
+    os.chdir(home)  # workers may stand in another folder, even in one that is gone
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     keep_memory()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -25,24 +26,79 @@ if TYPE_CHECKING:
 
 CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # what killed trainings go on from
+TEMPORARY = Path(".makeweight/tmp")  # what is being written; whatever nobody writes any more is removed
+IN_USE = Path(".makeweight/lock")  # shared by all who write there; held alone by those who remove what others left
 LOGS = Path("logs")  # times and rates
 FLOAT_FORMAT = "%.6g"
 BLOCK = 1 << 24  # bytes that are copied at a time
 
 
 @contextmanager
+def in_use() -> Iterator[None]:
+    """Keep `makeweight clean`, and all that removes what killed processes left, out of `.makeweight`."""
+    with locked(IN_USE, "makeweight clean", shared=True):
+        yield
+
+
+@contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    temporary.chmod(0o755)  # mkdtemp gives 0o700
-    try:
+    with _temporary(folder.parent, folder.name) as temporary:
         yield temporary
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
+
+
+@contextmanager
+def _temporary(place: Path, name: str) -> Iterator[Path]:
+    """A new folder that can be moved into `place` by a rename; it is removed when the block ends.
+
+    It lies in `.makeweight/tmp`, where a killed process leaves nothing that DVC would hash. Beside its target it lies
+    only where that is outside the current folder, or on another file system.
+    """
+    if not place.resolve().is_relative_to(Path.cwd()):
+        with _new_folder(place, name) as temporary:
+            yield temporary
+        return
+    _sweep()
+    with in_use():
+        TEMPORARY.mkdir(parents=True, exist_ok=True)
+        with _new_folder(TEMPORARY, name) as temporary:
+            if _moves_to(temporary, place):
+                yield temporary
+                return
+        with _new_folder(place, name) as temporary:
+            yield temporary
+
+
+@contextmanager
+def _new_folder(place: Path, name: str) -> Iterator[Path]:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=place))
+    temporary.chmod(0o755)  # mkdtemp gives 0o700
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _moves_to(folder: Path, place: Path) -> bool:
+    """Whether the empty `folder` can be renamed into `place`. Tried, since two mounts of one device look alike."""
+    try:
+        folder.rename(place / folder.name).rename(folder)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def _sweep() -> None:
+    """Remove what killed processes have left in `.makeweight/tmp`, unless another one is writing there."""
+    with suppress(BadInput), locked(IN_USE, "", patience=0):
+        for left_over in TEMPORARY.glob("*"):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 @contextmanager
@@ -94,9 +150,9 @@ def _exchange(temporary: Path, parent: Path, names: Sequence[str]) -> None:
 def replaced_files(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into `folder`, beside what is there, if the block ends without an error."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
-        yield Path(temporary)
-        for path in sorted(Path(temporary).iterdir()):
+    with _temporary(folder, "new") as temporary:
+        yield temporary
+        for path in sorted(temporary.iterdir()):
             os.replace(path, folder / path.name)
 
 

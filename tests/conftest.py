@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -120,6 +121,16 @@ class Project:
         """Names and bytes of all files below `folders`."""
         paths = (path for name in folders for path in sorted((self.folder / name).rglob("*")))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
+
+    def digests(self, *folders: str) -> dict[str, str]:
+        """Names and hashes of all files below `folders`: pytest would take hours to say in what bytes differ."""
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.files(*folders).items()}
+
+
+def stages_run(output: str) -> set[str]:
+    """The stages that `dvc repro` says it has run."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage ")]
+    return {line.split("'")[1] for line in lines}
 
 
 @pytest.fixture(scope="module")
