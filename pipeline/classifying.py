@@ -21,7 +21,7 @@ from pipeline.registry import find
 from pipeline.replicates import Job, Machine, Replicate, copy_finished, run_replicates
 from pipeline.seeds import derive
 from pipeline.serving import Pool, mixed_menu, real_menu, serve
-from pipeline.storage import joined, read_arrays, replaced_folder, write_arrays, write_csv
+from pipeline.storage import in_use, joined, read_arrays, replaced_folder, write_arrays, write_csv
 
 HISTORY = "history.csv"
 REPLICATES = "replicates"  # the folder of finished replicates, from which a later run takes them up again
@@ -106,6 +106,7 @@ class Training:
         return lambda k: {**always, "synthetic": drawn[k] if drawn else None, "replicate": k}
 
 
+@in_use()  # its replicates, until they are copied
 def train_classifiers(
     training: Training, out: Path, *, replicates: int, compute: ComputeSettings, variance: bool
 ) -> pd.DataFrame:

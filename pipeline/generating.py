@@ -20,6 +20,7 @@ from pipeline.progress import tell
 from pipeline.replicates import Job, Machine, Replicate, copy_finished, machine, run_replicates, settled
 from pipeline.seeds import derive
 from pipeline.storage import (
+    in_use,
     joined,
     read_arrays,
     replaced_folder,
@@ -83,6 +84,7 @@ class _Fit:
             write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})
 
 
+@in_use()  # its replicates, until they are copied
 def train_generators(
     name: str,
     family: Family,

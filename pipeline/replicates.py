@@ -228,7 +228,7 @@ def _adopt(job: Job, outputs: Path, folders: Sequence[Path], checkpoints: Path) 
             continue
         with locked(_unfinished(job, k, checkpoints).with_suffix(".lock"), f"{job.name}, replicate {k}"):
             if not folder.exists():
-                with replaced_folder(folder) as temporary:
+                with replaced_folder(folder, durable=True) as temporary:
                     copy_finished(source, temporary)
                 adopted += 1
     if adopted:
@@ -304,7 +304,7 @@ def _together(
             _throw_away_if_changed(called, each.unfinished, values)
         spread.wait()
         with settled(planned[0].machine.threads), ExitStack() as folders:
-            temporary = [folders.enter_context(replaced_folder(each.folder)) for each in planned]
+            temporary = [folders.enter_context(replaced_folder(each.folder, durable=True)) for each in planned]
             work([replace(each, folder=folder) for each, folder in zip(planned, temporary, strict=True)])
             for each, folder in zip(planned, temporary, strict=True):
                 _write_record(folder, each)

@@ -28,6 +28,7 @@ CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # what killed trainings go on from
 TEMPORARY = Path(".makeweight/tmp")  # what is being written; whatever nobody writes any more is removed
 IN_USE = Path(".makeweight/lock")  # shared by all who write there; held alone by those who remove what others left
+PREPARATION = "preparation.json"  # in each split: which run of `prepare` has written it
 LOGS = Path("logs")  # times and rates
 FLOAT_FORMAT = "%.6g"
 BLOCK = 1 << 24  # bytes that are copied at a time
@@ -41,14 +42,30 @@ def in_use() -> Iterator[None]:
 
 
 @contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not."""
+def replaced_folder(folder: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not.
+
+    Args:
+        folder: what is replaced.
+        durable: whether all of it is on the disk before it is there, so that a power cut leaves no empty files.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(folder.parent, folder.name) as temporary:
         yield temporary
+        if durable:
+            for path in [*temporary.rglob("*"), temporary]:
+                _sync(path)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @contextmanager
@@ -249,6 +266,20 @@ def read_split(folder: Path) -> Split:
         raise BadInput(
             f"{folder} holds no images ({Path(error.filename).name} is missing): run the stage that writes it"
         ) from error
+
+
+def read_splits(*folders: Path) -> list[Split]:
+    """Several splits of one data set, each as `read_split` reads it.
+
+    Raises:
+        BadInput: a folder does not hold a split, or another run of `prepare` has written it.
+    """
+    splits = [read_split(folder) for folder in folders]
+    runs = [read_json(path) if (path := folder / PREPARATION).exists() else None for folder in folders]
+    for folder, run in zip(folders, runs, strict=True):
+        if run != runs[0]:
+            raise BadInput(f"{folders[0]} and {folder} come from different runs of prepare: run prepare again")
+    return splits
 
 
 def write_text(path: Path, text: str) -> None:

@@ -277,6 +277,22 @@ def test_outputs_of_another_fingerprint_are_not_adopted(outputs: Path, tmp_path:
     assert ran(tmp_path / "log") == [0, 0, 1, 1]
 
 
+def test_a_finished_replicate_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    counted: list[set[int]] = []
+    replace, fsync = os.replace, os.fsync
+
+    def watching(source: Path, target: Path) -> None:
+        if Path(target).parent.name == "cache":
+            counted.append({path.stat().st_ino for path in [Path(source), *Path(source).rglob("*")]} - synced)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.add(os.fstat(file).st_ino), fsync(file)))
+    monkeypatch.setattr(os, "replace", watching)
+    run_replicates(job(tmp_path / "log"), 1, compute(), cache=tmp_path / "cache")
+    assert counted == [set()]
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing", "extra", "no record", "record of something else"])
 def test_damaged_outputs_are_run_anew(damage: str, outputs: Path, tmp_path: Path) -> None:
     file, record = outputs / "replicate_1/half", outputs / "replicate_1/record.json"

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from pipeline import generating
 from pipeline.storage import read_split
 from tests.conftest import Invoke, write_params
 
@@ -87,6 +89,52 @@ def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> Non
     assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
         "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png", "told"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mixed", "arguments", "message"),
+    [
+        (
+            "validation",
+            WALK[2],
+            "data/train and data/validation come from different runs of prepare: run prepare again\n",
+        ),
+        ("test", WALK[4], "data/train and data/test come from different runs of prepare: run prepare again\n"),
+    ],
+)
+def test_splits_of_different_runs_of_prepare_are_refused(
+    mixed: str, arguments: tuple[str, ...], message: str, workspace: Path, invoke: Invoke
+) -> None:
+    assert invoke("prepare")[0] == 0
+    shutil.move(f"data/{mixed}", "kept")
+    write_params(workspace / "params.yaml", {"seed": 1})
+    assert invoke("prepare")[0] == 0
+    shutil.rmtree(f"data/{mixed}")
+    shutil.move("kept", f"data/{mixed}")
+    assert invoke(*arguments) == (2, message)
+
+
+def test_clean_removes_nothing_while_a_training_is_at_work(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(workspace / "params.yaml", {"generators": ["gaussian"], "compute": {"workers": 1}})
+    assert invoke("prepare")[0] == 0
+    said = []
+
+    def draw(*arguments: object) -> Figure:  # as the replicates are finished and being copied
+        command = [sys.executable, "-m", "stages.clean"]
+        said.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        return strip(*arguments)  # type: ignore[arg-type]
+
+    strip = generating.strip
+    monkeypatch.setattr(generating, "strip", draw)
+    assert invoke("train-generator", "--family", "gaussian")[0] == 0
+    (done,) = said
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "a training is at work in another process: wait for that one, or stop it\n"
+    assert len(list(Path(".makeweight/cache").iterdir())) == 2
+    assert invoke("clean")[0] == 0
+    assert not Path(".makeweight/cache").exists()
 
 
 @pytest.mark.parametrize("module", ["check", "prepare"])
