@@ -11,6 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 repro: $(READY) ## run the whole pipeline and show the comparison
+	@$(BIN)/makeweight check
 	@$(BIN)/dvc repro
 	@$(BIN)/makeweight compare
 
