@@ -31,7 +31,7 @@ from pipeline.params import Parameters, read_parameters
 from pipeline.registry import names
 from pipeline.replicates import Machine, keep_memory, machine, settled
 from pipeline.seeds import derive
-from pipeline.serving import Pool, mixed_menu, real_menu, serve
+from pipeline.serving import Menu, mixed_menu, real_menu, serve
 from pipeline.training import Run, as_images
 
 DATA: dict[str, dict[str, Any]] = {
@@ -47,7 +47,7 @@ DATA: dict[str, dict[str, Any]] = {
 EACH, STEPS = {"digits": 500, "mnist": 4000, "cifar10": 1000}, {"digits": 500, "mnist": 1000, "cifar10": 1000}
 
 
-def reached(menu: tuple[Pool, ...], train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
+def reached(menu: Menu, train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
     """Balanced accuracy on validation images of a classifier that was served `menu`, with the classical transform."""
     seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
     transform = parameters.transform("classical")

@@ -20,7 +20,7 @@ from pipeline.params import ClassifierSettings, ComputeSettings, GenerateSetting
 from pipeline.registry import find
 from pipeline.replicates import Job, Machine, Replicate, run_replicates
 from pipeline.seeds import derive
-from pipeline.serving import Pool, mixed_menu, real_menu, serve
+from pipeline.serving import Menu, mixed_menu, real_menu, serve
 from pipeline.storage import joined, read_arrays, replaced_folder, write_arrays, write_csv
 
 HISTORY = "history.csv"
@@ -82,7 +82,7 @@ class Training:
             probabilities = predict(network, getattr(self, name).images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
 
-    def _menu(self, replicate: int, seed: int) -> tuple[Pool, ...]:
+    def _menu(self, replicate: int, seed: int) -> Menu:
         if self.synthetic is None:
             return real_menu(self.arm.source, self.train, self.settings.batch, seed)
         return mixed_menu(self.train, self.synthetic[replicate], self.generate, self.settings.batch, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import warnings
 from functools import cached_property
 from typing import Any
@@ -45,10 +46,15 @@ class Classical(RootModel[tuple[Step, ...]]):
     def apply(self, images: Images, seed: int) -> Images:
         """Every image by itself through the recipe; the same seed gives the same bytes.
 
+        Albumentations draws equally many random numbers for any image of one shape: what is drawn for a place of the
+        batch depends on the seed alone, so that arms that show the same image there show it changed in the same way.
+
         Raises:
             BadInput: the recipe changes the size of an image, or what its pixels are.
         """
-        self._compose.set_random_seed(seed % 2**32)
+        # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators of the
+        # same seed, so that of two steps with `p: 0.5` both are done or none.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = [self._compose(image=np.ascontiguousarray(image))["image"] for image in images]
         for image in changed:
             if image.size != images[0].size or image.shape[:2] != images.shape[1:3] or image.dtype != np.uint8:

@@ -119,6 +119,27 @@ def test_all_arms_of_a_replicate_share_first_weights_and_budget(
         torch.testing.assert_close(weights, first_weights[0], rtol=0, atol=1e-20)
 
 
+def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthetic_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: dict[str, list[Images]] = {"oversample": [], "cgan": []}
+    original = fit
+
+    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
+        taken = list(batches)
+        arm = "cgan" if served["oversample"] else "oversample"
+        served[arm] = [images for images, _ in taken]
+        return original(train, iter(taken), *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "fit", watching)
+    for source, synthetic in (("oversample", None), ("cgan", [DRAWN])):
+        train_classifiers(training(source, synthetic), tmp_path / source, replicates=1, compute=COMPUTE, variance=False)
+    control, arm = (np.stack(served[source]) for source in ("oversample", "cgan"))
+    real = arm[:, :, 0, 0, 0] == 11
+    assert real.mean() == 1 - GENERATE.share
+    assert np.array_equal(arm[real], control[real])
+
+
 def test_missing_synthetic_images_are_a_clear_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cgan-plain: 1 of 2 replicates have synthetic images"):
         train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)

@@ -46,6 +46,16 @@ def test_each_image_of_a_batch_is_changed_differently() -> None:
     assert len({image.tobytes() for image in after}) == 4
 
 
+def test_the_steps_of_a_recipe_are_drawn_independently() -> None:
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    image[:, 0, 0] = 1
+    recipe = [{"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}]
+    after = classical(recipe).apply(np.repeat(image, 400, axis=0), seed=0)
+    corners = after[:, [0, 0, 7, 7], [0, 7, 0, 7], 0].sum(0, dtype=int)
+    assert corners.sum() == 400
+    assert np.abs(corners - 100).max() < 44  # five standard errors
+
+
 def test_a_horizontal_flip_is_what_albumentations_makes_of_it() -> None:
     flipped = classical([{"HorizontalFlip": {"p": 1.0}}]).apply(images(), seed=0)
     assert np.array_equal(flipped, images()[:, :, ::-1])
