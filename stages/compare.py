@@ -23,7 +23,7 @@ def compare(
     comparison = compare_arms(read_parameters(params), runs)
     write_comparison(comparison, out)
     show(comparison)
-    return f"wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to {out}"
+    return f"wrote comparison.json, metrics.json, two tables and a picture to {out}"
 
 
 if __name__ == "__main__":
