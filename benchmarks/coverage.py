@@ -1,10 +1,16 @@
-"""How often the intervals hold the true gain, and how often a family that gains nothing is called helpful or harmful.
+"""How often intervals hold the true gain, and how often verdicts are wrong, in simulated studies.
 
-python -m benchmarks.coverage [RUNS]
+python -m benchmarks.coverage [STUDIES] [WORD …]
 
-Data are made by a crossed logit model: an image has a difficulty that both arms share, and one of its own for each
-arm; a replicate of an arm has a skill; whether an image is right is then a toss. Ten classes. The true gain is
-that over all images and replicates. RUNS (10,000) studies for each row.
+STUDIES (10,000) simulated studies for each row; with words, only rows whose name holds one of them. A wrong verdict is
+*helps* or *hurts* where the true gain is zero, and *equivalent* where it is at least the margin of one point.
+
+- *crossed*: a logit model. An image has a difficulty that both arms share and one of its own for each arm; a replicate
+  of an arm has a skill; whether an image is classified correctly is a Bernoulli draw. Groups add a difficulty that
+  their images share.
+- *nested*: all replicates agree, and the reference is right on no image on which the arm is wrong. Most studies of few
+  images then see no discordant image at all.
+- *independent*: all replicates agree, and arms are right independently of each other.
 """
 
 from __future__ import annotations
@@ -14,8 +20,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
 
 import joblib
 import numpy as np
@@ -23,92 +31,228 @@ from numpy.typing import NDArray
 from scipy import special
 
 from pipeline.metrics import contributions
-from pipeline.statistics import ALPHA, Estimate, on_new_images, on_these_images, verdict
-from pipeline.variances import spread_of
+from pipeline.statistics import ALPHA, fixed_test_set, for_equivalence, new_test_images, verdict
+from pipeline.variances import variance_components
 
-CLASSES, MARGIN, AT_ONCE = 10, 0.01, 250
-EASY, DIFFICULTY, OWN = 2.5, 1.5, 0.7  # logits: mean and spread of the images, spread for each arm
+MARGIN, STUDIES_OF_A_PART = 0.01, 250
+LONG_TAIL = (200, 120, 72, 43, 26, 15, 9, 6, 3, 2)
+Right = NDArray[np.bool_]  # [replicates, images]
+
+
+class Model(Protocol):
+    """Draws which images each arm classifies correctly."""
+
+    def draw(self, rng: np.random.Generator, design: Design) -> tuple[list[Right], Right]:
+        """The generator arms' and the reference's, each bool [replicates, images]."""
+        ...
+
+    def truth(self, design: Design) -> float:
+        """The true gain of the first arm."""
+        ...
 
 
 @dataclass(frozen=True)
-class Case:
-    """A kind of study: `skill` is the replicates' spread and `shift` the true difference, in logits."""
+class Design:
+    """A kind of study.
 
-    metric: str
-    replicates: int
-    images: int
-    skill: float
-    shift: float
+    Attributes:
+        name: of the row.
+        model: draws its predictions.
+        labels: of the test images.
+        replicates: of each arm.
+        groups: of the test images; None: each image is one.
+        arms: that are tested against one reference, all at an adjusted level.
+        metric: that they are compared by.
+    """
 
-    def study(self, rng: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Estimate, Estimate]:
-        """One study: the estimate for these images, and that for new ones."""
-        difficulty = EASY + DIFFICULTY * rng.standard_normal(self.images, np.float32)
-        arms = [self._predicted(rng, labels, difficulty, shift) for shift in (self.shift, 0.0)]
-        arm, control = (contributions(self.metric, labels, predicted) for predicted in arms)
-        difference = arm - control
-        gain = float(difference.values.mean())
-        return on_these_images(difference.values), on_new_images(gain, spread_of(difference))
+    name: str
+    model: Model
+    labels: NDArray[np.int64]
+    replicates: int = 5
+    groups: NDArray[np.int64] | None = None
+    arms: int = 1
+    metric: str = "balanced_accuracy"
 
-    def _predicted(
-        self, rng: np.random.Generator, labels: NDArray[np.int64], difficulty: NDArray[np.float32], shift: float
-    ) -> NDArray[np.int64]:
-        own = OWN * rng.standard_normal(self.images, np.float32)
-        skill = self.skill * rng.standard_normal((self.replicates, 1), np.float32)
-        right = rng.random((self.replicates, self.images), np.float32) < special.expit(difficulty + own + shift + skill)
-        wrong = (labels + 1) % CLASSES  # which class it is instead matters to no recall
-        return np.where(right, labels, wrong)
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.labels.max()) + 1
 
-    def truth(self) -> float:
-        """The gain over all images and replicates; balanced accuracy is the chance to be right, and F1 too here."""
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """The group of each image."""
+        return np.arange(len(self.labels)) if self.groups is None else self.groups
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """See the module. Standard deviations in logits; `shift` is the arms' advantage over the reference."""
+
+    skill: float = 0.1
+    shift: float = 0.0
+    mean: float = 2.5
+    shared: float = 1.5
+    own: float = 0.7
+    of_group: float = 0.0
+    own_of_group: float = 0.0
+    of_class: Sequence[float] = field(default=())
+
+    def draw(self, rng: np.random.Generator, design: Design) -> tuple[list[Right], Right]:
+        """See `Model`."""
+        n, groups = len(design.labels), design.units
+        easy = self.mean + self.shared * rng.standard_normal(n)
+        easy += self.of_group * rng.standard_normal(groups.max() + 1)[groups]
+        if self.of_class:
+            easy += np.array(self.of_class)[design.labels]
+
+        def arm(shift: float) -> Right:
+            own = self.own * rng.standard_normal(n)
+            own += self.own_of_group * rng.standard_normal(groups.max() + 1)[groups]
+            skill = self.skill * rng.standard_normal((design.replicates, 1))
+            right: Right = rng.random((design.replicates, n)) < special.expit(easy + own + shift + skill)
+            return right
+
+        return [arm(self.shift) for _ in range(design.arms)], arm(0.0)
+
+    def truth(self, design: Design) -> float:
+        """See `Model`; in these designs the gain of all three metrics is that of the mean probability to be right."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(100)
-        spread = (DIFFICULTY**2 + OWN**2 + self.skill**2) ** 0.5
-        means = [weights @ special.expit(EASY + shift + spread * nodes) / weights.sum() for shift in (self.shift, 0.0)]
-        return float(means[0] - means[1])
+        deviation = np.sqrt(self.shared**2 + self.own**2 + self.skill**2 + self.of_group**2 + self.own_of_group**2)
+        centres = self.mean + np.array(self.of_class or (0.0,))[:, None] + deviation * nodes
+        gains = special.expit(centres + self.shift) - special.expit(centres)
+        return float((gains @ weights).mean() / weights.sum())
 
 
-def counted(case: Case, seed: int, runs: int) -> NDArray[np.int64]:
-    """How often, in `runs` studies, either interval held the truth, and how often either made a call."""
-    rng = np.random.default_rng([seed, case.replicates, case.images])
-    labels = np.arange(case.images) % CLASSES
-    truth = case.truth()
-    counts = np.zeros(4, dtype=np.int64)
-    for _ in range(runs):
-        these, new = case.study(rng, labels)
-        held = [each.interval(ALPHA).low <= truth <= each.interval(ALPHA).high for each in (these, new)]
-        called = [verdict(each, MARGIN, ALPHA) in {"helps", "hurts"} for each in (these, new)]
-        counts += np.array([*held, *called])
-    return counts
+@dataclass(frozen=True)
+class Fixed:
+    """Recalls of each class, the same in all replicates; `nested` or independent."""
+
+    arm: Sequence[float]
+    reference: Sequence[float]
+    nested: bool
+
+    def draw(self, rng: np.random.Generator, design: Design) -> tuple[list[Right], Right]:
+        """See `Model`."""
+        first = rng.random(len(design.labels))
+        second = first if self.nested else rng.random(len(design.labels))
+        arm, reference = first < np.array(self.arm)[design.labels], second < np.array(self.reference)[design.labels]
+        return [np.tile(arm, (design.replicates, 1))], np.tile(reference, (design.replicates, 1))
+
+    def truth(self, design: Design) -> float:
+        """See `Model`."""
+        return float(np.mean(np.array(self.arm) - np.array(self.reference)))
 
 
-CASES = [
+def counted(design: Design, part: int, studies: int) -> dict[str, float]:
+    """Sums over `studies` studies of what `row` shows."""
+    rng = np.random.default_rng([part, *design.name.encode()])
+    truth, alpha = design.model.truth(design), ALPHA / design.arms
+    sums = dict.fromkeys(("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds", "fixed_calls"), 0.0)
+    for _ in range(studies):
+        arms, reference = design.model.draw(rng, design)
+        right = partial(_contributions, design)
+        calls = []
+        for number, arm in enumerate(arms):
+            difference = right(arm) - right(reference)
+            gain = float(difference.values.mean())
+            components = variance_components(difference, design.units)
+            estimate = new_test_images(gain, components)
+            called = verdict(estimate, for_equivalence(gain, components), MARGIN, alpha)
+            calls.append(called in {"helps", "hurts"})
+            if number == 0:
+                interval, fixed = estimate.interval(alpha), fixed_test_set(difference.values)
+                sums["holds"] += interval.low <= truth <= interval.high
+                sums["width"] += interval.high - interval.low
+                sums["equivalent"] += called == "equivalent"
+                sums["wrong"] += calls[0]
+                if fixed is not None:
+                    of_seeds = fixed.interval(alpha)
+                    sums["fixed_holds"] += of_seeds.low <= truth <= of_seeds.high
+                    sums["fixed_calls"] += not of_seeds.low <= 0 <= of_seeds.high
+        sums["any_wrong"] += any(calls)
+    return sums
+
+
+def _contributions(design: Design, right: Right) -> Any:
+    wrong = (design.labels + 1) % design.classes  # which other class it is matters to no recall
+    return contributions(design.metric, design.labels, np.where(right, design.labels, wrong))
+
+
+def _labels(*images: int) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(images)), images)
+
+
+TEN, TAIL = _labels(*[36] * 10), _labels(*LONG_TAIL)
+RARE_AT_90 = [0.99] * 6 + [0.9] * 4
+BY_PATIENT = [np.arange(360) // size for size in (10, 20)]
+GROUPED = Crossed(of_group=1.0, own_of_group=1.0)
+DESIGNS = [
     *(
-        Case("balanced_accuracy", k, 360, skill, shift)
-        for k, skill, shift in product((5, 10, 30), (0.0, 0.1, 0.3), (0.0, 0.3))
+        Design(f"crossed, 360 images, K = {k}, skill {skill}, shift {shift}", Crossed(skill, shift), TEN, k)
+        for k in (2, 3, 5, 10, 30)
+        for skill in (0.0, 0.1, 0.3)
+        for shift in (0.0, 0.3)
+        if k > 3 or (skill, shift) == (0.3, 0.0)
     ),
-    *(Case("balanced_accuracy", k, 10_000, 0.1, shift) for k, shift in product((5, 10, 30), (0.0, 0.3))),
-    *(Case("balanced_accuracy", k, 360, 0.3, 0.0) for k in (2, 3, 4)),
-    *(Case(metric, 5, 360, 0.1, 0.0) for metric in ("accuracy", "macro_f1")),
-]
+    *(
+        Design(f"crossed, 10,000 images, K = {k}, shift {shift}", Crossed(0.1, shift), _labels(*[1000] * 10), k)
+        for k in (5, 10, 30)
+        for shift in (0.0, 0.3)
+    ),
+    *(Design(f"crossed, 360 images, {metric}", Crossed(), TEN, metric=metric) for metric in ("accuracy", "macro_f1")),
+    Design("nested, 300 + 3 images", Fixed((0.95, 0.95), (0.95, 0.85), nested=True), _labels(300, 3)),
+    Design("nested, 300 + 10 images", Fixed((0.95, 0.95), (0.95, 0.85), nested=True), _labels(300, 10)),
+    Design("nested, long tail, 99% against 90% in the rare classes", Fixed([0.99] * 10, RARE_AT_90, nested=True), TAIL),
+    Design("nested, 100 images", Fixed((0.99, 0.99), (0.975, 0.975), nested=True), _labels(50, 50)),
+    Design("nested, 360 images, gain of the margin", Fixed((0.99, 0.99), (0.98, 0.98), nested=True), _labels(180, 180)),
+    Design("nested, 360 images, ten classes, gain of the margin", Fixed([0.99] * 10, [0.98] * 10, nested=True), TEN),
+    Design("independent, 300 + 3 images", Fixed((0.97, 0.9), (0.97, 0.9), nested=False), _labels(300, 3)),
+    Design("independent, 300 + 10 images", Fixed((0.97, 0.9), (0.97, 0.9), nested=False), _labels(300, 10)),
+    Design("independent, long tail, 99% and 90%", Fixed(RARE_AT_90, RARE_AT_90, nested=False), TAIL),
+    Design("independent, long tail, 80%", Fixed([0.8] * 10, [0.8] * 10, nested=False), TAIL),
+    Design("independent, 2 images", Fixed((0.7, 0.7), (0.7, 0.7), nested=False), _labels(1, 1)),
+    Design("crossed, 72 images of six classes", Crossed(0.2), _labels(24, 18, 12, 10, 6, 2)),
+    *(
+        Design(f"crossed, long tail, rare classes harder, shift {shift}",
+               Crossed(shift=shift, of_class=tuple(np.linspace(2, -1.5, 10))), TAIL)
+        for shift in (0.0, 0.5)
+    ),
+    *(
+        Design(f"crossed, 1,000 images, above 99%, shift {shift}", Crossed(shift=shift, mean=7.0), _labels(*[100] * 10))
+        for shift in (0.0, 1.0)
+    ),
+    *(
+        Design(f"crossed, {360 // size} groups of {size}, {kind}", GROUPED, labels, groups=groups)
+        for groups, size in zip(BY_PATIENT, (10, 20), strict=True)
+        for kind, labels in (("one class each", groups % 3), ("spanning classes", np.tile(np.arange(4), 90)))
+    ),
+    Design("crossed, 18 groups of 20, spanning classes, one in 3 groups", GROUPED,
+           np.repeat([1, 0], [60, 300]), groups=BY_PATIENT[1]),
+    *(
+        Design(f"crossed, 360 images, {arms} arms against one reference, skill {skill}", Crossed(skill), TEN, arms=arms)
+        for arms in (4, 20)
+        for skill in (0.1, 0.3)
+    ),
+]  # fmt: skip
 
 
-def main(runs: int) -> None:
-    """Print a row for each case."""
-    print(f"{runs} studies a row; how often in %")
-    print(
-        "| metric | replicates | images | skill | true gain | new images: holds it | calls | these: holds it | calls |"
-    )
+def main(studies: int, words: Sequence[str]) -> None:
+    """Print a row for each design."""
+    print(f"{studies} studies a row; how often in %, widths in points")
+    print("| design | true gain | interval holds it | width | helps or hurts | any of all arms | equivalent "
+          "| interval over seeds: holds it | calls |")  # fmt: skip
     print("|" + 9 * "---|")
-    parts = [min(AT_ONCE, runs - start) for start in range(0, runs, AT_ONCE)]
+    parts = [min(STUDIES_OF_A_PART, studies - start) for start in range(0, studies, STUDIES_OF_A_PART)]
     with joblib.Parallel(n_jobs=-1) as parallel:
-        for case in CASES:
-            found = parallel(joblib.delayed(counted)(case, seed, part) for seed, part in enumerate(parts))
-            these, new, called_these, called_new = 100 * np.sum(found, axis=0) / runs
-            print(
-                f"| {case.metric} | {case.replicates} | {case.images} | {case.skill} | {100 * case.truth():.2f} points "
-                f"| {new:.1f} | {called_new:.1f} | {these:.1f} | {called_these:.1f} |",
-                flush=True,
-            )
+        for design in DESIGNS:
+            if words and not any(word in design.name for word in words):
+                continue
+            found = parallel(joblib.delayed(counted)(design, part, size) for part, size in enumerate(parts))
+            mean = {key: 100 * sum(each[key] for each in found) / studies for key in found[0]}
+            cells = [f"{mean[key]:.1f}" for key in ("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds",
+                                                    "fixed_calls")]  # fmt: skip
+            print(f"| {design.name} | {100 * design.model.truth(design):.2f} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, sys.argv[2:])

@@ -13,7 +13,7 @@ from scipy import stats
 
 from pipeline import figures
 from pipeline.core import Arm, BadInput, Labels
-from pipeline.design import arms, primary, tested, untested
+from pipeline.design import arms, contrasts, other_contrasts, primary
 from pipeline.findings import ContrastResult
 from pipeline.metrics import OVERALL, RECALL, contributions
 from pipeline.names import rounded, spoken
@@ -72,7 +72,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
-    to_test, main = tested(parameters), primary(parameters)
+    to_test, main = contrasts(parameters), primary(parameters)
     scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
     labels, groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
     settings = parameters.compare
@@ -84,7 +84,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
         )
         for each in sorted(to_test, key=lambda each: each != main)
     ]
-    results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in untested(parameters)]
+    results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in other_contrasts(parameters)]
     right = {arm: each[0] == labels for arm, each in predicted.items()}
     table = _arms_table(scores, labels)
     test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), settings.metric, settings.margin)
@@ -233,15 +233,14 @@ def _whole(comparison: Comparison) -> dict[str, Any]:
         "test_set": {"images": dict(test_set.images), "groups": test_set.groups, "coarse": test_set.coarse},
         "values": values,
         "contrasts": found,
-        "variance": [
-            {key: None if value != value else value for key, value in rounded(row, 9).items()}
-            for row in _records(comparison.variance)
-        ],
+        "variance": [rounded(row, 9) for row in _records(comparison.variance)],
     }
 
 
 def _records(table: pd.DataFrame) -> list[Mapping[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    """Rows as plain values; None stands for NaN, which JSON does not have."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
 
 
 def on_test_images(comparison: Comparison) -> pd.DataFrame:

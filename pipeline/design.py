@@ -39,20 +39,21 @@ def control(parameters: Parameters) -> Arm:
     name = parameters.compare.control
     if name not in existing:
         raise BadInput(
-            f"compare.control is {name!r}, which is not a control arm of this study: set it to one of {', '.join(existing)}"
+            f"compare.control is {name!r}, which is not a control arm of this study: set it to one of "
+            + ", ".join(existing)
         )
     return existing[name]
 
 
-def tested(parameters: Parameters) -> list[Contrast]:
+def contrasts(parameters: Parameters) -> list[Contrast]:
     """The tested contrasts: each generator arm against the control arm."""
     reference = control(parameters)
     return [Contrast(arm, reference) for arm in _arms_of(parameters, parameters.generators)]
 
 
-def untested(parameters: Parameters) -> list[Contrast]:
+def other_contrasts(parameters: Parameters) -> list[Contrast]:
     """All other pairs of arms, the later one against the earlier one: estimated, not tested."""
-    skipped = {frozenset((each.arm, each.reference)) for each in tested(parameters)}
+    skipped = {frozenset((each.arm, each.reference)) for each in contrasts(parameters)}
     pairs = combinations(arms(parameters), 2)
     return [Contrast(later, earlier) for earlier, later in pairs if frozenset((later, earlier)) not in skipped]
 
@@ -65,7 +66,7 @@ def primary(parameters: Parameters) -> Contrast | None:
     Raises:
         BadInput: `compare.primary` is not a tested contrast.
     """
-    name, existing = parameters.compare.primary, {str(each): each for each in tested(parameters)}
+    name, existing = parameters.compare.primary, {str(each): each for each in contrasts(parameters)}
     if name is None:
         return None
     if name == "auto":

@@ -102,6 +102,11 @@ class ContrastResult:
         return statistics.new_test_images(self.gain, self.components)
 
     @property
+    def for_equivalence(self) -> Estimate:
+        """The same, as the claim of equivalence needs it."""
+        return statistics.for_equivalence(self.gain, self.components)
+
+    @property
     def fixed_test_set(self) -> Estimate | None:
         """The gain, generalising to other seeds on these test images; None where replicates do not differ."""
         return statistics.fixed_test_set(self.differences)
@@ -114,12 +119,14 @@ class ContrastResult:
     @property
     def equivalence_interval(self) -> Interval:
         """The interval that must lie within the margin to call two arms equivalent."""
-        return statistics.for_equivalence(self.gain, self.components).interval(2 * self.alpha)
+        return self.for_equivalence.interval(2 * self.alpha)
 
     @property
     def verdict(self) -> str | None:
         """`helps`, `hurts`, `equivalent` or `inconclusive`; None where nothing is tested."""
-        return statistics.verdict(self.gain, self.components, self.margin, self.alpha) if self.tested else None
+        if not self.tested:
+            return None
+        return statistics.verdict(self.estimate, self.for_equivalence, self.margin, self.alpha)
 
     @cached_property
     def power(self) -> PowerAnalysis:
@@ -171,7 +178,7 @@ class ContrastResult:
     def _tests(self) -> dict[str, Any]:
         equivalence = self.equivalence_interval
         worse, equal, better = self.estimate.probabilities(self.margin)
-        p_equivalence = statistics.for_equivalence(self.gain, self.components).p_equivalence(self.margin)
+        p_equivalence = self.for_equivalence.p_equivalence(self.margin)
         figures = {
             "p": self.estimate.p(), "p_adjusted": statistics.bonferroni(self.estimate.p(), self.tests),
             "p_sign_flip": self.sign_flip_p, "p_equivalence": statistics.bonferroni(p_equivalence, self.tests),

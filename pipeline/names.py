@@ -85,7 +85,7 @@ def spoken(name: str) -> str:
 
 
 def points(fraction: float) -> str:
-    """A signed difference in percentage points: two decimals, or one digit where they would show a small one as zero."""
+    """A signed difference in percentage points: two decimals, or one digit where they would hide a small one."""
     text = f"{100 * fraction:+.2f}"
     if float(text) != 0:
         return text

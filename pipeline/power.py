@@ -49,7 +49,7 @@ class PowerAnalysis:
 
 
 def power(noncentrality: float, dof: float, alpha: float) -> float:
-    """The probability that Student's two-sided t test rejects, where the true effect is `noncentrality` standard errors.
+    """The probability that Student's two-sided t test rejects a true effect of `noncentrality` standard errors.
 
     P(|Z + δ| > c·√(χ²/ν)), integrated over the quantiles of χ²: `scipy.stats.nct` returns NaN where δ or ν is large.
     """

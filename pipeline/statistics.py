@@ -30,8 +30,8 @@ class Estimate:
 
     Attributes:
         gain: the mean difference.
-        scales: variances of the gain, each with its degrees of freedom. An interval is as wide as the widest of Student's
-            t intervals that they give, and a p value as large as the largest.
+        scales: variances of the gain, each with its degrees of freedom. An interval is as wide as the widest of
+            Student's t intervals that they give, and a p value as large as the largest.
     """
 
     gain: float
@@ -97,14 +97,21 @@ def for_equivalence(gain: float, components: VarianceComponents) -> Estimate:
     return Estimate(gain, components.equivalence_scales)
 
 
-def verdict(gain: float, components: VarianceComponents, margin: float, alpha: float) -> str:
-    """`helps`, `hurts`, `equivalent` (within `margin` in both directions) or `inconclusive`, tried in this order."""
-    interval = new_test_images(gain, components).interval(alpha)
+def verdict(estimate: Estimate, equivalence: Estimate, margin: float, alpha: float) -> str:
+    """`helps`, `hurts`, `equivalent` (within `margin` in both directions) or `inconclusive`, tried in this order.
+
+    Args:
+        estimate: of the gain.
+        equivalence: the same gain with the variance that the claim of equivalence is held to.
+        margin: a smaller gain does not matter.
+        alpha: level of the tests.
+    """
+    interval = estimate.interval(alpha)
     if interval.low > 0:
         return "helps"
     if interval.high < 0:
         return "hurts"
-    return "equivalent" if for_equivalence(gain, components).p_equivalence(margin) < alpha else "inconclusive"
+    return "equivalent" if equivalence.p_equivalence(margin) < alpha else "inconclusive"
 
 
 def sign_flip_p(differences: NDArray[np.float64]) -> float | None:

@@ -1,15 +1,15 @@
 """Variance components of a mean over replicates and test images.
 
-A gain is measured in K replicates on the same test images. Images that belong together (frames of one film, photographs of
-one patient) are one unit; an image that belongs to no group is a unit by itself. In the crossed model
-d[k, u] = gain + R[k] + U[u] + e[k, u] the mean has the variance σ²_R/K + σ²_U/U + σ²_e/(K·U), estimated without bias by
-V = S²_R/K + S²_U/U − S²_RU/(K·U) (Searle, Casella & McCulloch 1992, ch. 4; for readers and cases in radiology, Obuchowski
-& Rockette 1995). Its degrees of freedom are Satterthwaite's (1946).
+A gain is measured in K replicates on the same test images. Images that belong together (frames of one film, photographs
+of one patient) are one unit; an image that belongs to no group is a unit by itself. In the crossed model d[k, u] = gain
++ R[k] + U[u] + e[k, u] the mean has the variance σ²_R/K + σ²_U/U + σ²_e/(K·U), estimated without bias by V = S²_R/K +
+S²_U/U − S²_RU/(K·U) (Searle, Casella & McCulloch 1992, ch. 4; for readers and cases in radiology, Obuchowski & Rockette
+1995). Its degrees of freedom are Satterthwaite's (1946).
 
-Units are sampled within classes where the metric is a mean over classes. What a unit contributes is the sum of its images'
-deviations from the means of their classes, over all classes that it holds (linearised ratio estimator: Cochran 1977,
-section 6.11), each scaled by √(G/(G − 1)) for the G units that hold the class. Where no unit holds two classes, this is the
-stratified variance.
+Units are sampled within classes where the metric is a mean over classes. What a unit contributes is the sum of its
+images' deviations from the means of their classes, over all classes that it holds (linearised ratio estimator: Cochran
+1977, section 6.11), each scaled by √(G/(G − 1)) for the G units that hold the class. Where no unit holds two classes,
+this is the stratified variance.
 
 A class with few units can show no variance at all by chance. Two measures keep the estimate from being zero there
 (docs/decisions/0009-statistics.md):
@@ -177,7 +177,7 @@ class _Layout:
         self.unit, self.label, self.images = np.unique(unit, return_inverse=True)[1], label, images
         self.units = int(self.unit.max()) + 1
         self.units_of_class = np.bincount(label)
-        # The change of the metric if one arm is right on all images that a unit holds of a class, and the other on none.
+        # The change of the metric if one arm is right on all images of a class in a unit, and the other on none.
         self.weight = 1 / (len(images) * self.units_of_class)
 
     @property

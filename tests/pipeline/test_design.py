@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import BadInput
-from pipeline.design import arms, contrasts, primary
+from pipeline.design import arms, contrasts, control, other_contrasts, primary
 from pipeline.params import Parameters, read_parameters
 from tests.conftest import write_params
 
@@ -16,37 +16,53 @@ def parameters(folder: Path, **changes: object) -> Parameters:
     return read_parameters(write_params(folder / "params.yaml", changes))
 
 
-def test_contrasts_follow_from_the_parameters_alone(tmp_path: Path) -> None:
-    assert [str(each) for each in contrasts(parameters(tmp_path))] == [
-        "cgan-plain_vs_none-plain",
-        "cgan-plain_vs_oversample-plain",
+def test_each_generator_arm_is_tested_once_against_the_control(tmp_path: Path) -> None:
+    found = parameters(tmp_path)
+    assert str(control(found)) == "oversample-classical"
+    assert [str(each) for each in contrasts(found)] == [
         "cgan-plain_vs_oversample-classical",
-        "cgan-classical_vs_none-classical",
         "cgan-classical_vs_oversample-classical",
     ]
+    named = parameters(tmp_path, compare={"control": "none-plain"})
+    assert {str(each.reference) for each in contrasts(named)} == {"none-plain"}
 
 
-def test_contrasts_name_only_arms_that_exist(tmp_path: Path) -> None:
-    few = parameters(tmp_path, controls=["none"], transforms=["plain"])
-    assert [str(arm) for arm in arms(few)] == ["none-plain", "cgan-plain"]
-    assert [str(each) for each in contrasts(few)] == ["cgan-plain_vs_none-plain"]
+def test_all_other_pairs_are_estimated_generators_against_each_other_too(tmp_path: Path) -> None:
+    two = parameters(tmp_path, generators=["cgan", "cvae"], transforms=["plain"])
+    assert [str(each) for each in other_contrasts(two)] == [
+        "oversample-plain_vs_none-plain",
+        "cgan-plain_vs_none-plain",
+        "cvae-plain_vs_none-plain",
+        "cvae-plain_vs_cgan-plain",
+    ]
+    n = len(arms(two))
+    assert len(contrasts(two)) + len(other_contrasts(two)) == n * (n - 1) / 2
+
+
+def test_a_control_that_does_not_exist_is_an_error_with_the_ways_out(tmp_path: Path) -> None:
+    gone = parameters(tmp_path, transforms=["plain"], compare={"control": "oversample-classical"})
+    with pytest.raises(
+        BadInput, match=r"compare\.control is 'oversample-classical', .* one of none-plain, oversample-pl"
+    ):
+        control(gone)
 
 
 def test_the_primary_contrast_is_the_one_that_is_named(tmp_path: Path) -> None:
     assert str(primary(parameters(tmp_path))) == "cgan-classical_vs_oversample-classical"
-    named = parameters(tmp_path, compare={"primary": "cgan-plain_vs_none-plain"})
-    assert str(primary(named)) == "cgan-plain_vs_none-plain"
+    named = parameters(tmp_path, compare={"primary": "cgan-plain_vs_oversample-classical"})
+    assert str(primary(named)) == "cgan-plain_vs_oversample-classical"
     assert primary(parameters(tmp_path, compare={"primary": None})) is None
 
 
-def test_else_it_is_the_last_one_of_the_first_generator(tmp_path: Path) -> None:
-    both = parameters(tmp_path, generators=["cvae", "cgan"], transforms=["plain"])
-    assert str(primary(both)) == "cvae-plain_vs_oversample-plain"
+@pytest.mark.parametrize("transforms", [["plain", "classical"], ["classical", "plain"]])
+def test_else_it_is_the_first_generator_with_the_controls_transform(transforms: list[str], tmp_path: Path) -> None:
+    found = parameters(
+        tmp_path, generators=["cvae", "cgan"], transforms=transforms, compare={"control": "oversample-classical"}
+    )
+    assert str(primary(found)) == "cvae-classical_vs_oversample-classical"
 
 
-def test_a_primary_contrast_that_does_not_exist_is_a_mistake_with_the_ways_out(tmp_path: Path) -> None:
-    named = "cgan-classical_vs_oversample-classical"
-    with pytest.raises(
-        BadInput, match=r"compare\.primary is 'cgan-classical_vs_oversample-classical', which is no contrast"
-    ):
-        primary(parameters(tmp_path, transforms=["plain"], compare={"primary": named}))
+def test_a_primary_contrast_that_is_not_tested_is_an_error_with_the_ways_out(tmp_path: Path) -> None:
+    for name in ("cgan-classical_vs_oversample-classical", "cgan-plain_vs_none-plain"):
+        with pytest.raises(BadInput, match=rf"compare\.primary is '{name}', which is not a tested contrast: .*auto"):
+            primary(parameters(tmp_path, transforms=["plain"], compare={"primary": name}))

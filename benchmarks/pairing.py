@@ -1,0 +1,122 @@
+"""What arms of a replicate have in common, and what that gains: `python -m benchmarks.pairing [plain | classical]`.
+
+First the share of places (of a step and a place in its batch) at which two arms show the same real image. Then the
+standard deviation over replicates of the difference in balanced accuracy between a `gaussian` arm and `oversample`, on
+validation images of the digits, where the two share first weights and the order of images, first weights alone, or
+nothing. Test images play no part.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import combinations, islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.workspace import PROJECT, splits
+from pipeline.classifying import fit, predict
+from pipeline.core import Images, Labels, Split
+from pipeline.generating import quota
+from pipeline.metrics import scores
+from pipeline.params import Parameters, read_parameters
+from pipeline.replicates import Machine, keep_memory, settled
+from pipeline.seeds import derive
+from pipeline.serving import Menu, mixed_menu, order, real_menu, serve
+from pipeline.training import Run, as_images
+
+REPLICATES, STEPS, EACH = 40, 200, 500
+MACHINE = Machine("cpu", "float32", 1)
+RESAMPLES = 2000
+
+
+def shared_places(first: Menu, second: Menu, steps: int, seed: int) -> float:
+    """The share of places at which two arms of the same training images show the same one of these."""
+    one, other = (np.stack(list(islice(order(menu, seed), steps))) for menu in (first, second))
+    return float(((one == other) & (one < len(first.splits[0]))).mean())
+
+
+def tell_shared_places(train: Split, parameters: Parameters) -> None:
+    """Print a line for each pair of arms."""
+    batch, settings = parameters.classifier.batch, parameters.generate
+    level = settings.model_copy(update={"fill": "level"})
+    menus = {control: real_menu(control, train, batch, 0) for control in ("none", "oversample")}
+    for chosen in (settings, level):
+        labels = np.repeat(np.arange(len(train.classes)), quota(train.counts, chosen))
+        blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
+        menus[chosen.fill] = mixed_menu(train, blank, chosen, batch, 0)
+    for one, other in combinations(menus, 2):
+        print(f"{one} and {other}: {shared_places(menus[one], menus[other], parameters.classifier.steps, 0):.1%}")
+
+
+def predicted(
+    menu: Menu, weights: int, data: int, train: Split, validation: Split, parameters: Parameters, transform: str
+) -> NDArray[np.float32]:
+    """Probabilities for the validation images of a classifier with first weights `weights`, fed in the order `data`."""
+
+    def batches() -> Iterator[tuple[Images, Labels]]:
+        change = parameters.transform(transform)
+        for step, (images, labels) in enumerate(serve(menu, STEPS, data)):
+            yield change.apply(images, derive(data, "transform", step)), labels
+
+    settings = parameters.classifier.model_copy(update={"steps": STEPS})
+    network, _ = fit(train, batches(), settings, seed=weights, machine=MACHINE, progress=lambda step: None)
+    return predict(network, validation.images, MACHINE)
+
+
+def main(transform: str) -> None:
+    """Print what is shared, then a line for each way to pair."""
+    parameters = read_parameters(PROJECT / "params.yaml")
+    train, validation, _ = splits(parameters)
+    tell_shared_places(train, parameters)
+    start, batch = time.perf_counter(), parameters.classifier.batch
+    labels = np.repeat(np.arange(len(train.classes)), EACH)
+    controls: list[NDArray[np.float32]] = []
+    paired: list[NDArray[np.float32]] = []
+    weights_only: list[NDArray[np.float32]] = []
+    keep_memory()
+    with settled(1):
+        for k in range(REPLICATES):
+            run = Run(torch.device("cpu"), None)
+            seeds = [derive(parameters.seed, "generator", "gaussian", k)]
+            (sampler,) = parameters.family("gaussian").fit(train, monitor=validation, seeds=seeds, run=run)
+            images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(k))
+            drawn = Split(as_images(images), labels, train.classes)
+            seed, other = (derive(parameters.seed, use, k) for use in ("classifier", "another order"))
+            control = real_menu("oversample", train, batch, seed)
+            for found, data, menu in (
+                (controls, seed, control),
+                (paired, seed, mixed_menu(train, drawn, parameters.generate, batch, seed)),
+                (weights_only, other, mixed_menu(train, drawn, parameters.generate, batch, other)),
+            ):
+                found.append(predicted(menu, seed, data, train, validation, parameters, transform))
+    seconds = time.perf_counter() - start
+    print(f"{transform}: {REPLICATES} replicates, {len(validation)} validation images; {seconds:.0f} s")
+
+    def accuracies(found: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
+        return 100 * np.array([scores(validation.labels, p, train.classes)["balanced_accuracy"] for p in found])
+
+    shifted = weights_only[1:] + weights_only[:1]
+    differences = {
+        name: accuracies(arm) - accuracies(controls)
+        for name, arm in (("weights and order", paired), ("weights", weights_only), ("nothing", shifted))
+    }
+    for (name, difference), arm in zip(differences.items(), (paired, weights_only, shifted), strict=True):
+        disagree = np.mean([(a.argmax(1) != b.argmax(1)).mean() for a, b in zip(arm, controls, strict=True)])
+        print(
+            f"sharing {name}: difference {difference.mean():+.2f} points, standard deviation "
+            f"{difference.std(ddof=1):.2f}; the two arms disagree on {disagree:.1%} of the images"
+        )
+    rows = np.random.default_rng(0).integers(0, REPLICATES, (RESAMPLES, REPLICATES))
+    for name in ("weights", "nothing"):
+        ratios = differences["weights and order"][rows].var(axis=1) / differences[name][rows].var(axis=1)
+        low, middle, high = np.quantile(ratios, (0.025, 0.5, 0.975))
+        print(f"variance, against sharing {name}: × {middle:.2f} ({low:.2f} to {high:.2f}, bootstrap over replicates)")
+
+
+if __name__ == "__main__":
+    main(*(sys.argv[1:] or ["plain"]))
