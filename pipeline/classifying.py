@@ -117,9 +117,9 @@ def train_classifiers(
     Args:
         training: the arm.
         out: gets `scores.csv`, `predictions.npz` (test images: probabilities, labels and groups; groups of the
-            validation images), `history.csv`, `confusion.csv` (test images of replicate 0), `replicates/` (each finished
-            replicate as a whole) and, for a generator's arm, `variance.csv`: the scores with one generator for all
-            replicates.
+            validation images), `history.csv`, `confusion.csv` (test images of replicate 0), `replicates/` (each
+            finished replicate as a whole) and, for a generator's arm, `variance.csv`: the scores with one generator for
+            all replicates.
         replicates: how many.
         compute: where to compute.
         variance: whether to train with one generator as well; if not, `variance.csv` has no rows.

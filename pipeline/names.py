@@ -44,9 +44,9 @@ def in_markdown(text: str) -> str:
     return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
 
 
-def counted(n: int, what: str) -> str:
-    """`n` of something, in the singular or plural."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def counted(n: int, what: str, plural: str | None = None) -> str:
+    """`n` of something, in the singular or plural (by default with an s)."""
+    return f"{n:,} {what if n == 1 else plural or f'{what}s'}"
 
 
 def clashes(names: Iterable[str]) -> list[list[str]]:
@@ -80,8 +80,8 @@ def split_called(name: str) -> str | None:
 
 
 def spoken(name: str) -> str:
-    """A name with blanks instead of underscores."""
-    return name.replace("_", " ")
+    """A name with blanks instead of underscores: "balanced accuracy", "macro F1"."""
+    return name.replace("_", " ").replace(" f1", " F1")
 
 
 def points(fraction: float) -> str:

@@ -27,7 +27,7 @@ def compare(
     write_comparison(comparison, out)
     remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
     show(comparison)
-    return f"wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to {out}"
+    return f"wrote comparison.json, metrics.json, two tables and a picture to {out}"
 
 
 if __name__ == "__main__":

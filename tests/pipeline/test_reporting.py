@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from pipeline.comparing import compare, write_comparison
 from pipeline.core import BadInput, Split
+from pipeline.design import arms
 from pipeline.metrics import scores
 from pipeline.params import Parameters, read_parameters
 from pipeline.reporting import Places, report, write_report
@@ -29,48 +31,87 @@ BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
 
 
-def split(seed: int, each: int) -> Split:
+def split(seed: int, counts: Sequence[int], names: tuple[str, ...] = CLASSES) -> Split:
     rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(len(CLASSES)), each)
-    return Split(rng.integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8), labels, CLASSES)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Split(rng.integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8), labels, names)
 
 
-def small_study(folder: Path) -> tuple[Parameters, Places]:
-    """A finished study with made predictions: three classes, three arms, three replicates."""
-    params = write_params(
-        folder / "params.yaml", {"replicates": 3, "transforms": ["plain"], "compare": {"variance": True}}
-    )
-    parameters = read_parameters(params)
+@dataclass(frozen=True)
+class Study:
+    """A study with made predictions.
+
+    Attributes:
+        changes: of the parameters.
+        test: images of each class.
+        group: images in each group of test images.
+        accuracy: of each arm; by default, later arms are better.
+        noise: part of the images on which a replicate of an arm differs from the others by chance.
+        names: of the classes.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    test: tuple[int, ...] = (25, 25, 25)
+    group: int = 1
+    accuracy: dict[str, float] = field(default_factory=dict)
+    noise: float = 1.0
+    names: tuple[str, ...] = CLASSES
+
+
+SMALL_CHANGES: dict[str, Any] = {
+    "replicates": 3, "transforms": ["plain"], "compare": {"variance": True, "control": "oversample-plain"}
+}  # fmt: skip
+
+
+def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
+    """The study as the stages before `report` leave it."""
+    parameters = read_parameters(write_params(folder / "params.yaml", SMALL_CHANGES, study.changes))
     places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
-    test = split(2, 25)
-    for name, each in (("train", split(0, 8)), ("validation", split(1, 5)), ("test", test)):
-        write_split(places.data / name, each, {})
-    for k in range(3):
-        write_split(places.data / f"synthetic/cgan/replicate_{k}", split(10 + k, 4), {})
-        (places.models / f"cgan/samplers/replicate_{k}").mkdir(parents=True)
+    several = (1,) * len(study.names)
+    test = split(2, study.test, study.names)
+    for name, each in (("train", 8), ("validation", 5)):
+        write_split(places.data / name, split(each, np.multiply(each, several).tolist(), study.names), {})
+    write_split(places.data / "test", test, {})
     history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
-    write_csv(places.models / "cgan/history.csv", history)
-    for number, arm in enumerate(ARMS):
-        _run(places.runs / arm, test, history, number)
+    for family in parameters.generators:
+        for k in range(parameters.replicates):
+            drawn = split(10 + k, np.multiply(4, several).tolist(), study.names)
+            write_split(places.data / f"synthetic/{family}/replicate_{k}", drawn, {})
+            (places.models / f"{family}/samplers/replicate_{k}").mkdir(parents=True)
+        write_csv(places.models / family / "history.csv", history)
+    for number, arm in enumerate(map(str, arms(parameters))):
+        accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
+        _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
     (folder / "logs").mkdir()
     write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
     write_comparison(compare(parameters, places.runs), places.results)
     return parameters, places
 
 
-def _run(run: Path, test: Split, history: pd.DataFrame, skill: int) -> None:
-    rng = np.random.default_rng(skill)
-    right = rng.random((3, len(test))) < 0.7 + 0.1 * skill
-    predicted = np.where(right, test.labels, (test.labels + 1) % len(CLASSES))
-    probabilities = np.eye(len(CLASSES), dtype=np.float32)[predicted]
+def small_study(folder: Path) -> tuple[Parameters, Places]:
+    """Three classes, three arms, three replicates."""
+    return finished(folder, Study())
+
+
+def _run(
+    run: Path, test: Split, history: pd.DataFrame, number: int, accuracy: float, replicates: int, study: Study
+) -> None:
+    rng = np.random.default_rng(number if study.noise == 1 else 0)
+    own = np.random.default_rng(number)
+    hard = np.broadcast_to(rng.random(len(test)), (replicates, len(test)))
+    again = own.random(hard.shape)
+    right = np.where(own.random(hard.shape) < study.noise, again, hard) < accuracy
+    predicted = np.where(right, test.labels, (test.labels + 1) % len(test.classes))
+    probabilities = np.eye(len(test.classes), dtype=np.float32)[predicted]
     run.mkdir(parents=True)
     predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
-    write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": np.arange(len(test)), **predictions})
+    groups = np.arange(len(test)) // study.group
+    write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
     rows = [
         {"replicate": k, "split": name, "metric": metric, "value": value}
         for k, p in enumerate(probabilities)
         for name in ("validation", "test")
-        for metric, value in scores(test.labels, p, CLASSES).items()
+        for metric, value in scores(test.labels, p, test.classes).items()
     ]
     for table in ("scores.csv", "variance.csv"):
         write_csv(run / table, pd.DataFrame(rows))
