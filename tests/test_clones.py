@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_what_an_earlier_choice_of_generators_left_is_no_part_of_the_results(
     changed = clone.dvc("status")
     assert not any(folder in changed for folder in ("runs", "models", "data/synthetic")), changed
     assert stages_run(clone.dvc("repro")) == {"check"}  # whose marker no cache holds
+
+
+def test_an_experiment_in_a_folder_of_its_own_finds_the_interpreter_and_its_path_reaches_no_lock(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAKEWEIGHT_PYTHON", sys.executable)
+    assert "Ran experiment(s)" in project.dvc("exp", "run", "--temp", "-S", "families.gaussian.variance=0.8")
+    commands = [line for line in (project.folder / "dvc.lock").read_text().splitlines() if "cmd: " in line]
+    assert commands
+    assert all("cmd: ${MAKEWEIGHT_PYTHON:-.venv/bin/python} -m stages." in line for line in commands)
 
 
 def test_a_clone_trains_nothing_when_a_message_is_reworded(project: Project, storage: Path, tmp_path: Path) -> None:
