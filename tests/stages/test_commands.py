@@ -37,11 +37,9 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
     assert Path(".makeweight/checked").read_text() == "The parameters are in order.\n"
     code, output = invoke("compare")
     assert code == 0, output
-    assert "cgan-plain against none-plain" in output
-    assert (
-        output.splitlines()[-1]
-        == "wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to results"
-    )
+    assert "GAN images" in output.splitlines()[0]
+    assert "(none-plain, the control)" in output
+    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, two tables and a picture to results"
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
     code, output = invoke("report")
