@@ -13,11 +13,14 @@ def check(
     params: ParamsFile = Path("params.yaml"),
     out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
 ) -> str:
-    """Check the parameters; write nothing but a marker."""
+    """Check the parameters, and say what the study takes; write nothing but a marker."""
+    from pipeline import plan
     from pipeline.checking import check as check_parameters
     from pipeline.params import read_parameters
 
-    check_parameters(read_parameters(params))
+    parameters = read_parameters(params)
+    check_parameters(parameters)
+    typer.echo("\n".join(plan.lines(parameters)))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("The parameters are in order.\n", encoding="utf-8")
     return f"{params} is in order; wrote {out}"
