@@ -24,7 +24,7 @@ WALK = (
     ("train-classifier", "--source", "none", "--transform", "plain"),
     ("train-classifier", "--source", "cgan", "--transform", "plain"),
 )
-NARROW = {"controls": ["none"], "transforms": ["plain"]}
+NARROW = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
 
 
 def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
@@ -159,7 +159,7 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
         ({"transforms": []}, "transforms is []"),
         ({"controls": ["nothing"]}, "controls.0 is 'nothing'"),
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families: autoencoder, cgan"),
-        ({"transforms": ["plain", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
+        ({"transforms": ["classical", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
         ({"classifier": {"name": "vgg"}}, "'vgg' is not among the registered classifiers: resnet18, small_cnn"),
         ({"data": {"reader": "photos"}}, "'photos' is not among the registered readers: "),
         ({"data": {"path": "here"}}, "data.path must be null: the reader digits does not use it"),
@@ -168,6 +168,17 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
         ({"recipes": {"classical": [{"Afine": {}}]}}, "Albumentations has no transform named 'Afine'"),
         ({"recipes": {"classical": [{"Affine": {"rotat": 5}}]}}, "rotat"),
         ({"compute": {"workers": 0}}, "compute.workers"),
+        (
+            {"compare": {"control": "oversample-fancy"}},
+            "compare.control is 'oversample-fancy', which is not a control arm of this study: "
+            "set it to one of none-plain, ",
+        ),
+        ({"controls": ["none"]}, "compare.control is 'oversample-classical', which is not a control arm of this study"),
+        (
+            {"compare": {"primary": "cgan-plain_vs_none-plain"}},
+            "compare.primary is 'cgan-plain_vs_none-plain', which is not a tested contrast: set it to one of "
+            "cgan-plain_vs_oversample-classical, cgan-classical_vs_oversample-classical, to auto or to null",
+        ),
     ],
 )
 def test_a_mistake_in_the_parameters_is_one_line_that_names_it(
