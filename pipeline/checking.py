@@ -8,6 +8,7 @@ from functools import partial
 from pipeline.core import BadInput
 from pipeline.design import primary
 from pipeline.params import Parameters
+from pipeline.plugins import Plugin
 from pipeline.registry import find
 from pipeline.replicates import machine
 
@@ -20,6 +21,22 @@ def check(parameters: Parameters) -> None:
     """
     if mistakes := list(_mistakes(parameters)):
         raise BadInput("\n".join(mistakes))
+
+
+def third_party(parameters: Parameters) -> dict[str, str]:
+    """The hash of each plug-in of other people that the parameters name, by its group and name."""
+    chosen = {
+        "readers": [parameters.data.reader],
+        "families": parameters.generators,
+        "transforms": parameters.transforms,
+        "classifiers": [parameters.classifier.name],
+    }
+    hashes = {
+        f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
+        for group, names in chosen.items()
+        for name in names
+    }
+    return {key: value for key, value in hashes.items() if value is not None}
 
 
 def _mistakes(parameters: Parameters) -> Iterator[str]:

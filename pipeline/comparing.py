@@ -24,7 +24,7 @@ from pipeline.storage import read_arrays, replaced_files, save_picture, write_cs
 from pipeline.test_sets import TestSet
 
 DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
-KEPT = ("gain", "low", "high", "p_adjusted", "detectable", "verdict")  # of a tested contrast, there
+KEPT = ("gain", "low", "high", "verdict")  # of a tested contrast, there
 FEW = 30  # test images of a class below which its recall says little
 SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"  # what an arm's runs leave behind
 
@@ -197,12 +197,11 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:
-    overall = comparison.arms[comparison.arms["metric"] != "recall"]
-    found: dict[str, Any] = {"arms": {}, "validation": {}, "contrasts": {}}
-    for row in overall.to_dict("records"):
-        part = found["arms" if row["split"] == "test" else "validation"]
-        figures = {key: round(row[key], DECIMALS) for key in ("mean", "sd")}
-        part.setdefault(row["arm"], {})[row["metric"]] = figures
+    """What people compare between experiments; `dvc metrics show` makes a column of each figure."""
+    table, metric = comparison.arms, comparison.metric
+    found: dict[str, Any] = {"arms": {}, "contrasts": {}}
+    for row in table[(table["split"] == "test") & (table["metric"] == metric)].to_dict("records"):
+        found["arms"][row["arm"]] = {metric: {key: round(row[key], DECIMALS) for key in ("mean", "sd")}}
     for each in comparison.results:
         if each.tested:
             figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from pipeline import figures, fingerprints, report_tables
-from pipeline.core import BadInput, Split
+from pipeline.core import SPLITS, BadInput, Split
 from pipeline.design import arms
 from pipeline.likeness import Likeness, likeness, nearest, of_class
 from pipeline.names import in_markdown, spoken
@@ -25,7 +25,7 @@ from pipeline.replicates import machine, versions
 from pipeline.report_tables import NOTHING, Row, Table
 from pipeline.seeds import derive
 from pipeline.sentences import capitalised, split_sizes
-from pipeline.storage import read_json, read_split, replaced_files
+from pipeline.storage import read_json, read_split, read_splits, replaced_files
 
 SHOWN_CLASSES, SHOWN_EACH, NEIGHBOURS = 10, 6, 3  # in pictures: the rarest classes, images, images with their nearest
 HASH_DIGITS = 16
@@ -56,7 +56,7 @@ def report(parameters: Parameters, places: Places) -> dict[str, Any]:
     Raises:
         BadInput: a stage has not left what it should.
     """
-    train, validation, test = (read_split(places.data / name) for name in ("train", "validation", "test"))
+    train, validation, test = read_splits(*(places.data / name for name in SPLITS))
     drawn = {name: read_split(places.data / "synthetic" / name / "replicate_0") for name in parameters.generators}
     compared, table = _compared(places.results)
     tested = [each for each in compared["contrasts"] if each["tested"]]

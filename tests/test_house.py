@@ -64,6 +64,12 @@ def test_a_stage_declares_the_code_that_it_imports(stage: str) -> None:
     assert declared - set(inside.values()) - READ == set()
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_no_interpreter_of_one_machine(stage: str) -> None:
+    # The backslash keeps DVC from expanding it: the shell does, and dvc.lock holds it as it stands here.
+    assert STAGES[stage]["cmd"].startswith(r"\${MAKEWEIGHT_PYTHON:-.venv/bin/python} -m stages.")
+
+
 class Spy:
     """Parameters that remember which of their values were read."""
 
