@@ -40,6 +40,7 @@ class Comparison:
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that the contrasts are about.
         test_set: what the test images can tell.
+        basis: sentences on the number of runs and of test and training images.
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
@@ -51,14 +52,10 @@ class Comparison:
     scores: pd.DataFrame
     metric: str
     test_set: TestSet
+    basis: list[str]
     explanations: dict[str, str]
     mcnemar: dict[str, float]
     variance: pd.DataFrame
-
-    @property
-    def basis(self) -> list[str]:
-        """Sentences on the number of runs and test images."""
-        return based_on(self.test_set, self.results[0].components.replicates)
 
     @property
     def contrasts(self) -> pd.DataFrame:
@@ -94,6 +91,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
         scores=scores,
         metric=settings.metric,
         test_set=test_set,
+        basis=based_on(test_set, parameters.replicates, parameters.generate),
         explanations=explanations(parameters, test_set),
         mcnemar={str(each): mcnemar_p(right[each.arm], right[each.reference], groups) for each in to_test},
         variance=_variance(parameters, runs, scores),

@@ -10,7 +10,7 @@ from pipeline.core import Arm
 from pipeline.design import control
 from pipeline.findings import ContrastResult
 from pipeline.names import counted, legible, points, shown, spoken
-from pipeline.params import DataSettings, Parameters
+from pipeline.params import DataSettings, GenerateSettings, Parameters
 from pipeline.power import POWER, Range
 from pipeline.serving import exposure
 from pipeline.test_sets import TestSet
@@ -63,8 +63,8 @@ def contrast_text(result: ContrastResult) -> ContrastText:
     return ContrastText(_answer(result), tuple(sentences))
 
 
-def based_on(test_set: TestSet, replicates: int) -> list[str]:
-    """How many runs and test images a comparison rests on, and the classes of which a single image counts much."""
+def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> list[str]:
+    """What to know beside the answers: runs, test images, classes of which an image counts much, real images shown."""
     grouped = (
         f" in {counted(test_set.groups, 'group')} of images that belong together"
         if test_set.groups < test_set.total
@@ -73,7 +73,7 @@ def based_on(test_set: TestSet, replicates: int) -> list[str]:
     basis = f"Based on {counted(replicates, 'run')} of each arm and {counted(test_set.total, 'test image')}{grouped}."
     name, size = test_set.smallest
     smallest = f"The smallest class, {quoted(name)}, has {counted(size, 'test image')}"
-    return [basis, f"{smallest}{_coarse_classes(test_set)}."]
+    return [basis, f"{smallest}{_coarse_classes(test_set)}.", exposure(generate)]
 
 
 def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
@@ -85,7 +85,7 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
         "is done to the images as they are shown). All arms train the same classifier for the same number of steps.",
         f"Control ({reference})": f"the arm that the others are measured against, {CONTROLS[reference.source]}.",
         f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
-        f"after it was fitted to the training images. {exposure(parameters.generate)}",
+        "after it was fitted to the training images. {exposure(parameters.generate)}",
         "Run": "one repetition of everything from another random seed: generator, synthetic images, classifier.",
         capitalised(spoken(metric)): f"{METRICS[metric]}. Differences are in percentage points.",
         "Data set": f"{_data_set(parameters.data)}, {counted(len(test_set.images), 'class', 'classes')}.",

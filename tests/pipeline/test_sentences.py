@@ -12,7 +12,7 @@ import pytest
 from pipeline.core import Arm
 from pipeline.design import Contrast
 from pipeline.findings import ContrastResult
-from pipeline.params import Parameters, read_parameters
+from pipeline.params import GenerateSettings, Parameters, read_parameters
 from pipeline.sentences import amount, based_on, contrast_text, explanations, split_sizes
 from pipeline.test_sets import TestSet
 from pipeline.variances import Component, VarianceComponents
@@ -147,10 +147,17 @@ def test_whether_a_difference_matters_is_said(gain: float, expected: str) -> Non
 
 
 def test_grouped_images_are_counted_and_asked_for_in_groups() -> None:
-    assert "72 test images in 36 groups of images that belong together" in based_on(_test_set(groups=36), 5)[0]
-    assert "group" not in " ".join(based_on(_test_set(), 5))
+    assert "72 test images in 36 groups of images that belong together" in basis(_test_set(groups=36))[0]
+    assert "group" not in " ".join(basis(_test_set()))
     text = whole(result(0.005, images=0.02, test_images=72, units=36))
     assert re.search(r"about [\d,]+ groups of test images \(", text)
+
+
+GENERATE = GenerateSettings(fill="even", per_class=4, share=0.25, level_to=None, max_per_real=10.0)
+
+
+def basis(test_set: TestSet, replicates: int = 5) -> list[str]:
+    return based_on(test_set, replicates, GENERATE)
 
 
 def _test_set(images: dict[str, int] | None = None, **changes: Any) -> TestSet:
@@ -160,20 +167,20 @@ def _test_set(images: dict[str, int] | None = None, **changes: Any) -> TestSet:
 
 
 def test_the_smallest_class_and_those_in_which_one_image_counts_much_are_named() -> None:
-    _, sentence = based_on(_test_set(), 5)
+    _, sentence, _ = basis(_test_set())
     assert sentence == (
         "The smallest class, “hare”, has 2 test images; one test image more or less changes balanced accuracy by more "
         "than the 1 point that matters in “hare” (8.33 points), “mole” (2.08 points), “wren” (1.67 points), “newt” "
         "(1.19 points) and “owl” (1.04 points)."
     )
-    many = based_on(_test_set({str(k): 5 for k in range(9)}), 5)[1]
+    many = basis(_test_set({str(k): 5 for k in range(9)}))[1]
     assert many.endswith("“4” (2.22 points) and 4 other classes.")
-    assert based_on(_test_set({"cat": 80, "dog": 90}), 5)[1] == "The smallest class, “cat”, has 80 test images."
-    assert "one test image more or less changes accuracy by 1.39 points" in based_on(_test_set(metric="accuracy"), 5)[1]
+    assert basis(_test_set({"cat": 80, "dog": 90}))[1] == "The smallest class, “cat”, has 80 test images."
+    assert "one test image more or less changes accuracy by 1.39 points" in basis(_test_set(metric="accuracy"))[1]
 
 
 def test_names_of_classes_cannot_command_a_terminal() -> None:
-    assert "“a\\x1b[2Jb”" in based_on(_test_set({"a\x1b[2Jb": 80, "dog": 90}), 5)[1]
+    assert "“a\\x1b[2Jb”" in basis(_test_set({"a\x1b[2Jb": 80, "dog": 90}))[1]
 
 
 @pytest.mark.parametrize(
@@ -186,10 +193,10 @@ def test_one_point_is_singular(fraction: float, text: str) -> None:
 def test_nothing_is_one_in_the_plural_and_no_zero_has_a_sign() -> None:
     texts = [whole(found) for found in ANSWERS.values()]
     texts += [whole(result(-1e-17, images=0.02)), whole(result(1e-5, images=0.02)), whole(result(-0.0))]
-    texts += based_on(_test_set({"hare": 1, "fox": 100}, groups=1), 1)
-    assert "1 run of each arm" in texts[-2]
-    assert "101 test images in 1 group of images" in texts[-2]
-    assert "has 1 test image;" in texts[-1]
+    texts += basis(_test_set({"hare": 1, "fox": 100}, groups=1), 1)
+    assert "1 run of each arm" in texts[-3]
+    assert "101 test images in 1 group of images" in texts[-3]
+    assert "has 1 test image;" in texts[-2]
     for text in texts:
         assert not re.search(r"(?<![\d.,+-])1 (points|runs|test images|images|groups|classes|contrasts)", text), text
         assert not re.search(r"[-+]0\.0+(?!\d)", text), text
@@ -232,15 +239,20 @@ def _parameters(folder: Path, *changes: dict[str, Any]) -> Parameters:
 def test_what_was_compared_is_explained(tmp_path: Path) -> None:
     explained = explanations(_parameters(tmp_path), _test_set())
     assert "repeated until all classes are equally frequent" in explained["Control (oversample-classical)"]
-    assert "25% fewer real images than its control" in explained["With synthetic images (such as cgan-classical)"]
+    assert "With synthetic images (such as cgan-classical)" in explained
     assert "a rare class counts as much as a common one" in explained["Balanced accuracy"]
     assert explained["Data set"] == "digits, 6 classes."
     assert {"Arm", "Run", "Scope"} < set(explained)
-    other = {"compare": {"control": "none-plain", "metric": "macro_f1"}, "generate": {"fill": "level"}}
+    other = {"compare": {"control": "none-plain", "metric": "macro_f1"}}
     explained = explanations(_parameters(tmp_path, other), _test_set())
     assert "as they are" in explained["Control (none-plain)"]
     assert "F1 score" in explained["Macro F1"]
-    assert "less often" in explained["With synthetic images (such as cgan-plain)"]
+
+
+def test_how_many_fewer_real_images_a_generator_arm_shows_is_said_beside_the_answer() -> None:
+    assert basis(_test_set())[2].endswith("a generator arm shows 25% fewer real images than its control.")
+    level = GenerateSettings.model_validate({**GENERATE.model_dump(), "fill": "level"})
+    assert "less often than its control" in based_on(_test_set(), 5, level)[2]
 
 
 def test_the_data_set_is_called_by_its_folder_and_not_by_a_path_of_a_machine(tmp_path: Path) -> None:
