@@ -30,6 +30,7 @@ class Report:
         conflicts: equal images under several labels.
         conversions: what was done to images: words, how many, an example.
         remarks: sentences.
+        thinned: how many training images `data.counts` or `data.imbalance` left out, in a sentence; "" if none.
         ignored: files that are no images and were not expected to be.
         duplicates: groups of equal and of nearly equal images.
         leaks: what splits share.
@@ -46,6 +47,7 @@ class Report:
     conflicts: list[list[Note]] = field(default_factory=list)
     conversions: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    thinned: str = ""
     ignored: list[Note] = field(default_factory=list)
     duplicates: dict[str, Any] = field(default_factory=dict)
     leaks: dict[str, Any] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Report:
             "conflicts": [[{"path": each.path, "class": each.reason} for each in group] for group in self.conflicts],
             "conversions": self.conversions,
             "remarks": self.remarks,
+            "thinned": self.thinned,
             "ignored": _plain(self.ignored),
             "duplicates": self.duplicates,
             "leaks": self.leaks,
@@ -79,7 +82,8 @@ class Report:
     def text(self, most: int | None = None) -> str:
         """All of it to read, as Markdown; with at most `most` lines a table."""
         source = f"{self.reader}, {shown(self.path)}" if self.path else self.reader
-        parts = [f"# Data report: {source}\n\n{self._summary()}"]
+        parts = [shown(self.thinned)] if self.thinned else []
+        parts += [f"# Data report: {source}\n\n{self._summary()}"]
         if most is None:  # on a terminal, they stand below the report
             parts += _table("Mistakes", ("what is wrong",), [(line,) for line in self.mistakes], None)
         parts += _table("Bad files", ("file", "reason"), [(each.path, each.reason) for each in self.bad], most)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Labels
-from pipeline.names import shown
+from pipeline.names import listed
 from pipeline.params import DataSettings
 from pipeline.seeds import stream
 
@@ -156,9 +156,9 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
 def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
     """The first images of each class's random order, as many as `data.counts` or `data.imbalance` leave."""
     available = np.array([len(indices) for indices in train])
-    wanted = _wanted(available, settings)
+    wanted = _wanted(available, classes, settings)
     if len(wanted) != len(classes):
-        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {shown(', '.join(classes))}")
+        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {listed(classes)}")
     if (short := wanted > available).any():
         first = int(np.flatnonzero(short)[0])
         raise BadInput(
@@ -167,7 +167,11 @@ def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettin
     return [indices[:n] for indices, n in zip(train, wanted, strict=True)]
 
 
-def _wanted(available: NDArray[np.int64], settings: DataSettings) -> NDArray[np.int64]:
+def _wanted(available: NDArray[np.int64], classes: tuple[str, ...], settings: DataSettings) -> NDArray[np.int64]:
+    if isinstance(settings.counts, Mapping):
+        if unknown := [name for name in settings.counts if name not in classes]:
+            raise BadInput(f"data.counts names {listed(unknown)}, but the classes are {listed(classes)}")
+        return np.array([settings.counts.get(name, n) for name, n in zip(classes, available, strict=True)])
     if settings.counts is not None:
         return np.array(settings.counts)
     if settings.imbalance is None:

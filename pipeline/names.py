@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.core import SPLITS
 ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
 MARKUP = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]")  # that may mean something to Markdown, to HTML or to both
+NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 ALSO_CALLED |= {f"{each}_set": ALSO_CALLED.get(each, each) for each in (*SPLITS, *ALSO_CALLED)}
 
@@ -47,6 +49,25 @@ def in_markdown(text: str) -> str:
 def counted(n: int, what: str) -> str:
     """`n` of something, in the singular or plural."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first `most` of `names`, and how many more there are."""
+    more = f" … and {len(names) - most} more" if len(names) > most else ""
+    return shown(", ".join(names[:most])) + more
+
+
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """`names` with numbers in order of size, also within a name (1, 2, 10; plot 2, plot 10); whole numbers first."""
+    return sorted(names, key=_natural_key)
+
+
+def _natural_key(name: str) -> tuple[Any, ...]:
+    if NUMBER.fullmatch(name):
+        return 0, Decimal(name), name
+    texts_and_digits = enumerate(re.split("([0-9]+)", name))
+    parts = ((len(part.lstrip("0")), part.lstrip("0")) if at % 2 else part for at, part in texts_and_digits)
+    return 1, tuple(parts), name
 
 
 def clashes(names: Iterable[str]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from pipeline.data_report import JSON, TABLE, Report
 from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
 from pipeline.dividing import Roll, divide
 from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
-from pipeline.names import counted, shown
+from pipeline.names import counted, listed, shown
 from pipeline.params import DataSettings
 from pipeline.storage import copy_rows, replaced_folders, write_labels
 
@@ -70,6 +70,8 @@ def _prepare(
 ) -> None:
     """All of it, as far as mistakes allow: many of them show only when earlier ones are passed over for the moment."""
     reading = reader.read(settings)
+    if settings.counts is None and settings.imbalance is None:
+        settings = settings.model_copy(update={"imbalance": reading.imbalance})
     report.found = len(reading.labels)
     report.bad, report.ignored = list(reading.bad), list(reading.ignored)
     report.remarks, report.mistakes = list(reading.remarks), list(reading.mistakes)
@@ -84,7 +86,7 @@ def _prepare(
         raise BadInput("")
     tell_duplicates(reading, taken, splits, report)
     _write(reading, taken, splits, hashes, images.images, report.form["channels"], scratch)
-    _tell_sizes(reading, taken, splits, report)
+    _tell_sizes(reading, taken, splits, settings, report)
 
 
 def _decoded(
@@ -105,7 +107,9 @@ def _decoded(
     return images, images.hashes if report.form["channels"] == form.channels else images.grey_hashes
 
 
-def _tell_sizes(reading: Reading, taken: Taken, splits: Mapping[str, Labels], report: Report) -> None:
+def _tell_sizes(
+    reading: Reading, taken: Taken, splits: Mapping[str, Labels], settings: DataSettings, report: Report
+) -> None:
     counts = {
         split: np.bincount(reading.labels[taken.rows[rows]], minlength=len(reading.classes)).tolist()
         for split, rows in splits.items()
@@ -114,8 +118,16 @@ def _tell_sizes(reading: Reading, taken: Taken, splits: Mapping[str, Labels], re
         name: {split: counts[split][label] for split in splits} for label, name in enumerate(reading.classes)
     }
     report.used = sum(len(rows) for rows in splits.values())
+    report.remarks.append(f"{len(reading.classes)} classes, in the order of data.counts: {listed(reading.classes)}")
     if thinned := len(taken.rows) - report.used:
-        report.remarks.append(f"{thinned} training images were left out by data.counts or data.imbalance")
+        why = "data.counts"
+        if settings.imbalance:
+            default = ", the reader's default" if settings.imbalance == reading.imbalance else ""
+            why = f"data.imbalance ({settings.imbalance:g}{default}; 1 keeps all)"
+        kept = listed([f"{count} of {name}" for name, count in zip(reading.classes, counts["train"], strict=True)])
+        report.thinned = (
+            f"THINNED: {why} leaves out {thinned} of {thinned + len(splits['train'])} training images and keeps {kept}"
+        )
 
 
 def _described(form: Form, looks: Looks, images: Decoded, settings: DataSettings) -> dict[str, object]:

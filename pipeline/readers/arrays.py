@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Reading
-from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
+from pipeline.names import clash_mistake, clashes, in_natural_order, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Arrays
 
@@ -187,7 +187,7 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
 
 def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Reading:
     texts = np.concatenate([_texts(part) for part in parts.values()])
-    names = _in_order(texts)
+    names = in_natural_order({str(each) for each in np.unique(texts)})
     if len(names) < 2:
         raise BadInput(f"data.path: the labels name {len(names)} classes; there must be two or more")
     number = {name: index for index, name in enumerate(names)}
@@ -215,12 +215,6 @@ def _texts(part: Found) -> NDArray[np.str_]:
         )
     named: NDArray[np.str_] = classes[labels]
     return named
-
-
-def _in_order(texts: NDArray[np.str_]) -> list[str]:
-    """The names, numbers among them by size."""
-    names = {str(each) for each in np.unique(texts)}
-    return sorted(names, key=lambda name: (0, int(name), name) if name.lstrip("-").isdecimal() else (1, 0, name))
 
 
 def _places(part: Found, split: str) -> NDArray[np.int8]:

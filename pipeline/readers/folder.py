@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import clash_mistake, clashes, counted, legible, split_called, told
+from pipeline.names import clash_mistake, clashes, counted, in_natural_order, legible, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import SUFFIXES, Files
 
@@ -90,7 +90,7 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
             "at least two (with reader csv or arrays, name the table or the arrays)"
         )
     names: list[str] = []
-    for name in sorted(classes):
+    for name in in_natural_order(classes):
         bad_before = len(walk.bad)
         found = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
         if not found and len(walk.bad) == bad_before:

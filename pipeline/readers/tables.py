@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
+from pipeline.names import clash_mistake, clashes, in_natural_order, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Files
 from pipeline.readers.folder import existing_folder, leads_out
@@ -154,7 +154,7 @@ class Rows:
             ]  # fmt: skip
             rows = [row for row in rows if row.label in known]
         groups = [row.group for row in rows]
-        classes = sorted({row.label for row in rows})
+        classes = in_natural_order({row.label for row in rows})
         mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
         if len(classes) < 2:
             mistakes.append(
