@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.core import FREE, SPLITS, BadInput, Labels
 from pipeline.names import listed
 from pipeline.params import DataSettings
+from pipeline.readers.labels import means_unknown
 from pipeline.seeds import stream
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS
@@ -144,10 +145,12 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
         else:
             groups = len(np.unique(roll.groups[own]))
             several = f" in {groups} groups that stay together" if groups < own.sum() else ""
+            remedy = "add images, join it with another class, or leave the class out"
+            if means_unknown(name):
+                remedy = "leave it out if it means that their class is not known"
             mistakes.append(
                 f"data: class {name!r} has {own.sum()} images{several}, too few to train, validate and test: it needs "
-                f"at least one {'group' if several else 'image'} for each and has none for {lacking}; add images, "
-                "join it with another class, or leave the class out"
+                f"at least one {'group' if several else 'image'} for each and has none for {lacking}; {remedy}"
             )
     if mistakes:
         raise BadInput("\n".join(mistakes))

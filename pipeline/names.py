@@ -71,17 +71,28 @@ def _natural_key(name: str) -> tuple[Any, ...]:
 
 
 def clashes(names: Iterable[str]) -> list[list[str]]:
-    """Names that a person, or another file system, takes for the same: `Dog` and `dog`, or two forms of `é`."""
+    """Names that a person, or another file system, takes for the same: `Dog` and `dog`, `cat` and `cat `, 1 and 1.0."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(names)):
-        alike[unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())].append(name)
+        alike[_as_read(name)].append(name)
     return [each for each in alike.values() if len(each) > 1]
+
+
+def _as_read(name: str) -> str:
+    """`name` without what a reader does not see: case, Unicode form, white space around it, invisible characters."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    text = " ".join(visible.split())
+    return str(Decimal(text).normalize()) if NUMBER.fullmatch(text) else text
 
 
 def clash_mistake(where: str, names: list[str]) -> str:
     """The line that names them, so that they can be told apart."""
     told = " and ".join(f"{name!r} ({_codes(name)})" if _looks_alike(name, names) else f"{name!r}" for name in names)
-    return f"{where}: the classes {told} differ only in case or in their Unicode form: rename or join them"
+    return (
+        f"{where}: the classes {told} differ only in case or in white space, Unicode form or the way to write a number: "
+        "rename or join them"
+    )
 
 
 def _looks_alike(name: str, names: list[str]) -> bool:

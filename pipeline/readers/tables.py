@@ -13,10 +13,11 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import clash_mistake, clashes, in_natural_order, legible, shown, split_called, told
+from pipeline.names import in_natural_order, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Files
 from pipeline.readers.folder import existing_folder, leads_out
+from pipeline.readers.labels import class_mistakes, class_remarks, known_groups, no_label
 
 METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
@@ -113,7 +114,7 @@ class Rows:
                 lambda: path.partition("/")[0] == "..",
                 "leads out of the folder that holds the table: put the table above all pictures",
             ),
-            (lambda: not values["label"], "has no label: the cell is empty"),
+            (lambda: no_label(values["label"]) is not None, no_label(values["label"]) or ""),
             (
                 lambda: bool(split) and not split_called(split),
                 f"has the unknown split {split!r}: train, validation or test",
@@ -153,9 +154,10 @@ class Rows:
                 for row in rows if row.label not in known
             ]  # fmt: skip
             rows = [row for row in rows if row.label in known]
-        groups = [row.group for row in rows]
+        groups = known_groups([row.group for row in rows], self.remarks)
         classes = in_natural_order({row.label for row in rows})
-        mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
+        mistakes = class_mistakes(classes)
+        self.remarks += class_remarks(classes)
         if len(classes) < 2:
             mistakes.append(
                 f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
