@@ -14,7 +14,9 @@ from pipeline.core import SPLITS
 
 ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
-MARKUP = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]")  # that may mean something to Markdown, to HTML or to both
+# What may mean something to Markdown, to HTML or to both; an underscore within a word means nothing.
+MARKUP = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "'")
 NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 ALSO_CALLED |= {f"{each}_set": ALSO_CALLED.get(each, each) for each in (*SPLITS, *ALSO_CALLED)}
@@ -44,6 +46,16 @@ def told(path: str | Path) -> str:
 def in_markdown(text: str) -> str:
     """`text` for a line or a cell: it means nothing to Markdown or HTML, and hides nothing."""
     return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
+
+
+def as_cell(text: str) -> str:
+    """`text` for a cell of a CSV file, with an apostrophe before what a spreadsheet would compute as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) and not NUMBER.fullmatch(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """What `as_cell` was given."""
+    return cell[1:] if cell[:1] == "'" and as_cell(cell[1:]) == cell else cell
 
 
 def counted(n: int, what: str) -> str:
@@ -90,7 +102,7 @@ def clash_mistake(where: str, names: list[str]) -> str:
     """The line that names them, so that they can be told apart."""
     told = " and ".join(f"{name!r} ({_codes(name)})" if _looks_alike(name, names) else f"{name!r}" for name in names)
     return (
-        f"{where}: the classes {told} differ only in case or in white space, Unicode form or the way to write a number: "
+        f"{where}: the classes {told} differ only in case or in white space, Unicode form or way to write a number: "
         "rename or join them"
     )
 

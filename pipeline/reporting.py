@@ -21,7 +21,7 @@ from pipeline.design import arms
 from pipeline.findings import SCOPE, points, spoken
 from pipeline.likeness import likeness, nearest, of_class
 from pipeline.metrics import OVERALL
-from pipeline.names import in_markdown
+from pipeline.names import from_cell, in_markdown
 from pipeline.params import Parameters
 from pipeline.replicates import machine, versions
 from pipeline.seeds import derive
@@ -116,7 +116,7 @@ def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     for name in ("comparison.json", "arms.csv"):
         if not (results / name).exists():
             raise BadInput(f"{results / name} is missing: run compare first")
-    table = pd.read_csv(results / "arms.csv", dtype={"class": str}, keep_default_na=False)
+    table = pd.read_csv(results / "arms.csv", converters={"class": from_cell}, keep_default_na=False)
     return read_json(results / "comparison.json"), table
 
 
