@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,11 @@ def _prepare(
     report.found = len(reading.labels)
     report.bad, report.ignored = list(reading.bad), list(reading.ignored)
     report.remarks, report.mistakes = list(reading.remarks), list(reading.mistakes)
-    images, hashes = _decoded(reading, settings, workers, scratch / "pixels.npy", report)
+    try:
+        images, hashes = _decoded(reading, settings, workers, scratch / "pixels.npy", report)
+    except BadInput as mistake:
+        reasons = _refusals(report, settings, place, none_left=True)
+        raise BadInput("\n".join([str(mistake), *reasons])) from mistake
     rows = _without_conflicts(reading, images, hashes, report)
     report.mistakes += _refusals(report, settings, place)
     taken = grouped(reading, rows, hashes, images, settings)
@@ -178,16 +183,19 @@ def _without_conflicts(reading: Reading, images: Decoded, hashes: NDArray[np.uin
     return good[~conflicting]
 
 
-def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
-    """A line each for bad files and conflicts, where these are to be refused."""
-    if settings.on_bad_file == "quarantine":
+def _refusals(report: Report, settings: DataSettings, place: Path, *, none_left: bool = False) -> list[str]:
+    """A line each for bad files and conflicts, where these are to be refused, or where they leave nothing."""
+    if settings.on_bad_file == "quarantine" and not none_left:
         return []
     where = f"listed above, and all of them in {place / JSON} and {TABLE}"
     lines = []
     if report.bad:
+        kinds = _first_of_each_kind(report.bad)
+        same = "all for the same reason, " if len(kinds) == 1 < len(report.bad) else ""
+        others = "" if none_left else ", or set data.on_bad_file to quarantine to go on without them"
         lines.append(
-            f"data: {counted(len(report.bad), 'file')} cannot be used ({where}), the first: {_cited(report.bad[0])}: "
-            "repair or remove them, or set data.on_bad_file to quarantine to go on without them"
+            f"data: {counted(len(report.bad), 'file')} cannot be used ({where}), {same}the first: "
+            f"{'; '.join(_cited(note) for note in kinds[:3])}: repair or remove them{others}"
         )
     if report.conflicts:
         first = " and ".join(f"{each.path!r} ({each.reason})" for each in report.conflicts[0][:2])
@@ -196,6 +204,14 @@ def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
             "keep the right one, or set data.on_bad_file to quarantine to go on without any of them"
         )
     return [shown(line) for line in lines]
+
+
+def _first_of_each_kind(notes: Sequence[Note]) -> list[Note]:
+    """The first note with each reason, whatever names and figures it holds."""
+    firsts: dict[str, Note] = {}
+    for note in notes:
+        firsts.setdefault(re.sub(r"\d+", "", re.split("[:;,']", note.reason)[0]), note)
+    return list(firsts.values())
 
 
 def _cited(note: Note) -> str:
