@@ -155,6 +155,8 @@ class Reading:
         ignored: files that are no pictures and were not expected to be.
         remarks: sentences for the report.
         mistakes: what makes the whole unusable, a line each: what, where, what to do.
+        imbalance: the long tail that the training split is thinned to if the parameters name neither counts nor
+            imbalance; None: nothing is thinned.
     """
 
     pictures: Pictures
@@ -167,6 +169,7 @@ class Reading:
     ignored: tuple[Note, ...] = ()
     remarks: tuple[str, ...] = ()
     mistakes: tuple[str, ...] = ()
+    imbalance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.core import Note
-from pipeline.names import counted, shown
+from pipeline.names import counted, in_markdown, shown
 from pipeline.storage import replaced_files, write_json
+
+Escape = Callable[[str], str]
 
 JSON, TABLE = "data_report.json", "data_report.md"
 
@@ -30,6 +33,7 @@ class Report:
         conflicts: equal images under several labels.
         conversions: what was done to images: words, how many, an example.
         remarks: sentences.
+        thinned: how many training images `data.counts` or `data.imbalance` left out, in a sentence; "" if none.
         ignored: files that are no images and were not expected to be.
         duplicates: groups of equal and of nearly equal images.
         leaks: what splits share.
@@ -46,6 +50,7 @@ class Report:
     conflicts: list[list[Note]] = field(default_factory=list)
     conversions: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    thinned: str = ""
     ignored: list[Note] = field(default_factory=list)
     duplicates: dict[str, Any] = field(default_factory=dict)
     leaks: dict[str, Any] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class Report:
             "conflicts": [[{"path": each.path, "class": each.reason} for each in group] for group in self.conflicts],
             "conversions": self.conversions,
             "remarks": self.remarks,
+            "thinned": self.thinned,
             "ignored": _plain(self.ignored),
             "duplicates": self.duplicates,
             "leaks": self.leaks,
@@ -78,40 +84,43 @@ class Report:
 
     def text(self, most: int | None = None) -> str:
         """All of it to read, as Markdown; with at most `most` lines a table."""
-        source = f"{self.reader}, {shown(self.path)}" if self.path else self.reader
-        parts = [f"# Data report: {source}\n\n{self._summary()}"]
+        source = f"{self.reader}, {self.path}" if self.path else self.reader
+        escape = in_markdown if most is None else shown
+        table = partial(_table, most=most, escape=escape)
+        parts = [escape(self.thinned)] if self.thinned else []
+        parts += [f"# Data report: {escape(source)}\n\n{self._summary(escape)}"]
         if most is None:  # on a terminal, they stand below the report
-            parts += _table("Mistakes", ("what is wrong",), [(line,) for line in self.mistakes], None)
-        parts += _table("Bad files", ("file", "reason"), [(each.path, each.reason) for each in self.bad], most)
+            parts += table("Mistakes", ("what is wrong",), [(line,) for line in self.mistakes])
+        parts += table("Bad files", ("file", "reason"), [(each.path, each.reason) for each in self.bad])
         pairs = [", ".join(f"{each.path} ({each.reason})" for each in group) for group in self.conflicts]
-        parts += _table("The same image under several labels", ("images (class)",), [(pair,) for pair in pairs], most)
-        parts += _table(
+        parts += table("The same image under several labels", ("images (class)",), [(pair,) for pair in pairs])
+        parts += table(
             "What was done to images", ("what", "images", "for instance"),
-            [(each["what"], each["images"], each["example"]) for each in self.conversions], most,
+            [(each["what"], each["images"], each["example"]) for each in self.conversions],
         )  # fmt: skip
-        parts += self._about_duplicates(most)
-        parts += _table("Ignored", ("file", "why"), [(each.path, each.reason) for each in self.ignored], most)
+        parts += self._about_duplicates(table)
+        parts += table("Ignored", ("file", "why"), [(each.path, each.reason) for each in self.ignored])
         columns = next(iter(self.classes.values()), {})
         rows = [(name, *counts.values()) for name, counts in self.classes.items()]
-        parts += _table("Images", ("class", *columns), rows, None)
+        parts += table("Images", ("class", *columns), rows, most=None)
         return "\n\n".join(parts)
 
-    def _summary(self) -> str:
+    def _summary(self, escape: Escape) -> str:
         sentences = [f"{counted(self.found, 'image')} found, {counted(len(self.bad), 'bad file')}, {self.used:,} used."]
         if self.form.get("side_because"):
             sentences.append(f"{self.form['side']}×{self.form['side']} pixels: {self.form['side_because']}.")
             sentences.append(f"{'Grey' if self.form['channels'] == 1 else 'RGB'}: {self.form['channels_because']}.")
-        return "\n".join(f"- {shown(sentence)}" for sentence in [*sentences, *self.remarks])
+        return "\n".join(f"- {escape(sentence)}" for sentence in [*sentences, *self.remarks])
 
-    def _about_duplicates(self, most: int | None) -> Iterable[str]:
+    def _about_duplicates(self, table: Callable[..., list[str]]) -> Iterable[str]:
         for kind, title in (("equal", "Equal images"), ("near", "Near-duplicates")):
             groups = self.duplicates.get(kind, [])
-            yield from _table(title, ("images",), [(_listed(each),) for each in groups], most)
+            yield from table(title, ("images",), [(_listed(each),) for each in groups])
         groups = self.leaks.get("groups", [])
         rows = [tuple(_listed(each[split]) for split in ("train", "validation", "test")) for each in groups]
-        yield from _table("What splits share", ("train", "validation", "test"), rows, most)
+        yield from table("What splits share", ("train", "validation", "test"), rows)
         across = self.leaks.get("near_pairs_across", [])
-        yield from _table("Near-duplicates in two splits", ("one", "the other"), across, most)
+        yield from table("Near-duplicates in two splits", ("one", "the other"), across)
 
 
 def _plain(notes: Iterable[Note]) -> list[dict[str, str]]:
@@ -122,12 +131,14 @@ def _listed(paths: Sequence[str]) -> str:
     return ", ".join(paths)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None) -> list[str]:
+def _table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None, escape: Escape
+) -> list[str]:
     """A heading and a table, or nothing if there are no rows."""
     if not rows:
         return []
     head = rows if most is None else rows[:most]
-    cells = [[shown(str(cell)).replace("|", "\\|") for cell in row] for row in [columns, *head]]
+    cells = [[escape(str(cell)) for cell in row] for row in [columns, *head]]
     widths = [min(60, max(len(row[column]) for row in cells)) for column in range(len(columns))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells

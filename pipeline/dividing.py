@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Labels
-from pipeline.names import shown
+from pipeline.names import listed
 from pipeline.params import DataSettings
+from pipeline.readers.labels import means_unknown
 from pipeline.seeds import stream
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS
@@ -144,10 +145,12 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
         else:
             groups = len(np.unique(roll.groups[own]))
             several = f" in {groups} groups that stay together" if groups < own.sum() else ""
+            remedy = "add images, join it with another class, or leave the class out"
+            if means_unknown(name):
+                remedy = "leave it out if it means that their class is not known"
             mistakes.append(
                 f"data: class {name!r} has {own.sum()} images{several}, too few to train, validate and test: it needs "
-                f"at least one {'group' if several else 'image'} for each and has none for {lacking}; add images, "
-                "join it with another class, or leave the class out"
+                f"at least one {'group' if several else 'image'} for each and has none for {lacking}; {remedy}"
             )
     if mistakes:
         raise BadInput("\n".join(mistakes))
@@ -156,9 +159,9 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
 def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
     """The first images of each class's random order, as many as `data.counts` or `data.imbalance` leave."""
     available = np.array([len(indices) for indices in train])
-    wanted = _wanted(available, settings)
+    wanted = _wanted(available, classes, settings)
     if len(wanted) != len(classes):
-        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {shown(', '.join(classes))}")
+        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {listed(classes)}")
     if (short := wanted > available).any():
         first = int(np.flatnonzero(short)[0])
         raise BadInput(
@@ -167,7 +170,11 @@ def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettin
     return [indices[:n] for indices, n in zip(train, wanted, strict=True)]
 
 
-def _wanted(available: NDArray[np.int64], settings: DataSettings) -> NDArray[np.int64]:
+def _wanted(available: NDArray[np.int64], classes: tuple[str, ...], settings: DataSettings) -> NDArray[np.int64]:
+    if isinstance(settings.counts, Mapping):
+        if unknown := [name for name in settings.counts if name not in classes]:
+            raise BadInput(f"data.counts names {listed(unknown)}, but the classes are {listed(classes)}")
+        return np.array([settings.counts.get(name, n) for name, n in zip(classes, available, strict=True)])
     if settings.counts is not None:
         return np.array(settings.counts)
     if settings.imbalance is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from pipeline.core import SPLITS
 
 ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
-MARKUP = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]")  # that may mean something to Markdown, to HTML or to both
+# What may mean something to Markdown, to HTML or to both; an underscore within a word means nothing.
+MARKUP = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "'")
+NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 ALSO_CALLED |= {f"{each}_set": ALSO_CALLED.get(each, each) for each in (*SPLITS, *ALSO_CALLED)}
 
@@ -44,23 +48,63 @@ def in_markdown(text: str) -> str:
     return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
 
 
+def as_cell(text: str) -> str:
+    """`text` for a cell of a CSV file, with an apostrophe before what a spreadsheet would compute as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) and not NUMBER.fullmatch(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """What `as_cell` was given."""
+    return cell[1:] if cell[:1] == "'" and as_cell(cell[1:]) == cell else cell
+
+
 def counted(n: int, what: str, plural: str | None = None) -> str:
     """`n` of something, in the singular or plural (by default with an s)."""
     return f"{n:,} {what if n == 1 else plural or f'{what}s'}"
 
 
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first `most` of `names`, and how many more there are."""
+    more = f" … and {len(names) - most} more" if len(names) > most else ""
+    return shown(", ".join(names[:most])) + more
+
+
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """`names` with numbers in order of size, also within a name (1, 2, 10; plot 2, plot 10); whole numbers first."""
+    return sorted(names, key=_natural_key)
+
+
+def _natural_key(name: str) -> tuple[Any, ...]:
+    if NUMBER.fullmatch(name):
+        return 0, Decimal(name), name
+    texts_and_digits = enumerate(re.split("([0-9]+)", name))
+    parts = ((len(part.lstrip("0")), part.lstrip("0")) if at % 2 else part for at, part in texts_and_digits)
+    return 1, tuple(parts), name
+
+
 def clashes(names: Iterable[str]) -> list[list[str]]:
-    """Names that a person, or another file system, takes for the same: `Dog` and `dog`, or two forms of `é`."""
+    """Names that a person, or another file system, takes for the same: `Dog` and `dog`, `cat` and `cat `, 1 and 1.0."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(names)):
-        alike[unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())].append(name)
+        alike[_as_read(name)].append(name)
     return [each for each in alike.values() if len(each) > 1]
+
+
+def _as_read(name: str) -> str:
+    """`name` without what a reader does not see: case, Unicode form, white space around it, invisible characters."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    text = " ".join(visible.split())
+    return str(Decimal(text).normalize()) if NUMBER.fullmatch(text) else text
 
 
 def clash_mistake(where: str, names: list[str]) -> str:
     """The line that names them, so that they can be told apart."""
     told = " and ".join(f"{name!r} ({_codes(name)})" if _looks_alike(name, names) else f"{name!r}" for name in names)
-    return f"{where}: the classes {told} differ only in case or in their Unicode form: rename or join them"
+    return (
+        f"{where}: the classes {told} differ only in case or in white space, Unicode form or way to write a number: "
+        "rename or join them"
+    )
 
 
 def _looks_alike(name: str, names: list[str]) -> bool:

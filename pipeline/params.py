@@ -56,7 +56,7 @@ class DataSettings(Settings):
     on_leak: Literal["keep", "drop"]
     test_fraction: Fraction
     validation_fraction: Fraction
-    counts: tuple[Count, ...] | None
+    counts: tuple[Count, ...] | dict[str, Count] | None
     imbalance: Annotated[float, Field(ge=1)] | None
 
     @model_validator(mode="after")

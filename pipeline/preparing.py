@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.data_report import JSON, TABLE, Report
 from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
 from pipeline.dividing import Roll, divide
 from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
-from pipeline.names import counted, shown
+from pipeline.names import counted, listed, shown
 from pipeline.params import DataSettings
 from pipeline.storage import PREPARATION, copy_rows, replaced_folders, write_json, write_labels
 
@@ -71,10 +72,16 @@ def _prepare(
 ) -> None:
     """All of it, as far as mistakes allow: many of them show only when earlier ones are passed over for the moment."""
     reading = reader.read(settings)
+    if settings.counts is None and settings.imbalance is None:
+        settings = settings.model_copy(update={"imbalance": reading.imbalance})
     report.found = len(reading.labels)
     report.bad, report.ignored = list(reading.bad), list(reading.ignored)
     report.remarks, report.mistakes = list(reading.remarks), list(reading.mistakes)
-    images, hashes = _decoded(reading, settings, workers, scratch / "pixels.npy", report)
+    try:
+        images, hashes = _decoded(reading, settings, workers, scratch / "pixels.npy", report)
+    except BadInput as mistake:
+        reasons = _refusals(report, settings, place, none_left=True)
+        raise BadInput("\n".join([str(mistake), *reasons])) from mistake
     rows = _without_conflicts(reading, images, hashes, report)
     report.mistakes += _refusals(report, settings, place)
     taken = grouped(reading, rows, hashes, images, settings)
@@ -85,7 +92,7 @@ def _prepare(
         raise BadInput("")
     tell_duplicates(reading, taken, splits, report)
     _write(reading, taken, splits, hashes, images.images, report.form["channels"], scratch)
-    _tell_sizes(reading, taken, splits, report)
+    _tell_sizes(reading, taken, splits, settings, report)
 
 
 def _decoded(
@@ -106,7 +113,9 @@ def _decoded(
     return images, images.hashes if report.form["channels"] == form.channels else images.grey_hashes
 
 
-def _tell_sizes(reading: Reading, taken: Taken, splits: Mapping[str, Labels], report: Report) -> None:
+def _tell_sizes(
+    reading: Reading, taken: Taken, splits: Mapping[str, Labels], settings: DataSettings, report: Report
+) -> None:
     counts = {
         split: np.bincount(reading.labels[taken.rows[rows]], minlength=len(reading.classes)).tolist()
         for split, rows in splits.items()
@@ -115,8 +124,16 @@ def _tell_sizes(reading: Reading, taken: Taken, splits: Mapping[str, Labels], re
         name: {split: counts[split][label] for split in splits} for label, name in enumerate(reading.classes)
     }
     report.used = sum(len(rows) for rows in splits.values())
+    report.remarks.append(f"{len(reading.classes)} classes, in the order of data.counts: {listed(reading.classes)}")
     if thinned := len(taken.rows) - report.used:
-        report.remarks.append(f"{thinned} training images were left out by data.counts or data.imbalance")
+        why = "data.counts"
+        if settings.imbalance:
+            default = ", the reader's default" if settings.imbalance == reading.imbalance else ""
+            why = f"data.imbalance ({settings.imbalance:g}{default}; 1 keeps all)"
+        kept = listed([f"{count} of {name}" for name, count in zip(reading.classes, counts["train"], strict=True)])
+        report.thinned = (
+            f"THINNED: {why} leaves out {thinned} of {thinned + len(splits['train'])} training images and keeps {kept}"
+        )
 
 
 def _described(form: Form, looks: Looks, images: Decoded, settings: DataSettings) -> dict[str, object]:
@@ -167,16 +184,19 @@ def _without_conflicts(reading: Reading, images: Decoded, hashes: NDArray[np.uin
     return good[~conflicting]
 
 
-def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
-    """A line each for bad files and conflicts, where these are to be refused."""
-    if settings.on_bad_file == "quarantine":
+def _refusals(report: Report, settings: DataSettings, place: Path, *, none_left: bool = False) -> list[str]:
+    """A line each for bad files and conflicts, where these are to be refused, or where they leave nothing."""
+    if settings.on_bad_file == "quarantine" and not none_left:
         return []
     where = f"listed above, and all of them in {place / JSON} and {TABLE}"
     lines = []
     if report.bad:
+        kinds = _first_of_each_kind(report.bad)
+        same = "all for the same reason, " if len(kinds) == 1 < len(report.bad) else ""
+        others = "" if none_left else ", or set data.on_bad_file to quarantine to go on without them"
         lines.append(
-            f"data: {counted(len(report.bad), 'file')} cannot be used ({where}), the first: {_cited(report.bad[0])}: "
-            "repair or remove them, or set data.on_bad_file to quarantine to go on without them"
+            f"data: {counted(len(report.bad), 'file')} cannot be used ({where}), {same}the first: "
+            f"{'; '.join(_cited(note) for note in kinds[:3])}: repair or remove them{others}"
         )
     if report.conflicts:
         first = " and ".join(f"{each.path!r} ({each.reason})" for each in report.conflicts[0][:2])
@@ -185,6 +205,14 @@ def _refusals(report: Report, settings: DataSettings, place: Path) -> list[str]:
             "keep the right one, or set data.on_bad_file to quarantine to go on without any of them"
         )
     return [shown(line) for line in lines]
+
+
+def _first_of_each_kind(notes: Sequence[Note]) -> list[Note]:
+    """The first note with each reason, whatever names and figures it holds."""
+    firsts: dict[str, Note] = {}
+    for note in notes:
+        firsts.setdefault(re.sub(r"\d+", "", re.split("[:;,']", note.reason)[0]), note)
+    return list(firsts.values())
 
 
 def _cited(note: Note) -> str:

@@ -19,7 +19,7 @@ from pipeline import figures, fingerprints, report_tables
 from pipeline.core import SPLITS, BadInput, Split
 from pipeline.design import arms
 from pipeline.likeness import Likeness, likeness, nearest, of_class
-from pipeline.names import in_markdown, spoken
+from pipeline.names import from_cell, in_markdown, spoken
 from pipeline.params import Parameters
 from pipeline.replicates import machine, versions
 from pipeline.report_tables import NOTHING, Row, Table
@@ -115,7 +115,7 @@ def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     for name in ("comparison.json", "arms.csv"):
         if not (results / name).exists():
             raise BadInput(f"{results / name} is missing: run compare first")
-    table = pd.read_csv(results / "arms.csv", dtype={"class": str}, keep_default_na=False)
+    table = pd.read_csv(results / "arms.csv", converters={"class": from_cell}, keep_default_na=False)
     return read_json(results / "comparison.json"), table
 
 

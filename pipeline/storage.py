@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core import BadInput, Labels, Split
+from pipeline.names import as_cell
 from pipeline.processes import locked
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Map
     with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(_UnixLines(file))
         writer.writerow(["index", "class", *rows])
-        writer.writerows(zip(range(len(labels)), (classes[label] for label in labels), *rows.values(), strict=True))
+        for row in zip(range(len(labels)), (classes[label] for label in labels), *rows.values(), strict=True):
+            writer.writerow([as_cell(cell) if isinstance(cell, str) else cell for cell in row])
 
 
 class _UnixLines:
@@ -309,8 +311,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` with six significant digits and Unix line ends."""
-    table.to_csv(path, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
+    """Write `table` with six significant digits and Unix line ends, its texts by `as_cell`."""
+    texts = table.select_dtypes(["object", "string"]).map(lambda cell: as_cell(cell) if isinstance(cell, str) else cell)
+    table = table.assign(**texts).rename(columns=as_cell)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines: Any = _UnixLines(file)  # pandas declares more of a file than it uses
+        table.to_csv(lines, index=False, float_format=FLOAT_FORMAT, lineterminator="\r\n")
 
 
 def joined(tables: Iterable[Path]) -> pd.DataFrame:

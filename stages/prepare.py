@@ -27,7 +27,7 @@ def prepare(
     told, refused = preparing.prepare(
         parameters.reader(), parameters.data, parameters.seed, workers=workers, out=out, report=report
     )
-    if told.found:
+    if told.found or told.bad or told.ignored:
         typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
         raise refused

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core import FREE, SPLITS, BadInput, Reading
-from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
+from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
+from pipeline.names import counted, in_natural_order, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Arrays
+from pipeline.readers.labels import class_mistakes, class_remarks, known_groups, no_label
 
 Found = dict[str, NDArray[Any]]
 SHORT = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
@@ -158,8 +159,12 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
     if single := [name for name, values in part.items() if not values.ndim]:
         return [f"{where}: {' and '.join(single)} holds a single value, not one for each image"]
     images, labels = part["images"], part["labels"]
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = part["labels"] = labels[:, 0]
+    part |= {
+        name: values[:, 0]
+        for name, values in part.items()
+        if name in ("labels", "groups", "splits") and values.ndim == 2 and values.shape[1] == 1
+    }
+    labels = part["labels"]
     lines = []
     if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3, 4):
         images = part["images"] = images.transpose(0, 2, 3, 1)
@@ -174,10 +179,8 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
     if labels.ndim != 1 or labels.dtype.kind not in "buiUT":
         lines.append(
             f"{where}: labels are {labels.dtype} {list(labels.shape)}; they must be whole numbers or texts, "
-            "one an image (labels.astype(int) makes such of 0.0, 1.0, …; labels.argmax(1) of one-hot vectors)"
+            f"one an image{_remedy(labels)}"
         )
-    elif labels.dtype.kind in "UT" and (labels.astype(str) == "").any():
-        lines.append(f"{where}: a label is an empty text")
     lines += [
         f"{where}: there are {len(values)} {name} for {len(images)} images"
         for name, values in part.items() if name in {"labels", "groups", "splits"} and len(values) != len(images)
@@ -185,23 +188,66 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
     return lines
 
 
+def _remedy(labels: NDArray[Any]) -> str:
+    """How to make labels of the right form of `labels`, where that is clear, or what stands against it."""
+    if labels.dtype.kind not in "buif" or not len(labels):
+        return ""
+    if labels.ndim == 1:
+        missing = int(np.isnan(labels).sum())
+        whole = (labels == np.round(labels)).all()
+        return (
+            f"; {missing} are NaN: label these images or remove them" if missing
+            else ": labels.astype(int) makes such of these" if whole
+            else "; these are fractions, which name no class"
+        )  # fmt: skip
+    hot = (np.isin(labels, (0, 1)) & (labels.sum(axis=1, keepdims=True) == 1)).all(axis=1)
+    if labels.ndim == 2 and not hot.all():
+        return (
+            f"; {counted(int((~hot).sum()), 'row')} of {len(hot)} are not one-hot (none or several of "
+            f"{labels.shape[1]} classes): choose one class for each image, or one column to classify all images by"
+        )
+    return ": labels.argmax(1) makes such of these one-hot vectors" if labels.ndim == 2 else ""
+
+
+def _labelled(part: Found, split: str, bad: list[Note]) -> Found:
+    """`part` with labels as texts, and with its images' positions as `index`; without images that have no label."""
+    texts = _texts(part)
+    reasons = {text: reason for text in np.unique(texts).tolist() if (reason := no_label(text))}
+    index = np.arange(len(texts))
+    part = {**part, "labels": texts, "index": index}
+    if not reasons:
+        return part
+    unlabelled = np.isin(texts, list(reasons))
+    bad += [Note(_origin(split, at), reasons[str(texts[at])]) for at in index[unlabelled].tolist()]
+    return {name: values if name == "classes" else values[~unlabelled] for name, values in part.items()}
+
+
+def _origin(split: str, index: int) -> str:
+    return f"{split or 'images'}[{index}]"
+
+
 def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Reading:
-    texts = np.concatenate([_texts(part) for part in parts.values()])
-    names = _in_order(texts)
+    bad: list[Note] = []
+    parts = {split: _labelled(part, split, bad) for split, part in parts.items()}
+    texts = np.concatenate([part["labels"] for part in parts.values()])
+    names = in_natural_order({str(each) for each in np.unique(texts)})
     if len(names) < 2:
-        raise BadInput(f"data.path: the labels name {len(names)} classes; there must be two or more")
+        unlabelled = f" ({counted(len(bad), 'image')} without a label)" if bad else ""
+        raise BadInput(f"data.path: the labels name {len(names)} classes{unlabelled}; there must be two or more")
     number = {name: index for index, name in enumerate(names)}
     images = [part["images"] for part in parts.values()]
     groups = [
         str(each) if "groups" in part else "" for part in parts.values() for each in part.get("groups", part["labels"])
     ]
+    groups = known_groups(groups, remarks)
     classes = tuple(legible(name) for name in names)
+    remarks += class_remarks(classes)
     return Reading(
         Arrays(images[0]) if len(images) == 1 else Arrays(np.concatenate(images)),
         np.array([number[name] for name in texts], np.int64), classes,
-        [f"{split or 'images'}[{index}]" for split, part in parts.items() for index in range(len(part["images"]))],
+        [_origin(split, index) for split, part in parts.items() for index in part["index"].tolist()],
         np.concatenate([_places(part, split) for split, part in parts.items()]), groups if any(groups) else (),
-        remarks=tuple(remarks), mistakes=tuple(clash_mistake("data.path", each) for each in clashes(classes)),
+        bad=tuple(bad), remarks=tuple(remarks), mistakes=tuple(class_mistakes(classes)),
     )  # fmt: skip
 
 
@@ -215,12 +261,6 @@ def _texts(part: Found) -> NDArray[np.str_]:
         )
     named: NDArray[np.str_] = classes[labels]
     return named
-
-
-def _in_order(texts: NDArray[np.str_]) -> list[str]:
-    """The names, numbers among them by size."""
-    names = {str(each) for each in np.unique(texts)}
-    return sorted(names, key=lambda name: (0, int(name), name) if name.lstrip("-").isdecimal() else (1, 0, name))
 
 
 def _places(part: Found, split: str) -> NDArray[np.int8]:

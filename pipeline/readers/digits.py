@@ -12,6 +12,7 @@ from pipeline.params import DataSettings
 from pipeline.pictures import Arrays
 
 SIDE = 8
+IMBALANCE = 20.0  # the digits are balanced; the default study is about a long tail
 
 
 class Digits:
@@ -28,5 +29,6 @@ class Digits:
         origins = [f"load_digits()[{index}]" for index in range(len(images))]
         classes = tuple(str(name) for name in digits.target_names)
         return Reading(
-            Arrays(images), digits.target.astype(np.int64), classes, origins, np.full(len(images), FREE, np.int8)
-        )
+            Arrays(images), digits.target.astype(np.int64), classes, origins, np.full(len(images), FREE, np.int8),
+            imbalance=IMBALANCE,
+        )  # fmt: skip

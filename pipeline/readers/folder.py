@@ -11,9 +11,10 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import clash_mistake, clashes, counted, legible, split_called, told
+from pipeline.names import counted, in_natural_order, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import SUFFIXES, Files
+from pipeline.readers.labels import class_mistakes, class_remarks, means_unlabelled
 
 # What computers leave in folders, beside names that begin with a dot.
 LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -83,14 +84,20 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
     paths: list[str] = []
     labels: list[int] = []
     official: list[int] = []
-    mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
+    mistakes = class_mistakes(list(classes))
     if len(classes) < 2:
         mistakes.append(
             f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
             "at least two (with reader csv or arrays, name the table or the arrays)"
         )
     names: list[str] = []
-    for name in sorted(classes):
+    for name in in_natural_order(classes):
+        if means_unlabelled(name):
+            mistakes.append(
+                f"data.path: the folder {shown(name)!r} is called like images without a label, not like a class: move "
+                "it away, or rename it if it is a class"
+            )
+            continue
         bad_before = len(walk.bad)
         found = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
         if not found and len(walk.bad) == bad_before:
@@ -105,7 +112,7 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
         Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
         [legible(path) for path in paths], np.array(official, np.int8),
         bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
-        remarks=_remarks(paths, names, official),
+        remarks=(*class_remarks(names), *_remarks(paths, names, official)),
     )  # fmt: skip
 
 

@@ -13,13 +13,16 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import clash_mistake, clashes, legible, shown, split_called, told
+from pipeline.names import in_natural_order, legible, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Files
+from pipeline.readers import nearest
 from pipeline.readers.folder import existing_folder, leads_out
+from pipeline.readers.labels import class_mistakes, class_remarks, known_groups, no_label
 
 METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
+GONE = "does not exist"
 MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -47,6 +50,8 @@ class Rows:
         remarks: sentences for the report.
         lines: for each picture, where it was named first, and its label.
         contradicted: pictures that a later line gives another label.
+        repairs: how each path that names no file must be changed to name one; "" where that is not clear.
+        files: all that is below `root`, once it was needed.
     """
 
     root: Path
@@ -56,6 +61,8 @@ class Rows:
     remarks: list[str] = field(default_factory=list)
     lines: dict[str, tuple[str, str]] = field(default_factory=dict)
     contradicted: set[str] = field(default_factory=set)
+    repairs: list[str] = field(default_factory=list)
+    files: nearest.Files | None = None
 
     def add(self, table: str, path_column: str, folder: str = "", split: int = FREE) -> None:
         """Read the table `table` below `root`, whose paths are relative to `folder`.
@@ -95,14 +102,14 @@ class Rows:
     def _take(self, where: str, named: str, folder: str, values: dict[str, str], split: int) -> None:
         path = os.path.normpath(f"{folder}/{named}" if folder else named)
         called = split_called(values.get("split", ""))
-        if reason := self._wrong(named, path, values) or self._doubled(path, values["label"]):
+        if reason := self._wrong(named, path, values, folder) or self._doubled(path, values["label"]):
             self.bad.append(Note(f"{where}: {legible(named)}", reason))
             return
         self.lines[path] = (where, values["label"])
         place = SPLITS.index(called) if called else split
         self.good.append(Row(where, path, legible(values["label"]), place, legible(values.get("group", ""))))
 
-    def _wrong(self, named: str, path: str, values: dict[str, str]) -> str | None:
+    def _wrong(self, named: str, path: str, values: dict[str, str], folder: str) -> str | None:
         """Why a line cannot be used, or None."""
         split = values.get("split", "")
         checks: tuple[tuple[Callable[[], bool], str], ...] = (
@@ -113,24 +120,39 @@ class Rows:
                 lambda: path.partition("/")[0] == "..",
                 "leads out of the folder that holds the table: put the table above all pictures",
             ),
-            (lambda: not values["label"], "has no label: the cell is empty"),
+            (lambda: no_label(values["label"]) is not None, no_label(values["label"]) or ""),
             (
                 lambda: bool(split) and not split_called(split),
                 f"has the unknown split {split!r}: train, validation or test",
             ),
-            (
-                lambda: not (self.root / path).exists(),
-                "does not exist" + (": write / instead of \\" if "\\" in named else ""),
-            ),
+            (lambda: not (self.root / path).exists(), GONE),
             (
                 lambda: not self.follow_links and leads_out(self.root, path),
                 "is a link out of the folder: copy it here, or set data.follow_links to true",
             ),
         )
         try:
-            return next((reason for wrong, reason in checks if wrong()), None)
+            reason = next((reason for wrong, reason in checks if wrong()), None)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
+        return self._missing(named, folder) if reason == GONE else reason
+
+    def _missing(self, named: str, folder: str) -> str:
+        """That there is no such file, and which one may be meant."""
+        self.files = self.files or nearest.Files(self.root)
+        found = self.files.nearest(f"{folder}/{named}" if folder else named)
+        if found is None:
+            self.repairs.append("")
+            return GONE
+        seen = os.path.relpath(found, folder or ".")
+        self.repairs.append(nearest.changes(named, seen))
+        return f"{GONE}; the nearest file is {legible(seen)!r}: {self.repairs[-1]}"
+
+    def _same_repair(self) -> list[str]:
+        """One line where all paths that name no file have the same fault."""
+        if len(self.repairs) < 2 or len(set(self.repairs)) > 1 or not self.repairs[0]:
+            return []
+        return [f"all {len(self.repairs)} paths that name no file have the same fault: {shown(self.repairs[0])}"]
 
     def _doubled(self, path: str, label: str) -> str | None:
         """What an earlier line says of the same picture, or None."""
@@ -153,14 +175,16 @@ class Rows:
                 for row in rows if row.label not in known
             ]  # fmt: skip
             rows = [row for row in rows if row.label in known]
-        groups = [row.group for row in rows]
-        classes = sorted({row.label for row in rows})
-        mistakes = [clash_mistake("data.path", names) for names in clashes(classes)]
+        groups = known_groups([row.group for row in rows], self.remarks)
+        classes = in_natural_order({row.label for row in rows})
+        mistakes = class_mistakes(classes)
+        self.remarks += [*class_remarks(classes), *self._same_repair()]
         if len(classes) < 2:
             mistakes.append(
                 f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
                 + (f" ({len(self.bad)} lines cannot be used)" if self.bad else "")
             )
+            mistakes += [f"data.path: {line}" for line in self._same_repair()]
         numbers = {name: number for number, name in enumerate(classes)}
         return Reading(
             Files(str(self.root.absolute()), [row.path for row in rows]),

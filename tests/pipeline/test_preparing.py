@@ -21,6 +21,7 @@ from PIL import Image
 
 from pipeline.core import SPLITS, Reader
 from pipeline.data_report import Report
+from pipeline.names import in_markdown
 from pipeline.preparing import prepare
 from pipeline.readers.digits import Digits
 from pipeline.readers.folder import Folder
@@ -218,7 +219,8 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
         assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
         assert all(re.search(words, mistakes) for words in case.mistakes), mistakes
         table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
-        assert all(name in table for name in [*bad, *case.ignored, *(name for pair in case.conflicts for name in pair)])
+        conflicting = [name for pair in case.conflicts for name in pair]
+        assert all(in_markdown(name) in table for name in [*bad, *case.ignored, *conflicting])
         refused = bool(case.mistakes) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
         assert bool(mistakes) == refused, mistakes
         assert told["ended"] == ("refused" if refused else "split")

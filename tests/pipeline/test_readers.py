@@ -333,7 +333,6 @@ def test_an_archive_goes_by_plain_names_or_those_of_keras(names: tuple[str, str]
         ({"a": PIXELS, "b": np.arange(6)}, "holds a, b; it must hold images and labels"),
         ({"images": PIXELS, "labels": np.array(1)}, "labels holds a single value"),
         ({"images": np.array(1), "labels": np.arange(6)}, "images holds a single value"),
-        ({"images": PIXELS, "labels": np.array(["a", "b", ""] * 2)}, "a label is an empty text"),
     ],
 )
 def test_an_archive_that_is_not_clear_is_refused(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
