@@ -14,7 +14,7 @@ from pipeline.classifiers import small_cnn
 from pipeline.plugins import Plugin
 
 
-def build(channels: int, size: int, classes: int, width: int = 4) -> None:
+def build(channels: object, width: object = 4) -> None:
     """Stand for a classifier that no distribution registers."""
 
 
@@ -118,7 +118,7 @@ def test_arguments_and_functions_of_a_partial_count() -> None:
         partial(build, [1]),
         partial(build, width=1),
         partial(build, width=2),
-        partial(small_cnn, width=2),
+        partial(small_cnn, size=2),
         partial(partial(build, width=2), 1),
         partial(build, width=build),
         partial(build, width={"a": 1}),

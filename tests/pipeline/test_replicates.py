@@ -287,7 +287,11 @@ def test_a_finished_replicate_is_on_the_disk_before_it_counts(tmp_path: Path, mo
             counted.append({path.stat().st_ino for path in [Path(source), *Path(source).rglob("*")]} - synced)
         replace(source, target)
 
-    monkeypatch.setattr(os, "fsync", lambda file: (synced.add(os.fstat(file).st_ino), fsync(file)))
+    def noting(file: int) -> None:
+        synced.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
     monkeypatch.setattr(os, "replace", watching)
     run_replicates(job(tmp_path / "log"), 1, compute(), cache=tmp_path / "cache")
     assert counted == [set()]
