@@ -432,7 +432,7 @@ def test_any_number_of_workers_writes_the_same_bytes(reader: str, tmp_path: Path
         assert refused is None
         written.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.*")) if p.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == 4 * 3 + 2 + 1
+    assert len(written[0]) == 5 * 3 + 2 + 1
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
