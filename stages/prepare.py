@@ -19,6 +19,7 @@ def prepare(
     """Read the images, report on them, and write the splits."""
     from pipeline import preparing
     from pipeline.core import SPLITS
+    from pipeline.names import shown
     from pipeline.params import read_parameters
     from pipeline.processes import cores
 
@@ -31,6 +32,8 @@ def prepare(
         typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
         raise refused
+    for warning in told.warnings:  # once more, below the tables
+        typer.echo(f"WARNING: {shown(warning)}", err=True)
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
     form = told.form
     kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"
