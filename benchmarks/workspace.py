@@ -59,7 +59,7 @@ def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
     rest = np.setdiff1d(np.arange(len(reading.labels)), held_out)
 
     def split(rows: Labels) -> Split:
-        images = np.stack([reading.pictures.decode(int(row), form)[0] for row in rows])
+        images = np.stack([reading.pictures.squares(int(row), form, (form.side,))[0][0] for row in rows])
         return Split(images, reading.labels[rows], reading.classes)
 
     return split(indices["train"]), split(indices["validation"]), split(rest)

@@ -90,8 +90,10 @@ class Form:
         channels: 1 for grey, 3 for RGB.
         fit: what is done to a picture that is not square: "pad", "crop" or "stretch".
         background: red, green and blue (0 to 255) below what is transparent, and beside what is padded.
-        value_range: the values that become black and white, where pictures have more than 8 bits; None: not told.
+        value_range: the values that become black and white, where pictures have more than 8 bits; None: those of their
+            types.
         first_frame: whether an animated picture is taken for its first frame, or is bad.
+        bands: which bands are grey or red, green, blue (and opacity), counted from 1; None: what files declare.
     """
 
     side: int
@@ -100,14 +102,36 @@ class Form:
     background: tuple[int, int, int]
     value_range: tuple[float, float] | None
     first_frame: bool
+    bands: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The type of the numbers that a picture is stored as.
+
+    Attributes:
+        bits: of each number.
+        kind: of number.
+        white: the number that is white by the type alone; None where the type does not say (signed, float, 32 bits).
+    """
+
+    bits: int
+    kind: Literal["unsigned", "signed", "float"]
+    white: float | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nobody need say what is black and white: at most 8 bits, none of them a sign."""
+        return self.kind == "unsigned" and self.bits <= 8
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a picture's header tells: width and height in pixels, and whether it can only be grey."""
+    """What a picture's header says: width and height in pixels, whether it can only be grey, and its type."""
 
     size: tuple[int, int]
     grey: bool
+    depth: Depth = Depth(8, "unsigned", 255.0)
 
 
 class Pictures(Protocol):
@@ -123,8 +147,12 @@ class Pictures(Protocol):
         """Read the header alone; BadPicture where that, or the picture's size, rules it out."""
         ...
 
-    def decode(self, index: int, form: Form) -> tuple[Images, tuple[str, ...]]:
-        """One picture, uint8 [side, side, channels], and what was done to it, in words that are counted.
+    def span(self, index: int, form: Form) -> tuple[float, float]:
+        """The lowest and highest stored number of a picture whose depth is not plain; BadPicture as for `squares`."""
+        ...
+
+    def squares(self, index: int, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+        """One picture at each of the sides, uint8 [side, side, channels], and what was done to it for the first.
 
         Raises:
             BadPicture: it cannot be decoded, or only by guessing.

@@ -32,6 +32,7 @@ class Report:
         bad: files that cannot be used.
         conflicts: equal images under several labels.
         conversions: what was done to images: words, how many, an example.
+        warnings: sentences that nobody must miss: they come first.
         remarks: sentences.
         thinned: how many training images `data.counts` or `data.imbalance` left out, in a sentence; "" if none.
         ignored: files that are no images and were not expected to be.
@@ -49,6 +50,7 @@ class Report:
     bad: list[Note] = field(default_factory=list)
     conflicts: list[list[Note]] = field(default_factory=list)
     conversions: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     thinned: str = ""
     ignored: list[Note] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Report:
             "bad": _plain(self.bad),
             "conflicts": [[{"path": each.path, "class": each.reason} for each in group] for group in self.conflicts],
             "conversions": self.conversions,
+            "warnings": self.warnings,
             "remarks": self.remarks,
             "thinned": self.thinned,
             "ignored": _plain(self.ignored),
@@ -106,7 +109,10 @@ class Report:
         return "\n\n".join(parts)
 
     def _summary(self, escape: Escape) -> str:
-        sentences = [f"{counted(self.found, 'image')} found, {counted(len(self.bad), 'bad file')}, {self.used:,} used."]
+        sentences = [f"WARNING: {escape(warning)}" for warning in self.warnings]
+        sentences += [
+            f"{counted(self.found, 'image')} found, {counted(len(self.bad), 'bad file')}, {self.used:,} used."
+        ]
         if self.form.get("side_because"):
             sentences.append(f"{self.form['side']}×{self.form['side']} pixels: {self.form['side_because']}.")
             sentences.append(f"{'Grey' if self.form['channels'] == 1 else 'RGB'}: {self.form['channels_because']}.")

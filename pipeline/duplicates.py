@@ -19,6 +19,7 @@ Sketches = NDArray[np.float32]  # [n, SUMS + 1]
 Pairs = NDArray[np.int64]  # [m, 2], the first index below the second
 
 SMALLEST_SIDE = 32  # pixels; smaller images of different things look alike
+SEARCH_SIDE = 64  # pixels; images that the networks see smaller are compared at this side, or at their own below it
 SUMS = 64  # in a sketch
 # Estimates of a squared distance scatter like chi-squared over its 64 degrees of freedom: one is above 1.5² times the
 # truth once in twenty million.

@@ -57,22 +57,35 @@ def grouped(
     """What stays together: equal images, near-duplicates, and what the data itself puts into one group."""
     firsts = first_equals(hashes[rows])
     middles, pairs = firsts, np.zeros((0, 2), np.int64)
-    side = np.load(images.images, mmap_mode="r").shape[1]
-    if settings.near_duplicates is not None and side >= SMALLEST_SIDE:
-        unique = np.unique(firsts)
+    unique = np.unique(firsts)
+    unique = unique[images.searchable[rows[unique]]]
+    if settings.near_duplicates is not None and len(unique):
 
         def fetch(positions: Labels) -> Images:
             # Mapped anew, since pages of a map count as memory of the process until it goes.
-            fetched: Images = np.load(images.images, mmap_mode="r")[rows[unique[positions]]]
+            fetched: Images = np.load(images.compared, mmap_mode="r")[rows[unique[positions]]]
             return fetched
 
         found = near_pairs(fetch, images.sketches[rows[unique]], settings.near_duplicates)
-        near = unique[stars(len(unique), found)]
-        middles, pairs = near[np.searchsorted(unique, firsts)], unique[found]
+        middle_of = np.arange(len(rows))
+        middle_of[unique] = unique[stars(len(unique), found)]
+        middles, pairs = middle_of[firsts], unique[found]
     groups = numbered(middles)
     if len(reading.groups):
         groups = numbered(joined(groups, _named_groups([reading.groups[row] for row in rows])))
     return Taken(rows, groups, middles, firsts, pairs)
+
+
+def unsearched(rows: Labels, images: Decoded, settings: DataSettings) -> str | None:
+    """A warning of the images in which near-duplicates are not sought though they should be, if there are any."""
+    left_out = int((~images.searchable[rows]).sum())
+    if settings.near_duplicates is None or not left_out:
+        return None
+    return (
+        f"near-duplicates were NOT searched for in {left_out} of {counted(len(rows), 'image')}, which have fewer than "
+        f"{SMALLEST_SIDE} pixels on a side: copies that differ in a pixel may lie in train and in test; name what "
+        "belongs together in a column group, or set data.near_duplicates to null if that is impossible"
+    )
 
 
 def _named_groups(names: list[str]) -> Labels:
@@ -167,8 +180,6 @@ def tell_duplicates(reading: Reading, taken: Taken, splits: Mapping[str, Labels]
             f"{counted(len(doubtful), 'pair')} of near-duplicates with two labels, among them {origins[first]} and "
             f"{origins[second]}: are both right?"
         )
-    if report.form["side"] < SMALLEST_SIDE:
-        report.remarks.append(f"near-duplicates are sought in images of {SMALLEST_SIDE} pixels and more: not in these")
     if len(shared):
         report.remarks.append(
             f"LEAK: the ready-made splits share {len(shared)} groups of images; {on_test} test images "

@@ -47,7 +47,8 @@ class DataSettings(Settings):
     fit: Literal["pad", "crop", "stretch"]
     channels: Literal[1, 3] | None
     background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)]
-    value_range: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] | None
+    bands: Annotated[tuple[Count, ...], Field(min_length=1, max_length=4)] | None
+    value_range: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] | Literal["data"] | None
     first_frame: bool
     follow_links: bool
     on_bad_file: Literal["refuse", "quarantine"]
@@ -65,7 +66,11 @@ class DataSettings(Settings):
             raise ValueError("counts and imbalance cannot both be given: set one of them to null")
         if self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction and validation_fraction leave nothing to train on")
-        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
+        if self.bands is not None and len(self.bands) == 2:
+            raise ValueError(
+                "bands must name one band (grey), three (red, green, blue) or four (the last one: opacity)"
+            )
+        if isinstance(self.value_range, tuple) and self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range must rise: first the value of black, then that of white")
         return self
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.core import LARGEST_SIDE, SMALLEST_SIDE, BadPicture, Form, Images, Look
+from pipeline import tiffs
+from pipeline.core import LARGEST_SIDE, SMALLEST_SIDE, BadPicture, Depth, Form, Images, Look
+from pipeline.rasters import BYTE, HALF_CLEAR, Raster, chosen, depth_of, rendered, span
 
 # Pillow knows 40 formats, some of which start other programs or are made to be animated: these are for pictures.
 SUFFIXES_OF = {
@@ -34,7 +37,7 @@ SUFFIXES_OF = {
     "GIF": (".gif",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
-FORMATS = tuple(name for name in SUFFIXES_OF if name != "MPO")  # which Pillow opens as a JPEG first
+FORMATS = tuple(name for name in SUFFIXES_OF if name not in {"MPO", "TIFF"})  # an MPO is opened as a JPEG first
 # Names of pictures that are not read, so that they are listed and not passed over.
 FOREIGN = (
     ".heic",
@@ -54,14 +57,18 @@ FOREIGN = (
 )
 SUFFIXES = frozenset(suffix for suffixes in (*SUFFIXES_OF.values(), FOREIGN) for suffix in suffixes)
 STILL = {"MPO"}
-GREY_MODES = {"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
-DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
+GREY_MODES = {"1", "L", "LA", "La", "I;16", "I", "F"}
 LARGEST_UNASKED = 64  # pixels: a GAN of larger images takes hours on a processor, which nobody should meet by accident
 MOST_PIXELS = 89_478_485  # Pillow's limit: 256 MiB of RGB
-DARKEST = 4096  # 16-bit pictures that stay below it hold 12 bits or fewer, and would come out black
-ORIENTATION, PHOTOMETRIC = 0x0112, 0x0106
-WHITE_IS_ZERO = 0
-WHOLE_RANGE = (0.0, 65535.0)
+LARGE = 1 << 24  # pixels from which an image is shrunk by averages first: converting it would take several copies
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+DEEP_PNM = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
+LAID = "transparency laid over data.background"
 FINER = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
@@ -82,19 +89,18 @@ IMPOSTORS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[Image.Image, list[str]]]:
-    """An open picture and a list for what is done to it; whatever goes wrong while the block lasts is a BadPicture.
+def opened(path: str) -> Iterator[tuple[IO[bytes], list[str]]]:
+    """An open file and a list for what is done to it; whatever goes wrong while the block lasts is a BadPicture.
 
-    Pillow's warnings become words in that list.
+    Warnings of decoders are added to that list.
     """
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             _check_file(path)
-            with Image.open(path, formats=FORMATS) as picture:
-                _check_size(picture)
-                yield picture, said
+            with open(path, "rb") as file:  # noqa: PTH123 - quicker than a Path for each of a million
+                yield file, said
         except BadPicture:
             raise
         except UnidentifiedImageError:
@@ -105,7 +111,20 @@ def opened(path: str) -> Iterator[tuple[Image.Image, list[str]]]:
             raise BadPicture(f"cannot be read: {_worded(error.strerror or error)}") from error
         except Exception as error:
             raise BadPicture(f"cannot be decoded: {_worded(error)}") from error
-    said += sorted({f"warning: {_worded(each.message)}" for each in caught})
+    said += sorted({f"warning: {_worded(warning.message)}" for warning in caught})
+
+
+@contextmanager
+def _pillow(file: IO[bytes]) -> Iterator[Image.Image]:
+    """The open file as Pillow sees it, of an allowed size, undecoded."""
+    file.seek(0)
+    with Image.open(file, formats=FORMATS) as picture:
+        _check_size(*picture.size)
+        yield picture
+
+
+def _is_tiff(file: IO[bytes]) -> bool:
+    return tiffs.is_tiff(file.read(4))
 
 
 def _worded(error: object) -> str:
@@ -121,8 +140,7 @@ def _check_file(path: str) -> None:
         raise BadPicture("is empty: 0 bytes")
 
 
-def _check_size(picture: Image.Image) -> None:
-    width, height = picture.size
+def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         raise BadPicture(
             f"has {width}×{height} pixels, more than the {MOST_PIXELS:,} that are allowed: make it smaller"
@@ -141,40 +159,78 @@ def _impostor(path: str) -> str:
 
 
 def look(path: str) -> Look:
-    """What the header of the file `path` tells; a PNG's checksums are compared as well, which decoding does not do.
+    """What the header of the file `path` says; a PNG's checksums are compared as well, which decoding does not do.
 
     Raises:
         BadPicture: it is no picture, is damaged as far as this shows, or has too many pixels.
     """
-    with opened(path) as (picture, _):
-        size, grey = picture.size, picture.mode in GREY_MODES
-        if picture.format == "PNG":
-            picture.verify()
-    return Look(size, grey)
+    with opened(path) as (file, _):
+        if _is_tiff(file):
+            found = tiffs.look_at(file)
+            _check_size(*found.size)
+            return found
+        with _pillow(file) as picture:
+            grey = picture.mode in GREY_MODES or _stored_as(picture).startswith("LA")
+            found = Look(picture.size, grey, _depth(picture))
+            if picture.format == "PNG":
+                picture.verify()
+    return found
+
+
+def span_of(path: str, form: Form) -> tuple[float, float]:
+    """The lowest and the highest number that the file `path` stores, in the bands that `form` chooses.
+
+    Raises:
+        BadPicture: it cannot be decoded, or holds NaN.
+    """
+    with opened(path) as (file, said):
+        if _is_tiff(file):
+            raster, _ = tiffs.read(file, first_frame=form.first_frame, said=said)
+        else:
+            with _pillow(file) as picture:
+                _check_frames(picture, form, said)
+                raster = _raster(picture, file, _depth(picture))
+        return span(chosen(raster, form.bands, said))
 
 
 def decode(path: str, form: Form) -> tuple[Images, tuple[str, ...]]:
-    """The file `path` as a square of `form`, and what was done to it.
+    """The file `path` as a square of `form`, and what was done to it; raises as `squares`."""
+    (pixels,), said = squares(path, form, (form.side,))
+    return pixels, said
+
+
+def squares(path: str, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    """The file `path` as a square of each of the sides, and what was done to it for the first.
 
     Raises:
         BadPicture: it cannot be decoded, or only by guessing.
     """
-    with opened(path) as (picture, said):
-        _check_name(picture, path, said)
-        _check_frames(picture, form, said)
-        deep, negative = _is_deep(picture), _is_negative(picture)  # before decoding, which forgets it
-        level = _levelled(_turned_upright(picture, form, said), deep, form, said)
-        if negative:
-            level = ImageOps.invert(level)
-            said.append("white is zero: inverted")
-        pixels = fitted(level, form, said)
-    return pixels, tuple(said)
+    with opened(path) as (file, said):
+        if _is_tiff(file):
+            _check_name("TIFF", path, said)
+            raster, orientation = tiffs.read(file, first_frame=form.first_frame, said=said)
+            level = rendered(chosen(raster, form.bands, said), form.value_range, said)
+        else:
+            with _pillow(file) as picture:
+                _check_name(picture.format or "", path, said)
+                _check_frames(picture, form, said)
+                depth = _depth(picture)  # before decoding, which forgets it
+                orientation = _orientation(picture, said)
+                level = _levelled(picture, file, depth, form, FINER * max(sides), said)
+        found = _fitted_to(sides, level, orientation, form, said)
+    return found, tuple(said)
 
 
-def _check_name(picture: Image.Image, path: str, said: list[str]) -> None:
+def _fitted_to(sides: Sequence[int], level: Image.Image, orientation: int, form: Form, said: list[str]) -> list[Images]:
+    """A square of each side; what is done for the first is said."""
+    flat = _turned(flattened(level, form, said, FINER * max(sides)), orientation, said)
+    return [fitted(flat, replace(form, side=side), said if not index else []) for index, side in enumerate(sides)]
+
+
+def _check_name(kind: str, path: str, said: list[str]) -> None:
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path for each of a million
-    if suffix not in SUFFIXES_OF[picture.format or ""]:
-        name = "JPEG" if picture.format == "MPO" else picture.format
+    if suffix not in SUFFIXES_OF[kind]:
+        name = "JPEG" if kind == "MPO" else kind
         said.append(f"a {name} named {suffix or 'without a suffix'}: read by its content")
 
 
@@ -188,102 +244,117 @@ def _check_frames(picture: Image.Image, form: Form, said: list[str]) -> None:
     picture.seek(0)
 
 
-def _turned_upright(picture: Image.Image, form: Form, said: list[str]) -> Image.Image:
-    """As EXIF says that the camera was held. Decodes."""
+def _orientation(picture: Image.Image, said: list[str]) -> int:
+    """As EXIF says that the camera was held, 1 to 8."""
     try:
-        orientation = picture.getexif().get(ORIENTATION, 1)
+        return int(picture.getexif().get(ORIENTATION, 1))
     except Exception:
         said.append("damaged EXIF data: not turned")
-        orientation = 1
-    picture.draft(picture.mode, (FINER * form.side, FINER * form.side))
-    picture.load()
-    if orientation not in range(2, 9):
+        return 1
+
+
+def _turned(picture: Image.Image, orientation: int, said: list[str]) -> Image.Image:
+    if orientation not in TURNS:
         return picture
     said.append("turned as its EXIF data says")
-    return ImageOps.exif_transpose(picture)
+    return picture.transpose(TURNS[orientation])
 
 
-def _is_deep(picture: Image.Image) -> bool:
-    """Whether Pillow cuts 16 bits a channel to 8 as it decodes: it does for colour and alpha."""
-    return picture.mode not in DEEP_MODES and any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+def _stored_as(picture: Image.Image) -> str:
+    """The layout of a PNG's numbers in its file, such as `RGB;16B`, which Pillow cuts to 8 bits; else ""."""
+    tiles = getattr(picture, "tile", [])
+    return str(tiles[0].args) if picture.format == "PNG" and tiles else ""
 
 
-def _is_negative(picture: Image.Image) -> bool:
-    """Whether 0 means white, as in radiographs: Pillow inverts such a TIFF if it has 8 bits or fewer."""
-    tags = getattr(picture, "tag_v2", {}) if picture.mode in DEEP_MODES else {}
-    return tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+def _pnm_white(picture: Image.Image) -> int:
+    """The number that a PNM file declares as white, if it needs more than 8 bits, else 255."""
+    file: IO[bytes] | None = getattr(picture, "fp", None)
+    if picture.format != "PPM" or file is None:
+        return 255
+    place = file.tell()
+    file.seek(0)
+    found = DEEP_PNM.match(file.read(4096))
+    file.seek(place)
+    return max(255, int(found[7])) if found else 255
 
 
-def _levelled(picture: Image.Image, deep: bool, form: Form, said: list[str]) -> Image.Image:
-    """With 8 bits a channel."""
-    if picture.mode in DEEP_MODES:
-        if "transparency" in picture.info:
-            raise BadPicture("has 16 bits and a grey that is transparent, which is not read: make it 8 bits")
-        values = np.asarray(picture)
-        if picture.format == "PPM":  # of 16 bits, held in 32
-            values = values.astype(np.uint16)
-        said.append(f"{_kind(values)} scaled to 8 bits")
-        return Image.fromarray(levelled(values, form.value_range))
-    if deep:
-        said.append("16-bit colour scaled to 8 bits")
-        if form.value_range not in {None, WHOLE_RANGE}:
-            raise BadPicture(
-                "has 16 bits a channel and colour or alpha, which is only read as [0, 65535]; data.value_range differs"
-            )
-        if form.value_range is None:
-            highest = 256 * int(np.asarray(picture.convert("RGB")).max())
-            _check_not_black(highest, "make it 8 bits, or set data.value_range to [0, 65535] if it is so dark")
-    return picture
+def _depth(picture: Image.Image) -> Depth:
+    """Of the numbers in the file."""
+    if picture.mode == "F":
+        return Depth(32, "float", None)
+    white = 65535 if ";16" in _stored_as(picture) else _pnm_white(picture)
+    return Depth(white.bit_length(), "unsigned", float(white))
 
 
-def levelled(values: NDArray[Any], declared: tuple[float, float] | None) -> Images:
-    """Numbers of any type as uint8: black where `declared` begins, white where it ends.
+def _raster(picture: Image.Image, file: IO[bytes], depth: Depth) -> Raster:
+    """The numbers of a picture of more than 8 bits, none of them cut."""
+    if picture.mode == "F":
+        return Raster(np.asarray(picture)[..., None], depth, colours=1)
+    if "transparency" in picture.info:
+        raise BadPicture("has 16 bits and a colour or a grey that is transparent, which is not read: make it 8 bits")
+    file.seek(0)
+    if picture.format == "PPM":
+        values = _pnm_values(file.read())
+    else:
+        from imagecodecs import png_decode
 
-    Args:
-        values: of any shape. Booleans become black and white, uint8 stays.
-        declared: the range; None: 0 to 65535 for uint16, and anything else is refused.
-
-    Raises:
-        BadPicture: numbers outside the range, none at all (NaN), or no range to go by.
-    """
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise BadPicture("holds numbers that are none (NaN or infinity)")
-    low, high = float(values.min()), float(values.max())
-    if declared is None:
-        if values.dtype.newbyteorder("=") != np.uint16:
-            raise BadPicture(
-                f"holds {_kind(values)} from {low:g} to {high:g}: say in data.value_range what is black and white"
-            )
-        _check_not_black(int(high), f"say in data.value_range what is white, for instance [0, {DARKEST - 1}]")
-    first, last = declared or WHOLE_RANGE
-    if low < first or high > last:
-        raise BadPicture(f"holds values from {low:g} to {high:g}, outside data.value_range ({first:g} to {last:g})")
-    return np.round((values.astype(np.float64) - first) * (255 / (last - first))).astype(np.uint8)
+        values = png_decode(file.read())
+        values = values.reshape(*values.shape[:2], -1)
+    bands = values.shape[2]
+    return Raster(values, depth, colours=1 if bands < 3 else 3, alpha=bands - 1 if bands in {2, 4} else None)
 
 
-def _check_not_black(highest: int, remedy: str) -> None:
-    if 0 < highest < DARKEST:
-        raise BadPicture(f"has 16 bits, of which it uses up to {highest} of 65535 and would turn black: {remedy}")
+def _pnm_values(content: bytes) -> NDArray[Any]:
+    found = DEEP_PNM.match(content)
+    assert found
+    width, height, bands = int(found[3]), int(found[5]), 3 if found[1] in b"36" else 1
+    n = width * height * bands
+    if found[1] in b"56":
+        values = np.frombuffer(content, ">u2", n, offset=found.end())
+    else:
+        words = re.sub(rb"#[^\n]*", b"", content[found.end() :]).split()
+        values = np.array(words[:n], np.uint16)
+    return values.reshape(height, width, bands)
 
 
-def _kind(values: NDArray[Any]) -> str:
-    bits = 8 * values.dtype.itemsize
-    return f"{bits}-bit float" if values.dtype.kind == "f" else f"{bits}-bit grey"
+def _levelled(
+    picture: Image.Image, file: IO[bytes], depth: Depth, form: Form, enough: int, said: list[str]
+) -> Image.Image:
+    """Decoded, with 8 bits a channel and the bands that are asked for; a JPEG as small as is `enough` on both sides."""
+    if not depth.is_plain:
+        raster = chosen(_raster(picture, file, depth), form.bands, said)
+        return rendered(raster, form.value_range, said)
+    picture.draft(picture.mode, (enough, enough))
+    picture.load()
+    if form.bands is None:
+        opacity = picture.histogram()[-256:] if picture.mode in {"LA", "RGBA"} else [1]
+        if 2 * sum(opacity[1:-1]) > sum(opacity):
+            said.append(HALF_CLEAR)
+        return picture
+    return rendered(chosen(_bands_of(picture, said), form.bands, said), None, said)
+
+
+def _bands_of(picture: Image.Image, said: list[str]) -> Raster:
+    """The bands of a decoded picture of 8 bits: grey or RGB, then opacity."""
+    if word := RESOLVED.get(picture.mode):
+        said.append(word)
+    if picture.mode not in {"L", "LA", "RGB", "RGBA"} or "transparency" in picture.info:
+        clear = "transparency" in picture.info or picture.mode in {"PA", "La", "RGBa"}
+        picture = picture.convert("RGBA" if clear else "L" if picture.mode in GREY_MODES else "RGB")
+    values = np.asarray(picture).reshape(picture.height, picture.width, -1)
+    bands = values.shape[2]
+    return Raster(values, BYTE, colours=1 if bands < 3 else 3, alpha=bands - 1 if bands in {2, 4} else None)
 
 
 def fitted(picture: Image.Image, form: Form, said: list[str]) -> Images:
-    """`picture`, of 8 bits a channel, as a square: uint8 [side, side, channels], with antialiasing.
+    """`picture` as a square: uint8 [side, side, channels], with antialiasing.
 
     Args:
-        picture: in any mode.
+        picture: of 8 bits a channel, in any mode.
         form: what to bring it to.
         said: gets what was done.
     """
-    flat = _coloured(_flattened(picture, form, said), form, said)
+    flat = flattened(picture, form, said, FINER * form.side)
     if flat.size[0] != flat.size[1]:
         said.append(FITS[form.fit][1])
     if flat.size != (form.side, form.side):
@@ -292,16 +363,53 @@ def fitted(picture: Image.Image, form: Form, said: list[str]) -> Images:
     return np.asarray(flat, dtype=np.uint8).reshape(form.side, form.side, form.channels)
 
 
-def _flattened(picture: Image.Image, form: Form, said: list[str]) -> Image.Image:
-    if word := {"P": "palette resolved", "PA": "palette resolved", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}.get(
-        picture.mode
-    ):
+RESOLVED = {"P": "palette resolved", "PA": "palette resolved", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}
+
+
+def flattened(picture: Image.Image, form: Form, said: list[str], enough: int) -> Image.Image:
+    """`picture` without transparency, in mode L or RGB as `form` has channels.
+
+    Args:
+        picture: of 8 bits a channel, in any mode.
+        form: what to bring it to.
+        said: gets what was done.
+        enough: pixels; a large picture is shrunk to no less than so many on its shorter side.
+    """
+    if word := RESOLVED.get(picture.mode):
         said.append(word)
-    if not ("A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info):
+    picture = _shrunk(picture, enough)
+    if not _is_transparent(picture):
+        return _coloured(picture, form, said)
+    said.append(LAID)
+    layered = _with_opacity(picture)
+    ground = Image.new("RGBA", layered.size, (*form.background, 255))
+    return _coloured(Image.alpha_composite(ground, layered), form, said)
+
+
+def _is_transparent(picture: Image.Image) -> bool:
+    return "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info
+
+
+def _shrunk(picture: Image.Image, enough: int) -> Image.Image:
+    """A large picture by averages of squares of pixels, an integer factor smaller; few of its rows are held twice."""
+    factor = min(picture.size) // enough
+    if picture.width * picture.height < LARGE or factor < 2:
         return picture
-    layered = picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
-    said.append("transparency laid over data.background")
-    return Image.alpha_composite(Image.new("RGBA", layered.size, (*form.background, 255)), layered)
+    mode = "RGBA" if _is_transparent(picture) else "L" if picture.mode in GREY_MODES else "RGB"
+    small = Image.new(mode, (-(-picture.width // factor), -(-picture.height // factor)))
+    rows = factor * max(1, LARGE // 16 // (factor * picture.width))
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        if mode == "RGBA":  # what is transparent has no colour that could count
+            strip = _with_opacity(strip).convert("RGBa").reduce(factor).convert("RGBA")
+        else:
+            strip = strip.convert(mode).reduce(factor)
+        small.paste(strip, (0, top // factor))
+    return small
+
+
+def _with_opacity(picture: Image.Image) -> Image.Image:
+    return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
 
 
 def _coloured(picture: Image.Image, form: Form, said: list[str]) -> Image.Image:
@@ -370,14 +478,18 @@ class Files:
         """What the header tells."""
         return look(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
 
-    def decode(self, index: int, form: Form) -> tuple[Images, tuple[str, ...]]:
-        """One picture as a square, and what was done to it."""
-        return decode(os.path.join(self.root, self.paths[index]), form)  # noqa: PTH118
+    def span(self, index: int, form: Form) -> tuple[float, float]:
+        """The lowest and the highest number that is stored."""
+        return span_of(os.path.join(self.root, self.paths[index]), form)  # noqa: PTH118
+
+    def squares(self, index: int, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+        """One picture as a square of each side, and what was done to it."""
+        return squares(os.path.join(self.root, self.paths[index]), form, sides)  # noqa: PTH118
 
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """Pictures in one array: [n, h, w], or [n, h, w, c] with 1, 3 or 4 (RGB and alpha) channels; any numbers."""
+    """Pictures in one array: [n, h, w], or [n, h, w, c]: grey, RGB, RGB and alpha, or bands to choose from."""
 
     values: NDArray[Any]
 
@@ -389,18 +501,23 @@ class Arrays:
         return Arrays(self.values[start:stop])
 
     def look(self, index: int) -> Look:
-        """The size, which all share."""
+        """The size and the type, which all share."""
         height, width = self.values.shape[1:3]
-        return Look((width, height), self.values.ndim == 3 or self.values.shape[3] == 1)
+        grey = self.values.ndim == 3 or self.values.shape[3] == 1
+        return Look((width, height), grey, depth_of(self.values.dtype))
 
-    def decode(self, index: int, form: Form) -> tuple[Images, tuple[str, ...]]:
-        """One picture as a square, and what was done to it."""
-        values = np.asarray(self.values[index])
+    def span(self, index: int, form: Form) -> tuple[float, float]:
+        """The lowest and the highest number of one picture."""
+        return span(chosen(self._raster(index), form.bands, []))
+
+    def squares(self, index: int, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+        """One picture as a square of each side, and what was done to it."""
         said: list[str] = []
-        if values.dtype not in (np.uint8, np.bool_):
-            said.append(f"{_kind(values)} scaled to 8 bits")
-        pixels = levelled(values, form.value_range)
-        if pixels.shape == (form.side, form.side, form.channels):
-            return pixels, tuple(said)
-        picture = Image.fromarray(pixels.reshape(pixels.shape[:2]) if pixels.shape[2:] == (1,) else pixels)
-        return fitted(picture, form, said), tuple(said)
+        raster = chosen(self._raster(index), form.bands, said)
+        return _fitted_to(sides, rendered(raster, form.value_range, said), 1, form, said), tuple(said)
+
+    def _raster(self, index: int) -> Raster:
+        values = np.asarray(self.values[index])
+        values = values.reshape(*values.shape[:2], -1)
+        meaning = {1: (1, None), 3: (3, None), 4: (3, 3)}.get(values.shape[2], (0, None))
+        return Raster(values, depth_of(values.dtype), *meaning)

@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from pipeline import fingerprints
 from pipeline.core import SPLITS, BadInput, Form, Labels, Note, Reader, Reading
 from pipeline.data_report import JSON, TABLE, Report
-from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
+from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at, ranged
 from pipeline.dividing import Roll, divide
-from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
+from pipeline.grouping import (
+    Taken,
+    conflicts,
+    first_equals,
+    grouped,
+    tell_duplicates,
+    too_large,
+    unsearched,
+    without_leaks,
+)
 from pipeline.names import counted, listed, shown
 from pipeline.params import DataSettings
 from pipeline.storage import PREPARATION, copy_rows, replaced_folders, write_json, write_labels
@@ -78,12 +87,14 @@ def _prepare(
     report.bad, report.ignored = list(reading.bad), list(reading.ignored)
     report.remarks, report.mistakes = list(reading.remarks), list(reading.mistakes)
     try:
-        images, hashes = _decoded(reading, settings, workers, scratch / "pixels.npy", report)
+        images, hashes = _decoded(reading, settings, workers, scratch, report)
     except BadInput as mistake:
         reasons = _refusals(report, settings, place, none_left=True)
         raise BadInput("\n".join([str(mistake), *reasons])) from mistake
     rows = _without_conflicts(reading, images, hashes, report)
     report.mistakes += _refusals(report, settings, place)
+    if warning := unsearched(rows, images, settings):
+        report.warnings.append(warning)
     taken = grouped(reading, rows, hashes, images, settings)
     report.mistakes += too_large(reading, taken, settings)
     taken = without_leaks(reading, taken, settings, report)
@@ -96,19 +107,29 @@ def _prepare(
 
 
 def _decoded(
-    reading: Reading, settings: DataSettings, workers: int, target: Path, report: Report
+    reading: Reading, settings: DataSettings, workers: int, scratch: Path, report: Report
 ) -> tuple[Decoded, NDArray[np.uint8]]:
-    """All pictures in the file `target`, and the hashes of those of its channels that are wanted."""
+    """All pictures in files below `scratch`, and the hashes of those of their channels that are wanted."""
     looks = looked_at(reading.pictures, workers)
-    report.bad += [Note(reading.origins[index], reason) for index, reason in looks.bad.items()]
-    form = form_of(looks, settings)
+    lock = scratch.absolute() / "large.lock"
+    try:
+        form, remarks = ranged(reading.pictures, looks, form_of(looks, settings), settings, lock, workers)
+    finally:
+        report.bad += [Note(reading.origins[index], looks.bad[index]) for index in sorted(looks.bad)]
+    report.remarks += remarks
     report.form = {"side": form.side, "channels": form.channels, "side_because": "", "channels_because": ""}
-    images = decoded(reading.pictures, looks.bad, form, target, workers)
+    images = decoded(reading.pictures, looks, form, settings, scratch, lock, workers)
     report.bad += [Note(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
     report.conversions = [
         {"what": word, "images": count, "example": reading.origins[images.examples[word]]}
         for word, count in sorted(images.said.items(), key=lambda item: (-item[1], item[0]))
     ]
+    if (doubtful := images.doubtful_opacity) is not None:
+        report.mistakes.append(
+            f"data: most images with transparency, among them {reading.origins[doubtful]!r}, are half transparent in "
+            "most of their pixels, as if that band were something else, such as near-infrared: set data.bands to "
+            "[1, 2, 3] to leave it out, or to [1, 2, 3, 4] to lay the images over data.background all the same"
+        )
     report.form = _described(form, looks, images, settings)
     return images, images.hashes if report.form["channels"] == form.channels else images.grey_hashes
 
@@ -145,7 +166,8 @@ def _described(form: Form, looks: Looks, images: Decoded, settings: DataSettings
     if settings.channels:
         because = "as data.channels says"
     elif channels == 1:
-        because = "all files are stored as grey; data.channels: 3 makes them RGB"
+        chosen = f"data.bands names one band, {settings.bands[0]}" if settings.bands else "all files are stored as grey"
+        because = f"{chosen}; data.channels: 3 makes them RGB"
     elif coloured:
         because = f"{coloured} of {len(good)} images have colour; data.channels: 1 makes them grey"
     else:

@@ -19,6 +19,7 @@ def prepare(
     """Read the images, report on them, write the splits, and say what the study takes and could show."""
     from pipeline import plan, preparing
     from pipeline.core import SPLITS, BadInput
+    from pipeline.names import shown
     from pipeline.params import read_parameters
     from pipeline.processes import cores
 
@@ -36,6 +37,8 @@ def prepare(
         typer.echo("\n".join(plan.lines(parameters)) + "\n")
     except BadInput as mistake:
         typer.echo("\n".join(f"warning: {line}" for line in str(mistake).splitlines()) + "\n")
+    for warning in told.warnings:  # once more, below the tables
+        typer.echo(f"WARNING: {shown(warning)}", err=True)
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
     form = told.form
     kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"

@@ -25,10 +25,10 @@ KNOWN = ("images", "labels", "groups", "splits")
 class ArrayFiles:
     """`images` and `labels`, in a folder of `.npy` files (or one such for each split) or in one `.npz`.
 
-    `images` is [n, height, width] or [n, height, width, channels], with 1, 3 or 4 channels; [n, 1 or 3, height, width]
-    is turned. `labels` are whole numbers or texts, [n]; a file `classes.json` names the numbers. `groups`, if there,
-    holds what stays together, and `splits` a split for each. In a `.npz`, `x_train`, `y_train`, … do as well, and so do
-    `train_images`, `train_labels`, ….
+    `images` is [n, height, width] or [n, height, width, channels], with 1, 3 or 4 channels, or any number from which
+    `data.bands` chooses; [n, 1 or 3, height, width] is turned. `labels` are whole numbers or texts, [n]; a file
+    `classes.json` names the numbers. `groups`, if there, holds what stays together, and `splits` a split for each. In a
+    `.npz`, `x_train`, `y_train`, … do as well, and so do `train_images`, `train_labels`, …; others are not unpacked.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
@@ -42,7 +42,7 @@ class ArrayFiles:
         path = Path(settings.path or "")
         remarks: list[str] = []
         parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path, remarks)
-        mistakes = [line for name, part in parts.items() for line in _settle(part, name, remarks)]
+        mistakes = [line for name, part in parts.items() for line in _settle(part, name, settings.bands, remarks)]
         shapes = {part["images"].shape[1:] for part in parts.values() if "images" in part}
         if len(shapes) > 1:
             mistakes.append(
@@ -114,7 +114,8 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
                 raise BadInput(
                     f"data.path: {where} is a single array: name the folder that holds images.npy and labels.npy"
                 )
-            arrays = {name: archive[name] for name in archive.files}
+            passed_over = sorted(name for name in archive.files if not _meaning(name))
+            arrays = {name: archive[name] for name in archive.files if _meaning(name)}
     except BadInput:
         raise
     except OSError as error:
@@ -128,12 +129,12 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
     for meaning in meanings.values():
         if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
             raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
-    if passed_over := sorted(arrays.keys() - meanings):
+    if passed_over:
         remarks.append(f"passed over in {where}, by their names: {', '.join(passed_over)}")
     if not meanings:
         raise BadInput(
-            f"data.path: {where} holds {shown(', '.join(arrays)) or 'nothing'}; it must hold images and labels, or "
-            "x_train and y_train, or train_images and train_labels"
+            f"data.path: {where} holds {shown(', '.join(passed_over)) or 'nothing'}; it must hold images and labels, "
+            "or x_train and y_train, or train_images and train_labels"
         )
     parts: dict[str, Found] = {}
     for name, (what, split) in meanings.items():
@@ -151,7 +152,7 @@ def _meaning(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
+def _settle(part: Found, split: str, bands: tuple[int, ...] | None, remarks: list[str]) -> list[str]:
     """Bring a split's arrays to their forms; a line for each mistake."""
     where = f"data.path, {split}" if split else "data.path"
     if missing := [name for name in ("images", "labels") if name not in part]:
@@ -171,11 +172,14 @@ def _settle(part: Found, split: str, remarks: list[str]) -> list[str]:
         remarks.append(f"images have the shape {list(images.shape)} once channels are moved to the end")
     if images.dtype.kind not in "buif":
         lines.append(f"{where}: images hold {images.dtype}, which are no numbers")
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)) or 0 in images.shape:
+    channels = images.shape[3] if images.ndim == 4 else 1
+    if images.ndim not in (3, 4) or 0 in images.shape or (bands is None and channels not in (1, 3, 4)):
         lines.append(
             f"{where}: images have the shape {list(images.shape)}; it must be [n, height, width] "
-            "or [n, height, width, 1, 3 or 4]"
+            "or [n, height, width, 1, 3 or 4]; of other bands, data.bands chooses one or three, for instance [3, 2, 1]"
         )
+    elif bands is not None and max(bands) > channels:
+        lines.append(f"{where}: images have {channels} bands, fewer than the {max(bands)} that data.bands asks for")
     if labels.ndim != 1 or labels.dtype.kind not in "buiUT":
         lines.append(
             f"{where}: labels are {labels.dtype} {list(labels.shape)}; they must be whole numbers or texts, "

@@ -15,7 +15,7 @@ from pipeline.params import DataSettings
 def settings(**changes: Any) -> DataSettings:
     values = {
         "reader": "digits", "path": None, "download": None, "image_size": None, "fit": "pad", "channels": None,
-        "background": (0, 0, 0), "value_range": None, "first_frame": False, "follow_links": False,
+        "background": (0, 0, 0), "bands": None, "value_range": None, "first_frame": False, "follow_links": False,
         "on_bad_file": "refuse", "near_duplicates": 0.4, "largest_group": 0.02, "on_leak": "keep",
         "test_fraction": 0.2, "validation_fraction": 0.1, "counts": None, "imbalance": None,
     }  # fmt: skip

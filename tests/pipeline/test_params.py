@@ -23,7 +23,7 @@ def mistakes(path: Path) -> list[str]:
     ("change", "message"),
     [
         ({"sed": 1}, "sed is not a parameter; allowed here: classifier, compare, compute, controls, data, "),
-        ({"data": {"fitt": 1}}, "data.fitt is not a parameter; allowed here: background, channels, counts, "),
+        ({"data": {"fitt": 1}}, "data.fitt is not a parameter; allowed here: background, bands, channels, counts, "),
         ({"classifier": {"steps": "5"}}, "classifier.steps is '5', but should be a valid integer"),
         ({"classifier": {"steps": 5.5}}, "classifier.steps is 5.5"),
         ({"classifier": {"steps": 0}}, "classifier.steps is 0, but should be greater than or equal to 1"),

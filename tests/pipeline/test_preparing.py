@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -14,15 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.core import SPLITS, Reader
+from pipeline.core import SPLITS, Form, Reader
 from pipeline.data_report import Report
 from pipeline.names import in_markdown
 from pipeline.preparing import prepare
+from pipeline.readers.arrays import ArrayFiles
 from pipeline.readers.digits import Digits
 from pipeline.readers.folder import Folder
 from pipeline.readers.tables import CSV
@@ -30,7 +33,7 @@ from pipeline.storage import read_groups
 from tests.conftest import Invoke
 from tests.pipeline.test_dividing import settings
 
-READERS: dict[str, type[Reader]] = {"folder": Folder, "csv": CSV, "digits": Digits}
+READERS: dict[str, type[Reader]] = {"folder": Folder, "csv": CSV, "digits": Digits, "arrays": ArrayFiles}
 RNG = np.random.default_rng(0)
 
 
@@ -39,11 +42,13 @@ def picture(side: int = 8, channels: int = 3) -> Image.Image:
     return Image.fromarray(RNG.integers(0, 256, (side, side, channels), dtype=np.uint8).squeeze())
 
 
-def photos(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6, side: int = 8) -> Path:
+def photos(
+    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6, side: int = 8, channels: int = 3
+) -> Path:
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for index in range(each):
-            picture(side).save(folder / name / f"{index}.png")
+            picture(side, channels).save(folder / name / f"{index}.png")
     return folder
 
 
@@ -247,6 +252,141 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert len([line for line in lines if words in line]) == 1
 
 
+def deep_photos(folder: Path, top: int, *, darkest: int = 0, channels: int = 1) -> Path:
+    """Twelve PNG files of 16 bits in two classes, with values from `darkest` to `top`; a third only to an eighth."""
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(6):
+            highest = darkest + (top - darkest) // (1 if index % 3 else 8)
+            values = RNG.integers(darkest, highest, (8, 8, channels), endpoint=True, dtype=np.uint16)
+            values.flat[:2] = darkest, highest
+            (folder / name / f"{index}.png").write_bytes(imagecodecs.png_encode(values.squeeze()))
+    return folder
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("darkest", "top", "words"),
+    [
+        (0, 1000, r"uses 0 to 1000 of 65535 and would turn black: .*, for instance \[0, 1023\]"),
+        (
+            0,
+            16383,
+            r"uses 0 to 16383 of 65535 and would turn black: .*, for instance \[0, 16383\], or data for \[0, 16383\]",
+        ),
+        (0, 32767, r"for instance \[0, 32767\]"),
+        (40000, 48000, r"would lose its contrast: .*, for instance \[40000, 48000\]"),
+    ],
+)
+def test_the_range_of_all_images_is_judged_before_any_is_converted(
+    darkest: int, top: int, words: str, channels: int, tmp_path: Path
+) -> None:
+    folder = deep_photos(tmp_path / "photos", top, darkest=darkest, channels=channels)
+    _, mistakes = run(folder)
+    told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+    assert len(told["bad"]) == 12
+    assert len({each["reason"] for each in told["bad"]}) == 1
+    assert re.search(words, told["bad"][0]["reason"])
+    assert re.search(words, mistakes)
+    report, mistakes = run(folder, value_range="data")
+    assert not mistakes
+    assert report.remarks[0].endswith(f"{darkest} is black and {top} white, the joint range of 12 images")
+    images = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
+    assert (images.min(), images.max()) == (0, 255)
+    assert sorted(image.max() > 40 for image in images) == [False] * 4 + [True] * 8  # dark images stay dark
+
+
+def test_16_bits_that_are_filled_by_all_images_together_are_taken_though_some_are_dark(tmp_path: Path) -> None:
+    assert not run(deep_photos(tmp_path / "photos", 65535))[1]
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
+def test_arrays_are_judged_by_their_joint_range(dtype: str, tmp_path: Path) -> None:
+    images = RNG.integers(0, 4095, (20, 8, 8), endpoint=True).astype(dtype)
+    images[0, 0, :2] = 0, 4095
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+    chosen = {"reader": "arrays", "path": tmp_path / "a.npz"}
+    assert "for instance [0, 4095], or data for" in run(tmp_path / "x", **chosen)[1]  # type: ignore[arg-type]
+    assert not run(tmp_path / "x", value_range="data", **chosen)[1]  # type: ignore[arg-type]
+    written = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
+    assert sorted(written.sum(axis=(1, 2, 3)).tolist()) == sorted(
+        np.round(images.astype(float) / 4095 * 255).astype(int).sum(axis=(1, 2)).tolist()
+    )
+
+
+def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def span_of(path: str, form: Form) -> tuple[float, float]:
+        measured.append(path)
+        return 0.0, 65535.0
+
+    monkeypatch.setattr("pipeline.pictures.span_of", span_of)
+    folder = photos(tmp_path / "photos")
+    deep(65535, np.uint16, "deep.png")(folder)
+    assert not run(folder, value_range="data")[1]
+    assert [Path(path).name for path in measured] == ["deep.png"]
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.decoding.LARGE", 100)
+    held: list[bool] = []
+    ordinary = fcntl.flock
+
+    def flock(file: Any, operation: int) -> None:
+        ordinary(file, operation)
+        if not str(file.name).endswith("large.lock"):
+            return
+        with Path(file.name).open("ab") as other:
+            try:
+                ordinary(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+
+    monkeypatch.setattr("pipeline.decoding.fcntl.flock", flock)
+    folder = photos(tmp_path / "photos")
+    picture(64).save(folder / "cat" / "large.png")
+    assert not run(folder)[1]
+    assert held == [True]
+
+
+def test_near_infrared_called_opacity_is_refused_as_a_whole_and_real_opacity_is_not(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", channels=4)
+    report, mistakes = run(folder)
+    assert "half transparent in most of their pixels" in mistakes
+    assert not run(folder, bands=(1, 2, 3))[1]
+    assert not run(folder, bands=(1, 2, 3, 4))[1]
+    for path in folder.rglob("*.png"):
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[..., 3] = np.where(pixels[..., 3] > 99, 255, 0)
+        Image.fromarray(pixels).save(path)
+    report, mistakes = run(folder)
+    assert not mistakes
+    assert {
+        "what": "transparency laid over data.background",
+        "images": 12,
+        "example": "cat/0.png",
+    } in report.conversions
+
+
+@pytest.mark.parametrize("side", [8, 24, 64])
+def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(20):
+            coarse = RNG.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+            photo = Image.fromarray(coarse).resize((100, 100), Image.Resampling.BICUBIC)
+            photo.save(folder / name / f"{index}.png")
+            if index < 3:
+                photo.save(folder / name / f"copy{index}.jpg", quality=30)
+    report, mistakes = run(folder, image_size=side)
+    assert not mistakes
+    pairs = sorted(tuple(sorted(group)) for group in report.duplicates["near"])
+    assert pairs == [(f"{name}/{i}.png", f"{name}/copy{i}.jpg") for name in ("cat", "dog") for i in range(3)]
+    assert report.warnings == []
+
+
 def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("train", "test"):
@@ -321,9 +461,13 @@ def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_p
     for index in range(10):
         nearly(Image.open(folder / "cat" / "0.png")).save(folder / "cat" / f"near{index}.png")
     assert "count as near-duplicates of" in run(folder)[1]
-    small = run(folder, image_size=24)[0]
+    assert "count as near-duplicates of" in run(folder, image_size=24)[1]
+    for path in folder.rglob("*.png"):
+        Image.open(path).resize((24, 24)).save(path)
+    small = run(folder)[0]
     assert small.duplicates["near"] == []
-    assert "near-duplicates are sought in images of 32 pixels and more: not in these" in small.remarks
+    assert "near-duplicates were NOT searched for in 70 of 70 images" in small.warnings[0]
+    assert small.text().splitlines()[2].startswith("- WARNING: near-duplicates were NOT searched for")
     assert run(folder, near_duplicates=None)[0].duplicates["near"] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def read(folder: Path, **changes: Any) -> Reading:
 
 def decoded(reading: Reading, **changes: Any) -> Images:
     form = form_of(looked_at(reading.pictures, 1), settings(**changes))
-    return np.stack([reading.pictures.decode(index, form)[0] for index in range(len(reading.pictures))])
+    return np.stack([reading.pictures.squares(i, form, (form.side,))[0][0] for i in range(len(reading.pictures))])
 
 
 def labelled(reading: Reading) -> dict[str, str]:
@@ -351,6 +352,16 @@ def test_arrays_that_mean_something_else_are_passed_over_and_said(tmp_path: Path
     assert np.array_equal(decoded(reading)[..., 0], PIXELS)
     assert "passed over" in reading.remarks[0]
     assert "images_mask, labels_coarse" in reading.remarks[0]
+
+
+def test_arrays_of_an_archive_that_are_not_used_are_not_unpacked(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=np.arange(6), features=np.arange(500))
+    content = (tmp_path / "a.npz").read_bytes()
+    start = content.index(np.arange(500).tobytes())
+    (tmp_path / "a.npz").write_bytes(content[:start] + bytes(8) + b"x" + content[start + 9 :])  # a wrong checksum
+    with pytest.raises(zipfile.BadZipFile), np.load(tmp_path / "a.npz") as archive:
+        archive["features"]
+    assert len(read_arrays(tmp_path / "a.npz").classes) == 6
 
 
 @pytest.mark.parametrize(
