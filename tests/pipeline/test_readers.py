@@ -136,12 +136,13 @@ def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: P
     ]
 
 
-def test_a_picture_without_a_suffix_is_passed_over_with_the_way_out(tmp_path: Path) -> None:
+def test_a_picture_without_a_suffix_is_bad_with_the_way_out(tmp_path: Path) -> None:
     save(tmp_path / "b" / "1.png", grey(1))
     save(tmp_path / "a" / "1.png", grey(1)).rename(tmp_path / "a" / "1")
     reading = read(tmp_path)
-    assert "give it a suffix, such as .png" in reading.ignored[0].reason
-    assert "give it a suffix, such as .png" in reading.mistakes[0]
+    assert "give it the suffix .png" in reading.bad[0].reason
+    assert "no images in" in reading.mistakes[0]
+    assert "1 file there cannot be used" in reading.mistakes[0]
 
 
 @pytest.mark.parametrize(("above", "said"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
