@@ -8,6 +8,7 @@ import typer
 from stages.command import ParamsFile, app, command
 
 LINES = 20  # of each table that are shown; the report itself holds them all
+MISTAKES = 10  # likewise
 
 
 @command
@@ -18,7 +19,8 @@ def prepare(
 ) -> str:
     """Read the images, report on them, and write the splits."""
     from pipeline import preparing
-    from pipeline.core import SPLITS
+    from pipeline.core import SPLITS, BadInput
+    from pipeline.data_report import TABLE
     from pipeline.params import read_parameters
     from pipeline.processes import cores
 
@@ -30,7 +32,8 @@ def prepare(
     if told.found or told.bad or told.ignored:
         typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
-        raise refused
+        first, rest = told.mistakes[:MISTAKES], told.mistakes[MISTAKES:]
+        raise BadInput("\n".join([*first, *[f"… and {len(rest)} more: {report / TABLE} lists them all"][: len(rest)]]))
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
     form = told.form
     kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"

@@ -56,7 +56,8 @@ def existing_folder(path: str) -> Path:
     if folder.is_file():
         raise BadInput(f"data.path: {where} is a file; name a folder (unpack it, if it is an archive)")
     if not folder.is_dir():
-        raise BadInput(f"data.path: there is no folder {where}; name one that holds a sub-folder for each class")
+        home = f": ~ is not expanded, write {told(folder.expanduser())}" if path.startswith("~") else ""
+        raise BadInput(f"data.path: there is no folder {where}{home or '; name one with a sub-folder for each class'}")
     try:
         os.scandir(folder).close()
     except OSError as error:
@@ -88,10 +89,21 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
     official: list[int] = []
     mistakes = class_mistakes(list(classes))
     if len(classes) < 2:
+        below = [f"{top}/{split}" for found in classes.values() for top, _ in found for split in walk.folders(top)]
+        remedy = "with reader csv or arrays, name the table or the arrays"
+        if len(below) > 1:
+            remedy = f"if they are {listed(below, 3)}, name {told(folder / below[0].rpartition('/')[0])}"
         mistakes.append(
             f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
-            "at least two (with reader csv or arrays, name the table or the arrays)"
+            f"at least two ({remedy})"
         )
+    for name, found_at in classes.items():
+        again = [inner for top, _ in found_at for inner in walk.folders(top) if legible(inner) in classes]
+        if len(again) > 1:
+            mistakes.append(
+                f"data.path: the folder {shown(name)!r} holds folders of other classes ({listed(again, 3)}) once more: "
+                "move it away if an archive was unpacked twice"
+            )
     names: list[str] = []
     pictures: dict[str, list[tuple[str, int]]] = {}  # and the split of each
     bad_files: dict[str, int] = {}
@@ -204,6 +216,13 @@ class Walk:
             else:
                 self._pass_over(entry)
         return entries
+
+    def folders(self, top: str) -> list[str]:
+        """Names of the folders in `top`."""
+        try:
+            return sorted(each.name for each in (self.root / top).iterdir() if each.is_dir())
+        except OSError:  # walking through it will say so
+            return []
 
     def _entries(self, top: str) -> list[Entry]:
         try:
