@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What runs the stages: dvc.yaml names it by this variable, and an experiment in a folder of its own finds no .venv there.
+export MAKEWEIGHT_PYTHON ?= $(abspath $(BIN)/python)
 
 .DEFAULT_GOAL := help
 .PHONY: help repro test lint format types clean lock
@@ -11,6 +13,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 repro: $(READY) ## run the whole pipeline and show the comparison
+	@$(BIN)/makeweight check
 	@$(BIN)/dvc repro
 	@$(BIN)/makeweight compare
 

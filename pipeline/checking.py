@@ -10,6 +10,7 @@ from pipeline.core import BadInput
 from pipeline.design import primary
 from pipeline.names import told
 from pipeline.params import Parameters
+from pipeline.plugins import Plugin
 from pipeline.registry import find
 from pipeline.replicates import machine
 
@@ -29,6 +30,22 @@ def _data_is_there(parameters: Parameters) -> None:
     if "path" in parameters.reader().uses and not data.download and not Path(data.path or "").exists():
         where = told(data.path or "")
         raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
+
+
+def third_party(parameters: Parameters) -> dict[str, str]:
+    """The hash of each plug-in of other people that the parameters name, by its group and name."""
+    chosen = {
+        "readers": [parameters.data.reader],
+        "families": parameters.generators,
+        "transforms": parameters.transforms,
+        "classifiers": [parameters.classifier.name],
+    }
+    hashes = {
+        f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
+        for group, names in chosen.items()
+        for name in names
+    }
+    return {key: value for key, value in hashes.items() if value is not None}
 
 
 def _mistakes(parameters: Parameters) -> Iterator[str]:

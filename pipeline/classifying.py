@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pipeline import fingerprints
+from pipeline import fingerprints, plugins
 from pipeline.core import Arm, BadInput, Images, Labels, Split, Transform
 from pipeline.metrics import scores
 from pipeline.params import ClassifierSettings, ComputeSettings, GenerateSettings
 from pipeline.registry import find
-from pipeline.replicates import Job, Machine, Replicate, run_replicates
+from pipeline.replicates import Job, Machine, Replicate, copy_finished, run_replicates
 from pipeline.seeds import derive
 from pipeline.serving import Menu, mixed_menu, real_menu, serve
-from pipeline.storage import joined, read_arrays, replaced_folder, write_arrays, write_csv
+from pipeline.storage import in_use, joined, read_arrays, replaced_folder, write_arrays, write_csv
 
 HISTORY = "history.csv"
+REPLICATES = "replicates"  # the folder of finished replicates, from which a later run takes them up again
 RECORDS = 50  # rows in the history of one replicate
 PREDICTED_AT_ONCE = 1000  # images
 SCORED = ("validation", "test")
@@ -97,14 +98,17 @@ class Training:
             "mixed": None if self.synthetic is None else [self.generate.fill, self.generate.share],
             "splits": [fingerprints.of_split(split) for split in (self.train, self.validation, self.test)],
             "seed": self.seed,
-            "code": fingerprints.of_code(
-                __name__, type(self.transform).__module__, find("classifiers", self.settings.name).__module__
+            "code": plugins.of_code(
+                __name__,
+                plugins.Plugin("transforms", self.arm.transform, self.transform),
+                plugins.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
             ),
         }
         drawn = [fingerprints.of_split(split) for split in self.synthetic or ()]
         return lambda k: {**always, "synthetic": drawn[k] if drawn else None, "replicate": k}
 
 
+@in_use()  # its replicates, until they are copied
 def train_classifiers(
     training: Training, out: Path, *, replicates: int, compute: ComputeSettings, variance: bool
 ) -> pd.DataFrame:
@@ -113,8 +117,9 @@ def train_classifiers(
     Args:
         training: the arm.
         out: gets `scores.csv`, `predictions.npz` (test images: probabilities, labels and groups; groups of the
-            validation images), `history.csv`, `confusion.csv` (test images of replicate 0) and, for a generator's arm,
-            `variance.csv`: the scores with one generator for all replicates.
+            validation images), `history.csv`, `confusion.csv` (test images of replicate 0), `replicates/` (each
+            finished replicate as a whole) and, for a generator's arm, `variance.csv`: the scores with one generator for
+            all replicates.
         replicates: how many.
         compute: where to compute.
         variance: whether to train with one generator as well; if not, `variance.csv` has no rows.
@@ -128,8 +133,12 @@ def train_classifiers(
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
     training.transform.apply(training.train.images[:2], 0)
-    finished = _trained(training, f"train-classifier {training.arm}", replicates, compute)
+    kept = out / REPLICATES
+    finished = _trained(training, f"train-classifier {training.arm}", replicates, compute, kept)
     table = _scores(training, finished)
+    varied = []
+    if variance and training.synthetic is not None:
+        varied = _with_one_generator(training, replicates, compute, kept)
     with replaced_folder(out) as folder:
         write_csv(folder / "scores.csv", table)
         predicted = {f"replicate_{k}": _probabilities(result, "test") for k, result in enumerate(finished)}
@@ -142,20 +151,23 @@ def train_classifiers(
         write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
         write_csv(folder / "confusion.csv", _confusion(training.test, predicted["replicate_0"]))
         if training.synthetic is not None:
-            write_csv(folder / "variance.csv", _varied(training, replicates, compute) if variance else table[:0])
+            write_csv(folder / "variance.csv", _scores(training, varied) if varied else table[:0])
+        for k, result in enumerate(finished):
+            copy_finished(result, folder / REPLICATES / f"replicate_{k}")
+        for k, result in enumerate(varied[1:], start=1):  # the first is replicate 0 of the arm itself
+            copy_finished(result, folder / REPLICATES / f"one_generator_{k}")
     return table
 
 
-def _varied(training: Training, replicates: int, compute: ComputeSettings) -> pd.DataFrame:
-    """The scores with one generator for all replicates. That of the first one is a replicate of the arm itself."""
+def _with_one_generator(training: Training, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
     one = training.with_one_generator()
-    return _scores(one, _trained(one, f"train-classifier {one.arm} with one generator", replicates, compute))
+    return _trained(one, f"train-classifier {one.arm} with one generator", replicates, compute, kept)
 
 
-def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings) -> list[Path]:
+def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
     settings = training.settings
     job = Job(name, training, training.inputs(), settings.steps, settings.batch)
-    return run_replicates(job, replicates, compute)
+    return run_replicates(job, replicates, compute, outputs=kept)
 
 
 def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +18,15 @@ from pipeline.findings import ContrastResult
 from pipeline.metrics import OVERALL, RECALL, contributions
 from pipeline.names import rounded, spoken
 from pipeline.params import Parameters
+from pipeline.sentences import based_on, contrast_text, explanations
 from pipeline.statistics import ALPHA, mcnemar_p
 from pipeline.storage import read_arrays, replaced_files, save_picture, write_csv, write_json
+from pipeline.test_sets import TestSet
 
 DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
-KEPT = ("gain", "low", "high", "p_adjusted", "detectable", "verdict")  # of a tested contrast, there
+KEPT = ("gain", "low", "high", "verdict")  # of a tested contrast, there
 FEW = 30  # test images of a class below which its recall says little
 SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"  # what an arm's runs leave behind
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """What the test images can tell.
-
-    Attributes:
-        images: of each class, by its name.
-        groups: number of groups of images that belong together, counting an image without a group as one.
-        metric: that arms are compared by.
-        margin: a smaller gain does not matter.
-    """
-
-    images: Mapping[str, int]
-    groups: int
-    metric: str
-    margin: float
-
-    @property
-    def total(self) -> int:
-        """Number of test images."""
-        return sum(self.images.values())
-
-    @property
-    def smallest(self) -> tuple[str, int]:
-        """Name and size of the smallest class that occurs."""
-        return min(((name, n) for name, n in self.images.items() if n), key=lambda item: item[1])
-
-    @property
-    def coarse(self) -> dict[str, float]:
-        """Classes in which a single image changes the metric by more than the margin, and by how much."""
-        occurring = {name: n for name, n in self.images.items() if n}
-        if self.metric == "accuracy":
-            worth = dict.fromkeys(occurring, 1 / self.total)
-        else:
-            worth = {name: 1 / (len(occurring) * n) for name, n in occurring.items()}
-        return {name: value for name, value in worth.items() if value > self.margin}
 
 
 @dataclass(frozen=True)
@@ -75,6 +40,8 @@ class Comparison:
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that the contrasts are about.
         test_set: what the test images can tell.
+        basis: sentences on the number of runs and of test and training images.
+        explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
             over replicates that is due to its generator; no rows where `compare.variance` is false.
@@ -85,6 +52,8 @@ class Comparison:
     scores: pd.DataFrame
     metric: str
     test_set: TestSet
+    basis: list[str]
+    explanations: dict[str, str]
     mcnemar: dict[str, float]
     variance: pd.DataFrame
 
@@ -115,12 +84,15 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in other_contrasts(parameters)]
     right = {arm: each[0] == labels for arm, each in predicted.items()}
     table = _arms_table(scores, labels)
+    test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), settings.metric, settings.margin)
     return Comparison(
         arms=table,
         results=results,
         scores=scores,
         metric=settings.metric,
-        test_set=TestSet(_images_of_classes(table), len(np.unique(groups)), settings.metric, settings.margin),
+        test_set=test_set,
+        basis=based_on(test_set, parameters.replicates, parameters.generate),
+        explanations=explanations(parameters, test_set),
         mcnemar={str(each): mcnemar_p(right[each.arm], right[each.reference], groups) for each in to_test},
         variance=_variance(parameters, runs, scores),
     )
@@ -225,12 +197,11 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:
-    overall = comparison.arms[comparison.arms["metric"] != "recall"]
-    found: dict[str, Any] = {"arms": {}, "validation": {}, "contrasts": {}}
-    for row in overall.to_dict("records"):
-        part = found["arms" if row["split"] == "test" else "validation"]
-        figures = {key: round(row[key], DECIMALS) for key in ("mean", "sd")}
-        part.setdefault(row["arm"], {})[row["metric"]] = figures
+    """What people compare between experiments; `dvc metrics show` makes a column of each figure."""
+    table, metric = comparison.arms, comparison.metric
+    found: dict[str, Any] = {"arms": {}, "contrasts": {}}
+    for row in table[(table["split"] == "test") & (table["metric"] == metric)].to_dict("records"):
+        found["arms"][row["arm"]] = {metric: {key: round(row[key], DECIMALS) for key in ("mean", "sd")}}
     for each in comparison.results:
         if each.tested:
             figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)
@@ -247,12 +218,15 @@ def _whole(comparison: Comparison) -> dict[str, Any]:
         of_arm.setdefault(str(row.metric), []).append(float(str(row.value)))
     found = [
         {**rounded(each.figures(), 9), "differences": (each.differences.round(9) + 0.0).tolist(), "margin": each.margin,
-         "mcnemar_p": comparison.mcnemar.get(str(each.contrast))}
+         "mcnemar_p": comparison.mcnemar.get(str(each.contrast)),
+         **(asdict(contrast_text(each)) if each.tested else {})}
         for each in comparison.results
     ]  # fmt: skip
     test_set = comparison.test_set
     return {
         "metric": comparison.metric,
+        "basis": comparison.basis,
+        "explanations": comparison.explanations,
         "test_set": {"images": dict(test_set.images), "groups": test_set.groups, "coarse": test_set.coarse},
         "values": values,
         "contrasts": found,

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Labels
-from pipeline.names import counted, listed
+from pipeline.names import counted, listed, means_unknown
 from pipeline.params import DataSettings
-from pipeline.readers.labels import means_unknown
 from pipeline.seeds import stream
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#010203"  # stands for the colour of the text, which an SVG takes from the page that it stands in
-DOTS, MEANS, JOINS = "#0072b2", "#d55e00", "#999999"
+DOTS, MEANS, JOINS, BANDS = "#0072b2", "#d55e00", "#999999", "#808080"
 NARROW = 4.4  # inches: what a phone shows without making letters too small
 LARGEST_SHOWN = 64  # pixels: larger images are made smaller in a report
 
@@ -32,7 +32,7 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
-    """Every arm a row, every replicate a dot, those of one replicate joined, the mean a bar.
+    """Every arm a row on a band of its own, every replicate a dot, those of one replicate joined, the mean a bar.
 
     Args:
         values: a row a replicate, a column an arm, in percent.
@@ -41,6 +41,8 @@ def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
     """
     figure = canvas(width, 1.2 + 0.45 * values.shape[1])
     axes = figure.subplots()
+    for row in range(0, values.shape[1], 2):
+        axes.axhspan(row - 0.5, row + 0.5, color=BANDS, alpha=0.15, linewidth=0, zorder=0)
     heights = np.arange(values.shape[1]) + np.linspace(-0.18, 0.18, len(values))[:, None]
     for replicate, row in zip(values.to_numpy(), heights, strict=True):
         axes.plot(replicate, row, color=JOINS, linewidth=0.6, alpha=0.5, zorder=1)
@@ -48,7 +50,7 @@ def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
         axes.scatter(each, heights[:, column], s=22, color=DOTS, alpha=0.75, linewidths=0, zorder=2)
         axes.plot([each.mean()] * 2, [column - 0.3, column + 0.3], color=MEANS, linewidth=2.5, zorder=3)
     axes.set_yticks(range(values.shape[1]), [str(name) for name in values], parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(values.shape[1] - 0.5, -0.5)
     axes.set_xlabel(f"{what}, %")
     axes.grid(axis="x", alpha=0.3)
     for side in ("top", "right", "left"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,15 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from pipeline import figures, fingerprints, spread
+from pipeline import figures, fingerprints, plugins, spread
 from pipeline.checkpoints import Checkpoints
 from pipeline.core import BadInput, Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
 from pipeline.progress import tell
-from pipeline.replicates import Job, Machine, Replicate, machine, run_replicates, settled
+from pipeline.replicates import Job, Machine, Replicate, copy_finished, machine, run_replicates, settled
 from pipeline.seeds import derive
 from pipeline.storage import (
+    in_use,
     joined,
     read_arrays,
     replaced_folder,
@@ -84,6 +84,7 @@ class _Fit:
             write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})
 
 
+@in_use()  # its replicates, until they are copied
 def train_generators(
     name: str,
     family: Family,
@@ -104,7 +105,8 @@ def train_generators(
         family: with its settings.
         train: what it is fitted to.
         validation: only logged.
-        out: gets `samplers/`, `history.csv`, a card, and two pictures: `history.png`, and `learning.png` of what
+        out: gets `samplers/` (each finished replicate as a whole, which a later run takes up again if nothing that it
+            depends on has changed), `history.csv`, a card, and two pictures: `history.png`, and `learning.png` of what
             replicate 0 drew from one fixed noise as it learned.
         replicates: how many.
         seed: of the whole pipeline.
@@ -123,7 +125,7 @@ def train_generators(
         "train": fingerprints.of_split(train),
         "validation": fingerprints.of_split(validation),
         "seed": seed,
-        "code": fingerprints.of_code(__name__, type(family).__module__),
+        "code": plugins.of_code(__name__, plugins.Plugin("families", name, family)),
     }
     job = Job(
         name=f"train-generator {name}",
@@ -133,14 +135,12 @@ def train_generators(
         images_per_step=family.images_per_step,
         together=getattr(family, "fits_together", False),
     )
-    finished = run_replicates(job, replicates, compute)
+    finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
     if not spread.leads():
         return
     with replaced_folder(out) as folder:
         for k, result in enumerate(finished):
-            shutil.copytree(
-                result, folder / SAMPLERS / f"replicate_{k}", ignore=shutil.ignore_patterns(HISTORY, FRAMES)
-            )
+            copy_finished(result, folder / SAMPLERS / f"replicate_{k}")
         history = joined(result / HISTORY for result in finished)
         write_csv(folder / HISTORY, history)
         save_picture(figures.curves(history), folder / "history.png")

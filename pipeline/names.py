@@ -16,6 +16,7 @@ ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
 # What may mean something to Markdown, to HTML or to both; an underscore within a word means nothing.
 MARKUP = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
+UNKNOWN = frozenset({"unknown", "unk", "undefined", "uncertain", "none", "null", "na", "nan", "notavailable"})
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "'")
 NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
@@ -58,9 +59,9 @@ def from_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and as_cell(cell[1:]) == cell else cell
 
 
-def counted(n: int, what: str) -> str:
-    """`n` of something, in the singular or plural."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def counted(n: int, what: str, plural: str | None = None) -> str:
+    """`n` of something, in the singular or plural (by default with an s)."""
+    return f"{n:,} {what if n == 1 else plural or f'{what}s'}"
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
@@ -123,9 +124,19 @@ def split_called(name: str) -> str | None:
     return plain if plain in SPLITS else None
 
 
+def letters(name: str) -> str:
+    """`name` in small letters and digits, without any other sign."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def means_unknown(name: str) -> bool:
+    """Whether a class of this name may hold images whose class is not known."""
+    return letters(name) in UNKNOWN
+
+
 def spoken(name: str) -> str:
-    """A name with blanks instead of underscores."""
-    return name.replace("_", " ")
+    """A name with blanks instead of underscores: "balanced accuracy", "macro F1"."""
+    return name.replace("_", " ").replace(" f1", " F1")
 
 
 def points(fraction: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import fingerprints
 from pipeline.core import SPLITS, BadInput, Form, Labels, Note, Reader, Reading
 from pipeline.data_report import JSON, TABLE, Report
 from pipeline.decoding import Decoded, Looks, decoded, form_of, looked_at
@@ -17,7 +18,7 @@ from pipeline.dividing import Roll, divide
 from pipeline.grouping import Taken, conflicts, first_equals, grouped, tell_duplicates, too_large, without_leaks
 from pipeline.names import counted, listed, shown
 from pipeline.params import DataSettings
-from pipeline.storage import copy_rows, replaced_folders, write_labels
+from pipeline.storage import PREPARATION, copy_rows, replaced_folders, write_json, write_labels
 
 SCRATCH = ".prepare"
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -234,7 +235,7 @@ def _write(
     reading: Reading, taken: Taken, splits: Mapping[str, Labels], hashes: NDArray[np.uint8], images: Path,
     channels: int, scratch: Path,
 ) -> None:  # fmt: skip
-    """Write each split into its folder below `scratch`."""
+    """Write each split into its folder below `scratch`, with an identifier that all of them share."""
     for name, positions in splits.items():
         folder, rows = scratch / name, taken.rows[positions]
         folder.mkdir()
@@ -246,3 +247,7 @@ def _write(
             "split": [name] * len(rows),
         }
         write_labels(folder, reading.labels[rows], reading.classes, manifest)
+    # All but the pixels, whose hashes stand in metadata.csv.
+    written = [path for name in splits for path in sorted((scratch / name).iterdir()) if path.name != "images.npy"]
+    for name in splits:
+        write_json(scratch / name / PREPARATION, {"preparation": fingerprints.of_files(*written)})

@@ -70,20 +70,26 @@ def cores() -> int:
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, *, shared: bool = False, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock `path` while the block lasts. It dies with its holder, however that ends.
 
+    Args:
+        path: of the lock's file, made if need be.
+        what: the work that the lock stands for, in the message.
+        shared: whether others may share it at the same time; nobody may share one that is held otherwise.
+        patience: seconds to wait for it, by default for longer than the workers of a killed process would hold it.
+
     Raises:
-        BadInput: another process has held it for longer than a killed one's workers would.
+        BadInput: another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        for attempt in range(int(PATIENCE / LOOK_EVERY) + 1):
+        for attempt in range(int(patience / LOOK_EVERY) + 1):
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if attempt == int(PATIENCE / LOOK_EVERY):
+                if attempt == int(patience / LOOK_EVERY):
                     raise BadInput(f"{what} is at work in another process: wait for that one, or stop it") from None
                 time.sleep(LOOK_EVERY)
         yield

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +39,7 @@ COMPUTING = (
     "torchvision",
 )  # whose releases change results
 
+RECORD = "record.json"  # in a finished replicate: what made it, and a hash of each of its files
 TOGETHER_ON_GPU = 10  # replicates
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -151,7 +152,13 @@ def together(job: Job, compute: ComputeSettings, device: str) -> int:
 
 
 def run_replicates(
-    job: Job, replicates: int, compute: ComputeSettings, *, cache: Path = CACHE, checkpoints: Path = CHECKPOINTS
+    job: Job,
+    replicates: int,
+    compute: ComputeSettings,
+    *,
+    outputs: Path | None = None,
+    cache: Path = CACHE,
+    checkpoints: Path = CHECKPOINTS,
 ) -> list[Path]:
     """Run the replicates 0 … `replicates` - 1 of `job` that are not finished yet; return every replicate's folder.
 
@@ -160,6 +167,10 @@ def run_replicates(
     depends on has changed. Each runs in `compute.threads_per_replicate` threads: their number changes rounding, that
     of the workers changes nothing. So does how many are computed in one program: those that are missing are divided
     into groups of that size, in their order.
+
+    `outputs` may hold copies of finished replicates, one in each sub-folder, as an earlier run or `dvc pull` has left
+    them. Those that `cache` lacks are copied from there instead of being run, if their recorded fingerprint is the
+    wanted one and their files are as recorded.
 
     Raises:
         BadInput: another process is at work on the same job.
@@ -170,8 +181,11 @@ def run_replicates(
     inputs = [
         {**job.inputs(k), "machine": str(resolved), "together": size, "versions": versions()} for k in range(replicates)
     ]
-    cache = cache.absolute()  # workers may stand in another folder
+    cache = cache.absolute()
     folders = [cache / fingerprints.of_values(values) for values in inputs]
+    if outputs is not None and spread.leads():
+        _adopt(job, outputs, folders, checkpoints)
+    spread.wait()
     missing = [k for k in range(replicates) if not folders[k].exists()]
     spread.wait()  # else the first to finish one would hide it from the others
     if not missing:
@@ -187,17 +201,63 @@ def run_replicates(
                 joblib.delayed(_together)(
                     job.name, job.work,
                     [
-                        Replicate(k, folders[k], checkpoints.absolute() / job.slug / f"replicate_{k}", resolved)
+                        Replicate(k, folders[k], _unfinished(job, k, checkpoints), resolved)
                         for k in group
                     ],
                     [{**inputs[k], "beside": group} for k in group],
-                    path, os.getpid(),
+                    path, os.getpid(), Path.cwd(),
                 )
                 for group in groups
             )  # fmt: skip
         if spread.leads():
             _log(job, board, time.monotonic() - start)
     return folders
+
+
+def _unfinished(job: Job, replicate: int, checkpoints: Path) -> Path:
+    return checkpoints.absolute() / job.slug / f"replicate_{replicate}"
+
+
+def _adopt(job: Job, outputs: Path, folders: Sequence[Path], checkpoints: Path) -> None:
+    """Copy into the cache what it lacks of `folders` and `outputs` holds, whole and with the same fingerprint."""
+    recorded = {_recorded_fingerprint(path.parent): path.parent for path in sorted(outputs.glob(f"*/{RECORD}"))}
+    adopted = 0
+    for k, folder in enumerate(folders):
+        source = recorded.get(folder.name)
+        if source is None or folder.exists():
+            continue
+        with locked(_unfinished(job, k, checkpoints).with_suffix(".lock"), f"{job.name}, replicate {k}"):
+            if not folder.exists():
+                with replaced_folder(folder, durable=True) as temporary:
+                    copy_finished(source, temporary)
+                adopted += 1
+    if adopted:
+        tell(f"{job.name}: {adopted} finished replicate{'s' if adopted > 1 else ''} taken from {outputs}")
+
+
+def _recorded_fingerprint(finished: Path) -> str | None:
+    """The fingerprint that a finished replicate was made under; None where its files are not as they were then."""
+    try:
+        record = read_json(finished / RECORD)
+        return str(record["fingerprint"]) if record["files"] == _hashes(finished) else None
+    except (ValueError, KeyError, TypeError, OSError):  # damaged
+        return None
+
+
+def _write_record(finished: Path, replicate: Replicate) -> None:
+    made_by = {"machine": asdict(replicate.machine), "versions": versions()}
+    write_json(finished / RECORD, {"fingerprint": replicate.folder.name, **made_by, "files": _hashes(finished)})
+
+
+def _hashes(finished: Path) -> dict[str, str]:
+    """The hash of each file of a finished replicate besides its record, by its path there."""
+    files = sorted(path for path in finished.rglob("*") if path.is_file() and path != finished / RECORD)
+    return {path.relative_to(finished).as_posix(): fingerprints.of_files(path) for path in files}
+
+
+def copy_finished(finished: Path, target: Path) -> None:
+    """Copy a finished replicate, its record included; the content alone, since DVC may have made files read-only."""
+    shutil.copytree(finished, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
 
 def _log(job: Job, board: Board, seconds: float) -> None:
@@ -219,7 +279,9 @@ def _together(
     inputs: Sequence[Mapping[str, object]],
     board: Path,
     owner: int,
+    home: Path,
 ) -> None:
+    os.chdir(home)  # workers may stand in another folder, even in one that is gone
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     keep_memory()
@@ -242,7 +304,10 @@ def _together(
             _throw_away_if_changed(called, each.unfinished, values)
         spread.wait()
         with settled(planned[0].machine.threads), ExitStack() as folders:
-            work([replace(each, folder=folders.enter_context(replaced_folder(each.folder))) for each in planned])
+            temporary = [folders.enter_context(replaced_folder(each.folder, durable=True)) for each in planned]
+            work([replace(each, folder=folder) for each, folder in zip(planned, temporary, strict=True)])
+            for each, folder in zip(planned, temporary, strict=True):
+                _write_record(folder, each)
         spread.wait()
         for each in planned:
             shutil.rmtree(each.unfinished, ignore_errors=True)

@@ -15,17 +15,17 @@ import pandas as pd
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from pipeline import figures, fingerprints
-from pipeline.core import BadInput, Split
+from pipeline import figures, fingerprints, report_tables
+from pipeline.core import SPLITS, BadInput, Split
 from pipeline.design import arms
-from pipeline.findings import SCOPE, points, spoken
-from pipeline.likeness import likeness, nearest, of_class
-from pipeline.metrics import OVERALL
-from pipeline.names import from_cell, in_markdown
+from pipeline.likeness import Likeness, likeness, nearest, of_class
+from pipeline.names import from_cell, in_markdown, spoken
 from pipeline.params import Parameters
 from pipeline.replicates import machine, versions
+from pipeline.report_tables import NOTHING, Row, Table
 from pipeline.seeds import derive
-from pipeline.storage import read_json, read_split, replaced_files
+from pipeline.sentences import capitalised, split_sizes
+from pipeline.storage import read_json, read_split, read_splits, replaced_files
 
 SHOWN_CLASSES, SHOWN_EACH, NEIGHBOURS = 10, 6, 3  # in pictures: the rarest classes, images, images with their nearest
 HASH_DIGITS = 16
@@ -51,27 +51,34 @@ class Places:
 
 
 def report(parameters: Parameters, places: Places) -> dict[str, Any]:
-    """All that the templates show, as plain values; strings are not escaped yet.
+    """All that the templates show, as plain values and tables; strings are not escaped yet.
 
     Raises:
         BadInput: a stage has not left what it should.
     """
-    train, validation, test = (read_split(places.data / name) for name in ("train", "validation", "test"))
+    train, validation, test = read_splits(*(places.data / name for name in SPLITS))
     drawn = {name: read_split(places.data / "synthetic" / name / "replicate_0") for name in parameters.generators}
     compared, table = _compared(places.results)
-    contrasts = compared["contrasts"]
+    tested = [each for each in compared["contrasts"] if each["tested"]]
+    untested = [each for each in compared["contrasts"] if not each["tested"]]
+    names, metric = [str(arm) for arm in arms(parameters)], compared["metric"]
+    sizes = {"training": len(train), "validation": len(validation), "test": len(test)}
     return {
-        "scope": SCOPE,
-        "metric": compared["metric"],
-        "metrics": OVERALL,
-        "primary": [each for each in contrasts if each["primary"]],
-        "others": [each for each in contrasts if not each["primary"]],
-        "contrasts": contrasts,
-        "arms": [_arm(str(arm), table, compared["values"]) for arm in arms(parameters)],
+        "main": [each for each in tested if each["primary"]] or tested,
+        "others": [each for each in tested if not each["primary"] and any(other["primary"] for other in tested)],
+        "basis": compared["basis"],
+        "explanations": _with_sizes(compared["explanations"], sizes),
+        "metric": metric,
         "arms_picture": figures.as_svg(_arms_picture(compared)),
-        "classes": _classes(table, train, drawn),
-        "variance": compared["variance"],
-        "splits": {"training": train, "validation": validation, "test": test},
+        "arms": report_tables.arms(names, table, metric),
+        "runs": [report_tables.runs(compared["values"], metric, split) for split in ("test", "validation")],
+        "statistics": report_tables.statistics(tested),
+        "estimates": report_tables.estimates(untested) if untested else None,
+        "variance": report_tables.variance(compared["variance"], metric) if compared["variance"] else None,
+        "mcnemar": report_tables.mcnemar(tested),
+        "classes": report_tables.classes(names, table, train, drawn),
+        "splits": report_tables.splits({"training": train, "validation": validation, "test": test}),
+        "images": f"{train.size} × {train.size} pixels, {'greyscale' if train.channels == 1 else 'RGB'}",
         "found": _found(places.results / "data_report.json"),
         "families": [_family(name, each, train, validation, places.models) for name, each in drawn.items()],
         "classifiers": _classifiers(parameters, places.runs),
@@ -93,19 +100,11 @@ def write_report(facts: Mapping[str, Any], out: Path) -> None:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters |= {"points": points, "percent": _percent, "p": _p, "spoken": spoken, "md": _markdown}
+    templates.filters |= {"spoken": spoken, "capitalised": capitalised, "md": _markdown}
     with replaced_files(out) as folder:
         for name in ("report.html", "report.md"):
             written = templates.get_template(name).render(facts)
             (folder / name).write_text(written, encoding="utf-8")
-
-
-def _percent(fraction: float | None, decimals: int = 1) -> str:
-    return "–" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.{decimals}f}"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _markdown(text: object) -> Markup:
@@ -120,35 +119,15 @@ def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     return read_json(results / "comparison.json"), table
 
 
-def _arm(name: str, table: pd.DataFrame, values: Mapping[str, Any]) -> dict[str, Any]:
-    rows = table[(table["arm"] == name) & (table["metric"] != "recall")]
-    figured = {(row["split"], row["metric"]): {"mean": row["mean"], "sd": row["sd"]} for row in rows.to_dict("records")}
-    return {"name": name, "figures": figured, "values": values[name]}
+def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
+    """The explanations that `compare` wrote, with the sizes of the splits, which it does not read."""
+    data_set = explanations["Data set"].removesuffix(".")
+    return {**explanations, "Data set": f"{data_set}; {split_sizes(sizes)}"}
 
 
 def _arms_picture(compared: Mapping[str, Any]) -> Any:
     values = {arm: each["test"][compared["metric"]] for arm, each in compared["values"].items()}
     return figures.arms(100 * pd.DataFrame(values), spoken(compared["metric"]), figures.NARROW)
-
-
-def _classes(table: pd.DataFrame, train: Split, drawn: Mapping[str, Split]) -> list[dict[str, Any]]:
-    """Each class with its numbers of images, and the mean recall of each arm on its test images."""
-    on_test = table[(table["split"] == "test") & (table["metric"] == "recall")]
-    added = {name: each.counts for name, each in drawn.items()}
-    rows = []
-    for label, name in enumerate(train.classes):
-        own = on_test[on_test["class"] == name]
-        rows.append(
-            {
-                "name": name,
-                "real": int(train.counts[label]),
-                "added": {family: int(counts[label]) for family, counts in added.items()},
-                "test": int(own["images"].iloc[0]),
-                "few": bool(own["few"].iloc[0]),
-                "recalls": dict(zip(own["arm"], own["mean"], strict=True)),
-            }
-        )
-    return rows
 
 
 def _found(path: Path) -> list[str]:
@@ -176,14 +155,23 @@ def _family(name: str, drawn: Split, train: Split, validation: Split, models: Pa
     shown = np.sort([label for label in rarest if drawn.counts[label] and train.counts[label]][:SHOWN_CLASSES])
     return {
         "name": name,
-        "quality": [
-            {"class": each, "diversity": float(diversity), "novelty": float(novelty)}
-            for each, diversity, novelty in zip(train.classes, like.diversity, like.novelty, strict=True)
-        ],
+        "quality": _quality(train.classes, like),
         "curves": figures.as_svg(figures.curves(history, 2, figures.NARROW)) if len(history.columns) > 2 else None,
         "all_shown": len(shown) == len(train.classes),
         "rows": [_pictures(train.classes[label], of_class(train, label), of_class(drawn, label)) for label in shown],
     }
+
+
+def _quality(classes: Sequence[str], like: Likeness) -> Table:
+    cells = [
+        [NOTHING if np.isnan(value) else f"{value:.2f}" for value in pair]
+        for pair in zip(like.diversity, like.novelty, strict=True)
+    ]
+    return Table(
+        "Sample quality; 1: as real, held-out images of the class; 0: copies",
+        ["class", "diversity (distance to each other)", "novelty (distance to training images)"],
+        [Row(name, pair) for name, pair in zip(classes, cells, strict=True)],
+    )
 
 
 def _pictures(name: str, real: Any, drawn: Any) -> dict[str, Any]:
@@ -239,16 +227,20 @@ def _as_yaml(values: Mapping[str, Any]) -> str:
     return written.getvalue()
 
 
-def _seeds(parameters: Parameters) -> dict[str, list[int]]:
+def _seeds(parameters: Parameters) -> Table:
     """What each replicate's random streams start from."""
     purposes = {"classifier": ("classifier",)} | {name: ("generator", name) for name in parameters.generators}
-    return {
-        what: [derive(parameters.seed, *purpose, k) for k in range(parameters.replicates)]
-        for what, purpose in purposes.items()
-    }
+    return Table(
+        "Seed of each run, derived from the one in the settings",
+        ["run", *purposes],
+        [
+            Row(str(k), [str(derive(parameters.seed, *purpose, k)) for purpose in purposes.values()])
+            for k in range(parameters.replicates)
+        ],
+    )
 
 
-def _hashes(parameters: Parameters, places: Places) -> dict[str, str]:
+def _hashes(parameters: Parameters, places: Places) -> Table:
     """What each stage has left, by the first digits of its SHA-256."""
     left: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
     for name in parameters.generators:
@@ -257,8 +249,12 @@ def _hashes(parameters: Parameters, places: Places) -> dict[str, str]:
     for arm in arms(parameters):
         left[f"train-classifier {arm}"] = [places.runs / str(arm)]
     left["compare"] = [places.results / "comparison.json"]
-    return {stage: fingerprints.of_files(*paths)[:HASH_DIGITS] for stage, paths in left.items()}
+    rows = [Row(stage, [fingerprints.of_files(*paths)[:HASH_DIGITS]]) for stage, paths in left.items()]
+    return Table("SHA-256 of the outputs of each stage, first digits", ["stage", "hash"], rows)
 
 
-def _timings(logs: Path) -> list[dict[str, Any]]:
-    return [{"stage": path.stem, **read_json(path)} for path in sorted(logs.glob("*.json"))]
+def _timings(logs: Path) -> Table:
+    keys = ("replicates", "seconds", "images_per_second")
+    entries = {path.stem: read_json(path) for path in sorted(logs.glob("*.json"))}
+    rows = [Row(stage, [str(entry[key]) for key in keys]) for stage, entry in entries.items()]
+    return Table("Last run of each stage", ["stage", "replicates", "seconds", "images a second"], rows)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,24 +27,96 @@ if TYPE_CHECKING:
 
 CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # what killed trainings go on from
+TEMPORARY = Path(".makeweight/tmp")  # what is being written; whatever nobody writes any more is removed
+IN_USE = Path(".makeweight/lock")  # shared by all who write there; held alone by those who remove what others left
+PREPARATION = "preparation.json"  # in each split: which run of `prepare` has written it
 LOGS = Path("logs")  # times and rates
 FLOAT_FORMAT = "%.6g"
 BLOCK = 1 << 24  # bytes that are copied at a time
 
 
 @contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not."""
+def in_use() -> Iterator[None]:
+    """Keep `makeweight clean`, and all that removes what killed processes left, out of `.makeweight`."""
+    with locked(IN_USE, "makeweight clean", shared=True):
+        yield
+
+
+@contextmanager
+def replaced_folder(folder: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not.
+
+    Args:
+        folder: what is replaced.
+        durable: whether all of it is on the disk before it is there, so that a power cut leaves no empty files.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    temporary.chmod(0o755)  # mkdtemp gives 0o700
-    try:
+    with _temporary(folder.parent, folder.name) as temporary:
         yield temporary
+        if durable:
+            for path in [*temporary.rglob("*"), temporary]:
+                _sync(path)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _temporary(place: Path, name: str) -> Iterator[Path]:
+    """A new folder that can be moved into `place` by a rename; it is removed when the block ends.
+
+    It lies in `.makeweight/tmp`, where a killed process leaves nothing that DVC would hash. Beside its target it lies
+    only where that is outside the current folder, or on another file system.
+    """
+    if not place.resolve().is_relative_to(Path.cwd()):
+        with _new_folder(place, name) as temporary:
+            yield temporary
+        return
+    _sweep()
+    with in_use():
+        TEMPORARY.mkdir(parents=True, exist_ok=True)
+        with _new_folder(TEMPORARY, name) as temporary:
+            if _moves_to(temporary, place):
+                yield temporary
+                return
+        with _new_folder(place, name) as temporary:
+            yield temporary
+
+
+@contextmanager
+def _new_folder(place: Path, name: str) -> Iterator[Path]:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=place))
+    temporary.chmod(0o755)  # mkdtemp gives 0o700
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _moves_to(folder: Path, place: Path) -> bool:
+    """Whether the empty `folder` can be renamed into `place`. Tried, since two mounts of one device look alike."""
+    try:
+        folder.rename(place / folder.name).rename(folder)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def _sweep() -> None:
+    """Remove what killed processes have left in `.makeweight/tmp`, unless another one is writing there."""
+    with suppress(BadInput), locked(IN_USE, "", patience=0):
+        for left_over in TEMPORARY.glob("*"):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 @contextmanager
@@ -95,9 +168,9 @@ def _exchange(temporary: Path, parent: Path, names: Sequence[str]) -> None:
 def replaced_files(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into `folder`, beside what is there, if the block ends without an error."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
-        yield Path(temporary)
-        for path in sorted(Path(temporary).iterdir()):
+    with _temporary(folder, "new") as temporary:
+        yield temporary
+        for path in sorted(temporary.iterdir()):
             os.replace(path, folder / path.name)
 
 
@@ -216,6 +289,20 @@ def read_groups(folder: Path) -> Labels:
         raise BadInput(f"{path} has {len(names)} rows for {images} images: run prepare again")
     numbers, _ = pd.factorize(np.array([name or index for index, name in enumerate(names)], dtype=object))
     return numbers.astype(np.int64)
+
+
+def read_splits(*folders: Path) -> list[Split]:
+    """Several splits of one data set, each as `read_split` reads it.
+
+    Raises:
+        BadInput: a folder does not hold a split, or another run of `prepare` has written it.
+    """
+    splits = [read_split(folder) for folder in folders]
+    runs = [read_json(path) if (path := folder / PREPARATION).exists() else None for folder in folders]
+    for folder, run in zip(folders, runs, strict=True):
+        if run != runs[0]:
+            raise BadInput(f"{folders[0]} and {folder} come from different runs of prepare: run prepare again")
+    return splits
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,13 +13,21 @@ def check(
     params: ParamsFile = Path("params.yaml"),
     out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
 ) -> str:
-    """Check the parameters; write nothing but a marker."""
+    """Check the parameters and say what the study takes.
+
+    Write nothing but a marker, which names the code of third-party plug-ins by its hash.
+    """
+    from pipeline import plan
     from pipeline.checking import check as check_parameters
+    from pipeline.checking import third_party
     from pipeline.params import read_parameters
 
-    check_parameters(read_parameters(params))
+    parameters = read_parameters(params)
+    check_parameters(parameters)
+    lines = ["The parameters are in order.", *(f"{plugin}: {code}" for plugin, code in third_party(parameters).items())]
+    typer.echo("\n".join(plan.lines(parameters)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("The parameters are in order.\n", encoding="utf-8")
+    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return f"{params} is in order; wrote {out}"
 
 

@@ -8,11 +8,13 @@ def clean() -> str:
     """Empty the cache of finished replicates, and forget unfinished ones."""
     import shutil
 
-    from pipeline.storage import CACHE, CHECKPOINTS
+    from pipeline.processes import locked
+    from pipeline.storage import CACHE, CHECKPOINTS, IN_USE, TEMPORARY
 
-    entries = list(CACHE.iterdir()) if CACHE.exists() else []
-    for folder in (CACHE, CHECKPOINTS):
-        shutil.rmtree(folder, ignore_errors=True)
+    with locked(IN_USE, "a training"):
+        entries = list(CACHE.iterdir()) if CACHE.exists() else []
+        for folder in (CACHE, CHECKPOINTS, TEMPORARY):
+            shutil.rmtree(folder, ignore_errors=True)
     return f"removed {len(entries)} finished replicates from {CACHE}, and all that was unfinished"
 
 

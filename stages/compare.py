@@ -17,13 +17,17 @@ def compare(
     """Compare the arms and give the verdicts."""
     from pipeline.comparing import compare as compare_arms
     from pipeline.comparing import write_comparison
+    from pipeline.design import arms
+    from pipeline.leftovers import RUNS, remove_others
     from pipeline.params import read_parameters
     from stages.tables import show
 
-    comparison = compare_arms(read_parameters(params), runs)
+    parameters = read_parameters(params)
+    comparison = compare_arms(parameters, runs)
     write_comparison(comparison, out)
+    remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
     show(comparison)
-    return f"wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to {out}"
+    return f"wrote comparison.json, metrics.json, two tables and a picture to {out}"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Gets the folders train, validation and test.")] = Path("data"),
     report: Annotated[Path, typer.Option(help="Gets data_report.json and data_report.md.")] = Path("results"),
 ) -> str:
-    """Read the images, report on them, and write the splits."""
-    from pipeline import preparing
+    """Read the images, report on them, write the splits, and say what the study takes and could show."""
+    from pipeline import plan, preparing
     from pipeline.core import SPLITS, BadInput
     from pipeline.data_report import TABLE
     from pipeline.params import read_parameters
@@ -33,7 +33,13 @@ def prepare(
         typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
         first, rest = told.mistakes[:MISTAKES], told.mistakes[MISTAKES:]
-        raise BadInput("\n".join([*first, *[f"… and {len(rest)} more: {report / TABLE} lists them all"][: len(rest)]]))
+        more = [f"… and {len(rest)} more: {report / TABLE} lists them all"] if rest else []
+        raise BadInput("\n".join([*first, *more]))
+    try:  # the splits are good even if the parameters of later stages are not
+        plan.measure(parameters, out)
+        typer.echo("\n".join(plan.lines(parameters)) + "\n")
+    except BadInput as mistake:
+        typer.echo("\n".join(f"warning: {line}" for line in str(mistake).splitlines()) + "\n")
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
     form = told.form
     kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"

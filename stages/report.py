@@ -21,13 +21,17 @@ def report(
     ] = False,
 ) -> str:
     """Write the report: verdict, arms, classes, images, curves, settings."""
+    from pipeline.leftovers import MODELS, SYNTHETIC, remove_others
     from pipeline.params import read_parameters
     from pipeline.reporting import Places, write_report
     from pipeline.reporting import report as facts
     from pipeline.storage import LOGS
 
     places = Places(data, models, runs, results, LOGS if timings else None)
-    write_report(facts(read_parameters(params), places), out)
+    parameters = read_parameters(params)
+    write_report(facts(parameters, places), out)
+    remove_others(models, parameters.generators, MODELS)
+    remove_others(data / "synthetic", parameters.generators, SYNTHETIC)
     return f"wrote report.html and report.md to {out}"
 
 

@@ -25,9 +25,9 @@ def train_classifier(
 ) -> str:
     """Train the classifier of one arm."""
     from pipeline.classifying import Training, train_classifiers
-    from pipeline.core import CONTROLS, Arm
+    from pipeline.core import CONTROLS, SPLITS, Arm
     from pipeline.params import read_parameters
-    from pipeline.storage import read_groups, read_split
+    from pipeline.storage import read_groups, read_split, read_splits
 
     parameters = read_parameters(params)
     arm = Arm(source, transform)
@@ -36,11 +36,10 @@ def train_classifier(
     if source not in CONTROLS:
         folder = synthetic or Path("data/synthetic", source)
         drawn = [read_split(folder / f"replicate_{k}") for k in range(parameters.replicates)]
+    splits = dict(zip(SPLITS, read_splits(train, validation, test), strict=True))
     training = Training(
         arm=arm,
-        train=read_split(train),
-        validation=read_split(validation),
-        test=read_split(test),
+        **splits,
         synthetic=drawn,
         transform=parameters.transform(transform),
         settings=parameters.classifier,

@@ -24,17 +24,18 @@ def train_generator(
     from pipeline.cards import Study, model_card, releases
     from pipeline.generating import train_generators
     from pipeline.params import read_parameters
-    from pipeline.storage import read_split
+    from pipeline.storage import read_splits
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
-    settings, images = parameters.family(family), read_split(train)
-    study = Study.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
+    settings = parameters.family(family)
+    fitted, watched = read_splits(train, validation)
+    study = Study.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
     train_generators(
         family,
         settings,
-        images,
-        read_split(validation),
+        fitted,
+        watched,
         out,
         replicates=parameters.replicates,
         seed=parameters.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -73,6 +74,11 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def copied_to(cls, folder: Path) -> Project:
+        """A fresh copy of the project in `folder`, as its first commit."""
+        project = cls(folder)
         tracked = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=PROJECT, capture_output=True, text=True, check=True,
@@ -83,8 +89,21 @@ class Project:
                 shutil.copy(PROJECT / name, folder / name)
         (folder / ".venv").symlink_to(sys.prefix)
         write_params(folder / "params.yaml")
-        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
-            self.run("git", "-c", "user.name=Test", "-c", "user.email=test@example.org", *command)
+        project.run("git", "init", "-q")
+        project.commit("start")
+        return project
+
+    def clone(self, folder: Path) -> Project:
+        """A clone in `folder`: what Git keeps, and the same environment."""
+        done = self.run("git", "clone", "-q", ".", str(folder))
+        assert done.returncode == 0, done.stderr
+        (folder / ".venv").symlink_to(sys.prefix)
+        return Project(folder)
+
+    def commit(self, message: str) -> None:
+        """Commit all that is there."""
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "commit", "-qm", message)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy; it may fail."""
@@ -105,22 +124,35 @@ class Project:
         paths = (path for name in folders for path in sorted((self.folder / name).rglob("*")))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
 
+    def digests(self, *folders: str) -> dict[str, str]:
+        """Names and hashes of all files below `folders`: pytest would take hours to say in what bytes differ."""
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.files(*folders).items()}
+
+
+def stages_run(output: str) -> set[str]:
+    """The stages that `dvc repro` says it has run."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage ")]
+    return {line.split("'")[1] for line in lines}
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One copy for the tests of a module, which walk it in their order."""
-    return Project(tmp_path_factory.mktemp("project"))
+    return Project.copied_to(tmp_path_factory.mktemp("project"))
 
 
 Invoke = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def invoke() -> Invoke:
-    """Run `makeweight` with arguments; exit code and what it printed."""
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run `makeweight` with arguments; exit code and what it printed. `prepare` times no steps, which takes seconds."""
     from typer.testing import CliRunner
 
+    from pipeline.timing import StepTime
     from stages.__main__ import makeweight
+
+    monkeypatch.setattr("pipeline.plan.step_times", lambda jobs, *_: {job.name: StepTime(None) for job in jobs})
 
     def call(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(makeweight, [str(argument) for argument in arguments])

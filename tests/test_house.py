@@ -33,6 +33,10 @@ PLUGINS = {
 }
 # What is read as a text, and not imported.
 READ = {"pipeline/templates"}
+# Modules that a stage imports without declaring them, with all that these import: what they compute is printed and
+# enters no output (`test_the_plan_changes_no_output`). Declared, they would make `prepare` run again after each change
+# of a family's or the classifier's code.
+PRINTED = {"check": {"pipeline.plan"}, "prepare": {"pipeline.plan"}}
 # What a stage may read without declaring it: it changes no byte.
 FREE = {"compute.workers", "compute.checkpoint_seconds"}
 
@@ -52,7 +56,9 @@ def test_imports_go_down_only() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_the_code_that_it_imports(stage: str) -> None:
+def test_a_stage_declares_the_code_that_it_imports(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    imports = fingerprints._imports
+    monkeypatch.setattr(fingerprints, "_imports", lambda *module: imports(*module) - PRINTED.get(stage, set()))
     plugins = {point.module for group in PLUGINS[stage] for point in entry_points(group=f"makeweight.{group}")}
     files = fingerprints.sources(command_of(stage), *(module for module in plugins if module.startswith("pipeline.")))
     imported = {str(path.relative_to(PROJECT)) for path in files.values() if path.name != "__init__.py"}
@@ -62,6 +68,12 @@ def test_a_stage_declares_the_code_that_it_imports(stage: str) -> None:
     }
     assert [name for name, dep in inside.items() if dep is None] == []
     assert declared - set(inside.values()) - READ == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_no_interpreter_of_one_machine(stage: str) -> None:
+    # The backslash keeps DVC from expanding it: the shell does, and dvc.lock holds it as it stands here.
+    assert STAGES[stage]["cmd"].startswith(r"\${MAKEWEIGHT_PYTHON:-.venv/bin/python} -m stages.")
 
 
 class Spy:
@@ -128,10 +140,12 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     import pipeline.replicates
     from tests.conftest import write_params
 
-    narrow = {"controls": ["none"], "transforms": ["plain"]}
+    narrow = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
     # In this process, so that what the replicates read is seen as well.
     monkeypatch.setattr(pipeline.replicates, "workers", lambda compute, replicates: 1)
     seen: set[str] = set()
+    for printed in ("measure", "lines"):  # see PRINTED
+        monkeypatch.setattr(f"pipeline.plan.{printed}", lambda *arguments: [])
     monkeypatch.setattr(pipeline.params, "read_parameters", lambda path: Spy(read_parameters(path), "", seen))
     for stage, arguments in RUNS.items():
         seen.clear()
@@ -169,7 +183,10 @@ def test_defaults_of_options_are_the_paths_in_dvc_yaml(option: str, stage: str, 
     assert written <= listed
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train-generator", "--help"], ["train-classifier", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([name, "--help"] for name in ("check", "prepare", "train-generator", "train-classifier"))],
+)
 def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     code = (
         "import sys; from stages.__main__ import makeweight; sys.argv[1:] = sys.argv[1:]\n"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.storage import read_split
-from tests.conftest import Invoke, write_params
+from tests.conftest import PROJECT, Invoke, write_params
 
 CODE = '''
 import numpy as np
@@ -85,3 +88,61 @@ def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
     write_params(workspace / "params.yaml", change, {"families": {"mean_image": {"darker": 1}}})
     code, output = invoke("check")
     assert (code, output.split(";")[0]) == (2, "families.mean_image.darker is not a parameter")
+
+
+NETWORK = {
+    "guest/__init__.py": """
+import importlib
+from functools import partial
+from torch import nn
+
+def build(channels, size, classes, *, third):
+    first = importlib.import_module("guest.second").WIDTH
+    second = importlib.import_module("guest_core").WIDTH
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(channels * size * size, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(),
+        nn.Linear(second, third), nn.ReLU(), nn.Linear(third, classes)
+    )
+""",
+    "guest/arguments.py": "from functools import partial\nfrom guest import build\nnet = partial(build, third=8)\n",
+    "guest/second.py": "WIDTH = 8\n",
+    "guest_core.py": "WIDTH = 8\n",
+}
+
+
+@pytest.mark.parametrize("changed", ["guest/second.py", "guest_core.py", "guest/arguments.py"])
+def test_a_change_anywhere_in_a_strangers_package_trains_anew_and_changes_what_check_writes(
+    changed: str, workspace: Path
+) -> None:
+    site = workspace / "site"
+    metadata = site / "guest-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[makeweight.classifiers]\nguest_net = guest.arguments:net\n")
+    (metadata / "RECORD").write_text("".join(f"{name},,\n" for name in NETWORK))
+    for name, text in NETWORK.items():
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text(text)
+    write_params(workspace / "params.yaml", {"classifier": {"name": "guest_net"}, "compute": {"workers": 1}})
+
+    def stage(name: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", f"stages.{name}", *arguments]
+        environment = os.environ | {"PYTHONPATH": f"{PROJECT}:{site}"}
+        done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def trained() -> tuple[int, bytes, str]:
+        stage("check")
+        stage("train_classifier", "--source", "none", "--transform", "plain")
+        finished = len(list(Path(".makeweight/cache").iterdir()))
+        return finished, Path("runs/none-plain/predictions.npz").read_bytes(), Path(".makeweight/checked").read_text()
+
+    stage("prepare")
+    before = trained()
+    assert trained() == before
+    (site / changed).write_text((site / changed).read_text().replace("8", "12"))
+    after = trained()
+    assert after[0] == 2 * before[0]
+    assert after[1] != before[1]
+    assert after[2] != before[2]
+    assert "classifiers guest_net: " in after[2]

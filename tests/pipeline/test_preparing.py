@@ -219,7 +219,7 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
         assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
         assert all(re.search(words, mistakes) for words in case.mistakes), mistakes
         table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
-        conflicting = (name for pair in case.conflicts for name in pair)
+        conflicting = [name for pair in case.conflicts for name in pair]
         assert all(in_markdown(name) in table for name in [*bad, *case.ignored, *conflicting])
         refused = bool(case.mistakes) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
         assert bool(mistakes) == refused, mistakes

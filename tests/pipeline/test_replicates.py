@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ import torch
 
 from pipeline.core import BadInput
 from pipeline.params import ComputeSettings
-from pipeline.replicates import Job, Replicate, machine, run_replicates, settled, together, workers
+from pipeline.replicates import Job, Replicate, copy_finished, machine, run_replicates, settled, together, workers
 from tests.conftest import PROJECT
 
 
@@ -243,3 +245,72 @@ def test_what_an_unfinished_replicate_has_kept_is_there_next_time_unless_an_inpu
     (kept / "replicate_0" / "state").write_text("of something unknown")
     with pytest.raises(RuntimeError, match="killed"):
         run(3)
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Copies of two finished replicates, whose cache is gone."""
+    for k, folder in enumerate(run_replicates(job(tmp_path / "log"), 2, compute())):
+        copy_finished(folder, tmp_path / f"outputs/replicate_{k}")
+    shutil.rmtree(".makeweight")
+    return tmp_path / "outputs"
+
+
+def test_finished_replicates_are_adopted_from_outputs_byte_for_byte(outputs: Path, tmp_path: Path) -> None:
+    folders = run_replicates(job(tmp_path / "log"), 3, compute(), outputs=outputs)
+    assert ran(tmp_path / "log") == [0, 1, 2]
+    for k in range(2):
+        kept, adopted = (
+            {path.name: path.read_bytes() for path in folder.iterdir()}
+            for folder in (outputs / f"replicate_{k}", folders[k])
+        )
+        assert adopted == kept
+        assert set(kept) == {"half", "product.npy", "record.json"}
+    record = json.loads((outputs / "replicate_1/record.json").read_text())
+    assert record["fingerprint"] == folders[1].name
+    assert record["machine"]["device"] == "cpu"
+    assert "torch" in record["versions"]
+
+
+def test_outputs_of_another_fingerprint_are_not_adopted(outputs: Path, tmp_path: Path) -> None:
+    run_replicates(job(tmp_path / "log", setting=1), 2, compute(), outputs=outputs)
+    assert ran(tmp_path / "log") == [0, 0, 1, 1]
+
+
+def test_a_finished_replicate_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    counted: list[set[int]] = []
+    replace, fsync = os.replace, os.fsync
+
+    def syncing(file: int) -> None:
+        synced.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    def watching(source: Path, target: Path) -> None:
+        if Path(target).parent.name == "cache":
+            counted.append({path.stat().st_ino for path in [Path(source), *Path(source).rglob("*")]} - synced)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", watching)
+    run_replicates(job(tmp_path / "log"), 1, compute(), cache=tmp_path / "cache")
+    assert counted == [set()]
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "extra", "no record", "record of something else"])
+def test_damaged_outputs_are_run_anew(damage: str, outputs: Path, tmp_path: Path) -> None:
+    file, record = outputs / "replicate_1/half", outputs / "replicate_1/record.json"
+    match damage:
+        case "changed":
+            file.write_text("whole")
+        case "missing":
+            file.unlink()
+        case "extra":
+            (file.parent / "another").touch()
+        case "no record":
+            record.write_text("{")
+        case _:
+            record.write_text("[]")
+    folders = run_replicates(job(tmp_path / "log"), 2, compute(), outputs=outputs)
+    assert ran(tmp_path / "log") == [0, 1, 1]
+    assert (folders[1] / "half").read_text() == "half"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import pandas as pd
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from pipeline import figures
 from pipeline.comparing import compare, write_comparison
 from pipeline.core import BadInput, Split
+from pipeline.design import arms
 from pipeline.metrics import scores
 from pipeline.params import Parameters, read_parameters
 from pipeline.reporting import Places, report, write_report
-from pipeline.storage import write_arrays, write_csv, write_json, write_split
+from pipeline.storage import read_json, write_arrays, write_csv, write_json, write_split
 from tests.conftest import write_params
 
 EVIL = "<script>alert(1)</script>"
@@ -29,48 +32,87 @@ BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
 
 
-def split(seed: int, each: int) -> Split:
+def split(seed: int, counts: Sequence[int], names: tuple[str, ...] = CLASSES) -> Split:
     rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(len(CLASSES)), each)
-    return Split(rng.integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8), labels, CLASSES)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Split(rng.integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8), labels, names)
 
 
-def small_study(folder: Path) -> tuple[Parameters, Places]:
-    """A finished study with made predictions: three classes, three arms, three replicates."""
-    params = write_params(
-        folder / "params.yaml", {"replicates": 3, "transforms": ["plain"], "compare": {"variance": True}}
-    )
-    parameters = read_parameters(params)
+@dataclass(frozen=True)
+class Study:
+    """A study with made predictions.
+
+    Attributes:
+        changes: of the parameters.
+        test: images of each class.
+        group: images in each group of test images.
+        accuracy: of each arm; by default, later arms are better.
+        noise: part of the images on which a replicate of an arm differs from the others by chance.
+        names: of the classes.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    test: tuple[int, ...] = (25, 25, 25)
+    group: int = 1
+    accuracy: dict[str, float] = field(default_factory=dict)
+    noise: float = 1.0
+    names: tuple[str, ...] = CLASSES
+
+
+SMALL_CHANGES: dict[str, Any] = {
+    "replicates": 3, "transforms": ["plain"], "compare": {"variance": True, "control": "oversample-plain"}
+}  # fmt: skip
+
+
+def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
+    """The study as the stages before `report` leave it."""
+    parameters = read_parameters(write_params(folder / "params.yaml", SMALL_CHANGES, study.changes))
     places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
-    test = split(2, 25)
-    for name, each in (("train", split(0, 8)), ("validation", split(1, 5)), ("test", test)):
-        write_split(places.data / name, each, {})
-    for k in range(3):
-        write_split(places.data / f"synthetic/cgan/replicate_{k}", split(10 + k, 4), {})
-        (places.models / f"cgan/samplers/replicate_{k}").mkdir(parents=True)
+    several = (1,) * len(study.names)
+    test = split(2, study.test, study.names)
+    for name, each in (("train", 8), ("validation", 5)):
+        write_split(places.data / name, split(each, np.multiply(each, several).tolist(), study.names), {})
+    write_split(places.data / "test", test, {})
     history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
-    write_csv(places.models / "cgan/history.csv", history)
-    for number, arm in enumerate(ARMS):
-        _run(places.runs / arm, test, history, number)
+    for family in parameters.generators:
+        for k in range(parameters.replicates):
+            drawn = split(10 + k, np.multiply(4, several).tolist(), study.names)
+            write_split(places.data / f"synthetic/{family}/replicate_{k}", drawn, {})
+            (places.models / f"{family}/samplers/replicate_{k}").mkdir(parents=True)
+        write_csv(places.models / family / "history.csv", history)
+    for number, arm in enumerate(map(str, arms(parameters))):
+        accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
+        _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
     (folder / "logs").mkdir()
     write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
     write_comparison(compare(parameters, places.runs), places.results)
     return parameters, places
 
 
-def _run(run: Path, test: Split, history: pd.DataFrame, skill: int) -> None:
-    rng = np.random.default_rng(skill)
-    right = rng.random((3, len(test))) < 0.7 + 0.1 * skill
-    predicted = np.where(right, test.labels, (test.labels + 1) % len(CLASSES))
-    probabilities = np.eye(len(CLASSES), dtype=np.float32)[predicted]
+def small_study(folder: Path) -> tuple[Parameters, Places]:
+    """Three classes, three arms, three replicates."""
+    return finished(folder, Study())
+
+
+def _run(
+    run: Path, test: Split, history: pd.DataFrame, number: int, accuracy: float, replicates: int, study: Study
+) -> None:
+    rng = np.random.default_rng(number if study.noise == 1 else 0)
+    own = np.random.default_rng(number)
+    hard = np.broadcast_to(rng.random(len(test)), (replicates, len(test)))
+    again = own.random(hard.shape)
+    right = np.where(own.random(hard.shape) < study.noise, again, hard) < accuracy
+    predicted = np.where(right, test.labels, (test.labels + 1) % len(test.classes))
+    probabilities = np.eye(len(test.classes), dtype=np.float32)[predicted]
     run.mkdir(parents=True)
     predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
-    write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": np.arange(len(test)), **predictions})
+    groups = np.arange(len(test)) // study.group
+    write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
     rows = [
         {"replicate": k, "split": name, "metric": metric, "value": value}
         for k, p in enumerate(probabilities)
         for name in ("validation", "test")
-        for metric, value in scores(test.labels, p, CLASSES).items()
+        for metric, value in scores(test.labels, p, test.classes).items()
     ]
     for table in ("scores.csv", "variance.csv"):
         write_csv(run / table, pd.DataFrame(rows))
@@ -83,6 +125,25 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
     parameters, places = small_study(tmp_path_factory.mktemp("study"))
     without_times = Places(places.data, places.models, places.runs, places.results, None)
     facts = report(parameters, without_times)
+    write_report(facts, places.results)
+    return facts, places.results
+
+
+TWO_GENERATORS: dict[str, Any] = {
+    "replicates": 4, "generators": ["cgan", "smote"], "transforms": ["plain", "classical"],
+    "compare": {"control": "oversample-classical", "variance": False},
+    "data": {"reader": "folder", "path": "/home/somebody/photos/birds", "imbalance": None},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """Two generators, two transforms, and grouped test images of which a class has two."""
+    accuracy = {"oversample-classical": 0.95, "cgan-plain": 0.9, "cgan-classical": 0.9}
+    accuracy |= {"smote-plain": 0.4, "smote-classical": 0.3}
+    made = Study(TWO_GENERATORS, (40, 30, 2), 2, accuracy, 0.3, ("forty", "thirty", "two"))
+    parameters, places = finished(tmp_path_factory.mktemp("several"), made)
+    facts = report(parameters, Places(places.data, places.models, places.runs, places.results, None))
     write_report(facts, places.results)
     return facts, places.results
 
@@ -107,15 +168,13 @@ def page(results: Path) -> str:
     return (results / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_verdict_comes_first_and_every_contrast_arm_and_class_is_there(study: tuple[dict[str, Any], Path]) -> None:
+def test_the_answer_comes_first_and_every_contrast_arm_and_class_is_there(study: tuple[dict[str, Any], Path]) -> None:
     facts, results = study
     text = "".join(Reader(page(results)).texts)
     markdown = (results / "report.md").read_text(encoding="utf-8")
-    (primary,) = facts["primary"]
-    assert text.index(primary["sentence"]) < text.index("Arms")
-    assert markdown.index("points of balanced accuracy") < markdown.index("## Arms")
-    for each in facts["contrasts"]:
-        assert each["sentence"] in text
+    (primary,) = facts["main"]
+    assert text.index(primary["answer"]) < text.index("What was compared") < text.index("Arms")
+    assert markdown.index(primary["answer"]) < markdown.index("## What was compared") < markdown.index("## Arms")
     for arm in ARMS:
         assert arm in text
         assert arm in markdown
@@ -123,6 +182,100 @@ def test_the_verdict_comes_first_and_every_contrast_arm_and_class_is_there(study
         assert name in text
     assert "sha" in text.lower()
     assert "one generator" in text
+
+
+def test_every_sentence_of_the_comparison_stands_once_on_the_page(several: tuple[dict[str, Any], Path]) -> None:
+    facts, results = several
+    text = "".join(Reader(page(results)).texts)
+    contrasts = [*facts["main"], *facts["others"]]
+    assert [each["arm"] for each in contrasts] == ["cgan-classical", "cgan-plain", "smote-plain", "smote-classical"]
+    answers = {each["answer"] for each in contrasts}
+    assert len(answers) == len(contrasts)
+    common = [*facts["basis"], *(each[:1].upper() + each[1:] for each in facts["explanations"].values())]
+    for sentence in [*common, *answers, *(each["sentences"][0] for each in contrasts)]:
+        assert text.count(sentence) == 1, sentence
+    for sentence in facts["main"][0]["sentences"]:
+        others = sum(sentence in each["sentences"] for each in facts["others"])
+        assert text.count(sentence) == 1 + others
+
+
+def test_the_first_screen_names_the_data_set_and_its_sizes(several: tuple[dict[str, Any], Path]) -> None:
+    _, results = several
+    first = page(results).partition('<h2 id="arms">')[0]
+    assert "“birds” (reader folder), 3 classes; 24 training, 15 validation and 72 test images." in first
+    assert "in 36 groups" in first
+    assert "The smallest class, “two”, has 2 test images; one test image more or less" in first
+
+
+def test_differences_without_a_test_have_no_verdict(several: tuple[dict[str, Any], Path]) -> None:
+    facts, results = several
+    rows = {row.head: row.cells for row in facts["estimates"].rows}
+    assert len(rows) == 8 * 7 / 2 - 4
+    assert "smote-plain minus cgan-plain" in rows
+    folded = page(results).partition("<details><summary>Estimates, not tested</summary>")[2].partition("</details>")[0]
+    assert all(head in folded for head in rows)
+    assert not re.search("helps|hurts|equivalent|inconclusive", folded)
+
+
+def test_every_statistic_has_an_explanation(study: tuple[dict[str, Any], Path]) -> None:
+    facts, results = study
+    rows = {row.head: row for row in facts["statistics"].rows}
+    assert {"difference", "confidence interval", "adjusted p", "p (equivalence)", "minimum detectable effect", "power",
+            "variance components", "posterior probabilities"} < set(rows)  # fmt: skip
+    assert all(row.explanation for row in rows.values())
+    for row in rows.values():
+        assert f"<small>{row.explanation}</small>" in page(results)
+
+
+def test_runs_that_do_not_differ_have_no_interval_of_their_own(tmp_path: Path) -> None:
+    same = {"none-plain": 0.8, "oversample-plain": 1.0, "cgan-plain": 1.0}
+    parameters, places = finished(tmp_path, Study(accuracy=same))
+    facts = report(parameters, places)
+    rows = {row.head: row.cells for row in facts["statistics"].rows}
+    assert rows["confidence interval, fixed test set"] == ["–"]
+    assert rows["difference"] == ["0.00"]
+    assert facts["main"][0]["answer"] == "We cannot tell whether GAN images help."
+    assert "No gain that matters is possible here: the control reaches 100.00%" in facts["main"][0]["sentences"][2]
+
+
+def test_the_interval_for_new_test_images_is_never_narrower_than_that_for_these(
+    several: tuple[dict[str, Any], Path],
+) -> None:
+    compared = read_json(several[1] / "comparison.json")["contrasts"]
+    assert all(
+        each["low"] <= max(each["fixed_low"], -1) and each["high"] >= min(each["fixed_high"], 1) for each in compared
+    )
+
+
+def test_a_gain_that_cannot_exist_stands_in_no_cell(several: tuple[dict[str, Any], Path]) -> None:
+    facts, _ = several
+    largest = 100 * facts["main"][0]["largest_possible"]
+    rows = {row.head: row.cells[0] for row in facts["statistics"].rows}
+    assert facts["main"][0]["detectable"] > facts["main"][0]["largest_possible"]
+    assert rows["minimum detectable effect"] == f"more than is possible ({largest:.1f} points)"
+    for name in ("confidence interval", "confidence interval, fixed test set", "equivalence interval"):
+        assert float(re.split(" to | \\(", rows[name])[1]) <= largest + 0.005
+
+
+def test_no_zero_has_a_sign_and_no_one_is_in_the_plural(several: tuple[dict[str, Any], Path]) -> None:
+    _, results = several
+    for name in ("report.html", "report.md"):
+        text = re.sub(r"<svg.*?</svg>", "", (results / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert not re.search(r"[-+−]0\.0+(?!\d)", text)
+        assert not re.search(r"(?<![\d.,+-])1 (points|runs|test images|images|groups|classes)", text)
+
+
+def test_every_row_of_dots_stands_on_a_band_of_its_own() -> None:
+    values = pd.DataFrame({f"arm {k}": [80.0, 81, 82, 83, 84] for k in range(5)})
+    (axes,) = figures.arms(values, "accuracy").axes
+    bands = sorted((each.get_extents().y0, each.get_extents().y1) for each in axes.patches)
+    in_rows = axes.transData.transform([(0, -0.5), (0, 0.5)])  # pixels; the axis points down
+    assert len(bands) == 3
+    assert bands[-1] == pytest.approx(sorted(in_rows[:, 1]))
+    for row, dots in enumerate(axes.collections):
+        heights = np.asarray(dots.get_offsets())[:, 1]
+        assert (abs(heights - row) < 0.5).all()
+    assert list(axes.get_yticks()) == [0, 1, 2, 3, 4]
 
 
 def test_a_class_that_is_called_like_a_script_is_shown_and_not_run(study: tuple[dict[str, Any], Path]) -> None:
@@ -139,7 +292,7 @@ def test_a_class_that_is_called_like_a_script_is_shown_and_not_run(study: tuple[
 def test_markdown_tables_have_as_many_cells_in_every_row(study: tuple[dict[str, Any], Path]) -> None:
     _, results = study
     tables = re.findall(r"(?:^\|.*\|\n)+", (results / "report.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(tables) == 4
+    assert len(tables) == 5
     for table in tables:
         lines = table.splitlines()
         assert len({line.count("|") for line in lines}) == 1, table
@@ -206,21 +359,25 @@ def _log(browser: Any, kind: str) -> list[dict[str, Any]]:
     return entries
 
 
+def resize(browser: Any, width: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+
+
 @needs_browser
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_it_without_a_request_an_error_or_a_text_that_runs_over(
     width: int, scheme: str, browser: Chrome, study: tuple[dict[str, Any], Path]
 ) -> None:
     facts, results = study
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    )
+    resize(browser, width)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     _log(browser, "performance")  # forget what came before
     browser.get((results / "report.html").as_uri())
-    assert facts["primary"][0]["sentence"] in browser.find_element("css selector", ".verdict").text
+    assert facts["main"][0]["answer"] in browser.find_element("css selector", ".verdict").text
     assert _log(browser, "browser") == []
     requested = re.findall(r'"requestWillBeSent".*?"url":"([^"]{0,12})', str(_log(browser, "performance")))
     assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
@@ -234,3 +391,45 @@ def test_a_browser_shows_it_without_a_request_an_error_or_a_text_that_runs_over(
     assert over == []
     light = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (light == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["study", "several"])
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(
+    name: str, browser: Chrome, request: pytest.FixtureRequest
+) -> None:
+    _, results = request.getfixturevalue(name)
+    resize(browser, 390)
+    browser.get((results / "report.html").as_uri())
+    over = browser.execute_script(
+        """document.querySelectorAll('details').forEach(e => e.open = true)
+           return [...document.querySelectorAll('body *')].filter(e => !e.closest('svg, thead')
+           && (e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth))
+           .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert over == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pictures_stand_under_their_heads(width: int, browser: Chrome, several: tuple[dict[str, Any], Path]) -> None:
+    resize(browser, width)
+    browser.get((several[1] / "report.html").as_uri())
+    cells = browser.execute_script(
+        """const text = document.createRange()
+           const left = head => (text.selectNodeContents(head), text.getBoundingClientRect().left)
+           return [...document.querySelectorAll('.pictures tbody td')].map(cell => {
+             const head = cell.closest('table').querySelectorAll('thead th')[cell.cellIndex]
+             const label = getComputedStyle(cell, '::before')
+             return { head: left(head), name: head.textContent, label: label.content, display: label.display,
+                      image: cell.querySelector('img').getBoundingClientRect().left,
+                      cell: cell.getBoundingClientRect().left } })"""
+    )
+    assert len(cells) == 2 * 3 * 3
+    for cell in cells:
+        if width > 640:
+            assert cell["image"] == pytest.approx(cell["head"], abs=1)
+        else:
+            assert cell["label"] == f'"{cell["name"]}"'
+            assert cell["display"] == "block"
+            assert cell["image"] == pytest.approx(cell["cell"], abs=1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from matplotlib.figure import Figure
 
 from pipeline import storage
 from pipeline.core import BadInput, Split
+from tests.conftest import PROJECT
 
 
 def split() -> Split:
@@ -108,3 +113,43 @@ def test_tables_of_replicates_are_joined_in_order(tmp_path: Path) -> None:
     table = storage.joined(tmp_path / f"{k}.csv" for k in range(2))
     assert table.columns.tolist() == ["replicate", "step", "loss"]
     assert table.to_numpy().tolist() == [[0, 1, 0.5], [0, 2, 0], [1, 1, 0.5], [1, 2, 0.25]]
+
+
+def write_and_die(target: str) -> None:
+    """Leave a temporary folder behind, as a process does that is killed."""
+    code = (
+        "import os; from pathlib import Path; from pipeline.storage import replaced_folder\n"
+        f"with replaced_folder(Path({target!r})) as folder: (folder / 'half').touch(); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=False)
+
+
+def test_what_a_killed_process_leaves_is_not_beside_its_target_and_goes_when_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_and_die("data/synthetic/cgan")
+    assert list(Path("data/synthetic").iterdir()) == []
+    (left,) = storage.TEMPORARY.iterdir()
+    with storage.in_use():  # as another process would
+        fill(storage.replaced_folder(Path("data/other")), "new")
+        assert left.exists()
+    fill(storage.replaced_folder(Path("data/synthetic/cgan")), "new")
+    assert list(storage.TEMPORARY.iterdir()) == []
+    assert [path.name for path in Path("data/synthetic").iterdir()] == ["cgan"]
+
+
+def test_on_another_file_system_the_temporary_folder_stands_beside_its_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def rename(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "rename", rename)
+    with storage.replaced_folder(Path("data/cgan")) as folder:
+        assert folder.parent == Path("data")
+        (folder / "new").touch()
+    assert [path.name for path in Path("data/cgan").iterdir()] == ["new"]
+    assert list(storage.TEMPORARY.iterdir()) == []

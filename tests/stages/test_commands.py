@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from pipeline import generating
 from pipeline.storage import read_split
 from tests.conftest import Invoke, write_params
 
@@ -21,7 +24,7 @@ WALK = (
     ("train-classifier", "--source", "none", "--transform", "plain"),
     ("train-classifier", "--source", "cgan", "--transform", "plain"),
 )
-NARROW = {"controls": ["none"], "transforms": ["plain"]}
+NARROW = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
 
 
 def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
@@ -30,13 +33,13 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
         code, output = invoke(*arguments)
         assert code == 0, output
         assert "wrote" in output.splitlines()[-1]
+    # Constant as long as no plug-in is another's: else every valid edit of the parameters would stale all stages.
+    assert Path(".makeweight/checked").read_text() == "The parameters are in order.\n"
     code, output = invoke("compare")
     assert code == 0, output
-    assert "cgan-plain against none-plain" in output
-    assert (
-        output.splitlines()[-1]
-        == "wrote metrics.json, comparison.json, arms.csv, contrasts.csv and arms.png to results"
-    )
+    assert "GAN images" in output.splitlines()[0]
+    assert "(none-plain, the control)" in output
+    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, two tables and a picture to results"
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
     code, output = invoke("report")
@@ -48,6 +51,22 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
     code, output = invoke("clean")
     assert "removed 6 finished replicates" in output
     assert not (workspace / ".makeweight" / "cache").exists()
+
+
+def test_outputs_alone_spare_all_training_and_stay_byte_for_byte(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(workspace / "params.yaml", NARROW)
+    for arguments in WALK:
+        assert invoke(*arguments)[0] == 0
+    before = {path: path.read_bytes() for name in ("models", "runs") for path in Path(name).rglob("*.*")}
+    shutil.rmtree(".makeweight")
+    monkeypatch.setattr("pipeline.replicates._together", lambda *arguments: pytest.fail("something was trained"))
+    for arguments in (WALK[2], *WALK[4:]):
+        code, output = invoke(*arguments)
+        assert code == 0, output
+        assert "2 finished replicates taken from " in output
+    assert {path: path.read_bytes() for name in ("models", "runs") for path in Path(name).rglob("*.*")} == before
 
 
 def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> None:
@@ -68,6 +87,52 @@ def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> Non
     assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
         "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png", "told"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mixed", "arguments", "message"),
+    [
+        (
+            "validation",
+            WALK[2],
+            "data/train and data/validation come from different runs of prepare: run prepare again\n",
+        ),
+        ("test", WALK[4], "data/train and data/test come from different runs of prepare: run prepare again\n"),
+    ],
+)
+def test_splits_of_different_runs_of_prepare_are_refused(
+    mixed: str, arguments: tuple[str, ...], message: str, workspace: Path, invoke: Invoke
+) -> None:
+    assert invoke("prepare")[0] == 0
+    shutil.move(f"data/{mixed}", "kept")
+    write_params(workspace / "params.yaml", {"seed": 1})
+    assert invoke("prepare")[0] == 0
+    shutil.rmtree(f"data/{mixed}")
+    shutil.move("kept", f"data/{mixed}")
+    assert invoke(*arguments) == (2, message)
+
+
+def test_clean_removes_nothing_while_a_training_is_at_work(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(workspace / "params.yaml", {"generators": ["gaussian"], "compute": {"workers": 1}})
+    assert invoke("prepare")[0] == 0
+    said = []
+
+    def draw(*arguments: object) -> Figure:  # as the replicates are finished and being copied
+        command = [sys.executable, "-m", "stages.clean"]
+        said.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        return strip(*arguments)  # type: ignore[arg-type]
+
+    strip = generating.strip
+    monkeypatch.setattr(generating, "strip", draw)
+    assert invoke("train-generator", "--family", "gaussian")[0] == 0
+    (done,) = said
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "a training is at work in another process: wait for that one, or stop it\n"
+    assert len(list(Path(".makeweight/cache").iterdir())) == 2
+    assert invoke("clean")[0] == 0
+    assert not Path(".makeweight/cache").exists()
 
 
 @pytest.mark.parametrize("module", ["check", "prepare"])
@@ -94,7 +159,7 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
         ({"transforms": []}, "transforms is []"),
         ({"controls": ["nothing"]}, "controls.0 is 'nothing'"),
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families: autoencoder, cgan"),
-        ({"transforms": ["plain", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
+        ({"transforms": ["classical", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
         ({"classifier": {"name": "vgg"}}, "'vgg' is not among the registered classifiers: resnet18, small_cnn"),
         ({"data": {"reader": "photos"}}, "'photos' is not among the registered readers: "),
         ({"data": {"path": "here"}}, "data.path must be null: the reader digits does not use it"),
@@ -106,6 +171,17 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
         ({"recipes": {"classical": [{"Afine": {}}]}}, "Albumentations has no transform named 'Afine'"),
         ({"recipes": {"classical": [{"Affine": {"rotat": 5}}]}}, "rotat"),
         ({"compute": {"workers": 0}}, "compute.workers"),
+        (
+            {"compare": {"control": "oversample-fancy"}},
+            "compare.control is 'oversample-fancy', which is not a control arm of this study: "
+            "set it to one of none-plain, ",
+        ),
+        ({"controls": ["none"]}, "compare.control is 'oversample-classical', which is not a control arm of this study"),
+        (
+            {"compare": {"primary": "cgan-plain_vs_none-plain"}},
+            "compare.primary is 'cgan-plain_vs_none-plain', which is not a tested contrast: set it to one of "
+            "cgan-plain_vs_oversample-classical, cgan-classical_vs_oversample-classical, to auto or to null",
+        ),
     ],
 )
 def test_a_mistake_in_the_parameters_is_one_line_that_names_it(
