@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from pipeline.core import BadInput
 from pipeline.design import primary
+from pipeline.names import told
 from pipeline.params import Parameters
 from pipeline.plugins import Plugin
 from pipeline.registry import find
@@ -21,6 +23,13 @@ def check(parameters: Parameters) -> None:
     """
     if mistakes := list(_mistakes(parameters)):
         raise BadInput("\n".join(mistakes))
+
+
+def _data_is_there(parameters: Parameters) -> None:
+    data = parameters.data
+    if "path" in parameters.reader().uses and not data.download and not Path(data.path or "").exists():
+        where = told(data.path or "")
+        raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
 
 
 def third_party(parameters: Parameters) -> dict[str, str]:
@@ -41,7 +50,7 @@ def third_party(parameters: Parameters) -> dict[str, str]:
 
 def _mistakes(parameters: Parameters) -> Iterator[str]:
     tries: list[Callable[[], object]] = [
-        parameters.reader,
+        lambda: _data_is_there(parameters),
         lambda: find("classifiers", parameters.classifier.name),
         lambda: machine(parameters.compute),
         lambda: primary(parameters),

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import FREE, SPLITS, BadInput, Labels
-from pipeline.names import listed
+from pipeline.names import counted, listed, means_unknown
 from pipeline.params import DataSettings
-from pipeline.readers.labels import means_unknown
 from pipeline.seeds import stream
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS
@@ -133,13 +132,16 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
     mistakes = []
     for label, name in enumerate(roll.classes):
         own = roll.labels == label
+        images = counted(int(own.sum()), "image")
         held = np.bincount(places[own & (places != FREE)], minlength=3)
         if held.all():
             continue
         lacking = ", ".join(SPLITS[place] for place in np.flatnonzero(held == 0))
-        if any(held[place] == 0 for place in given):
+        if not own.any():
+            mistakes.append(f"data: no image of class {name!r} is left: all were listed as bad or under several labels")
+        elif any(held[place] == 0 for place in given):
             mistakes.append(
-                f"data: class {name!r} has {own.sum()} images, but none in the ready-made {lacking} images: "
+                f"data: class {name!r} has {images}, but none in the ready-made {lacking} images: "
                 "add some there, or leave the class out"
             )
         else:
@@ -149,7 +151,7 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
             if means_unknown(name):
                 remedy = "leave it out if it means that their class is not known"
             mistakes.append(
-                f"data: class {name!r} has {own.sum()} images{several}, too few to train, validate and test: it needs "
+                f"data: class {name!r} has {images}{several}, too few to train, validate and test: it needs "
                 f"at least one {'group' if several else 'image'} for each and has none for {lacking}; {remedy}"
             )
     if mistakes:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline import figures, fingerprints, plugins, spread
 from pipeline.checkpoints import Checkpoints
-from pipeline.core import Family, Images, Labels, Sampler, Split
+from pipeline.core import BadInput, Family, Images, Labels, Sampler, Split
 from pipeline.params import ComputeSettings, GenerateSettings, WatchSettings
 from pipeline.progress import tell
 from pipeline.replicates import Job, Machine, Replicate, copy_finished, machine, run_replicates, settled
@@ -209,6 +209,8 @@ def generate(
     """
     wanted = quota(train.counts, settings)
     labels = np.repeat(np.arange(len(wanted)), wanted)
+    if lacking := [k for k in range(replicates) if not (samplers / f"replicate_{k}").is_dir()]:
+        raise BadInput(f"{samplers} holds no generator of replicate {lacking[0]}: run train-generator --family {name}")
     with replaced_folder(out) as folder, settled(compute.threads_per_replicate):
         for k in range(replicates):
             images = _draw(load(samplers / f"replicate_{k}"), labels, derive(seed, "synthetic", k))

@@ -16,6 +16,7 @@ ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
 # What may mean something to Markdown, to HTML or to both; an underscore within a word means nothing.
 MARKUP = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
+UNKNOWN = frozenset({"unknown", "unk", "undefined", "uncertain", "none", "null", "na", "nan", "notavailable"})
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "'")
 NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 ALSO_CALLED = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
@@ -121,6 +122,16 @@ def split_called(name: str) -> str | None:
     plain = name.strip().casefold()
     plain = ALSO_CALLED.get(plain, plain)
     return plain if plain in SPLITS else None
+
+
+def letters(name: str) -> str:
+    """`name` in small letters and digits, without any other sign."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def means_unknown(name: str) -> bool:
+    """Whether a class of this name may hold images whose class is not known."""
+    return letters(name) in UNKNOWN
 
 
 def spoken(name: str) -> str:

@@ -26,7 +26,9 @@ Count = Annotated[int, Field(ge=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Model = TypeVar("Model", bound=BaseModel)
-BRANCH_OF_UNION = re.compile(r"^(constrained-\w+|int|str|literal\[.*\])$")  # what pydantic adds to the name of a key
+BRANCH_OF_UNION = re.compile(
+    r"^(constrained-\w+|int|str|(literal|tuple|dict)\[.*\])$"
+)  # what pydantic adds to the name of a key
 OPTIONAL_READER_KEYS = ("path", "download")
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 
@@ -245,8 +247,20 @@ def _mistakes(error: ValidationError, model: type[BaseModel], key: str) -> Itera
         elif details["type"] == "value_error":
             yield ": ".join(part for part in (name, str(details["ctx"]["error"])) if part)
         else:
-            allowed = " or ".join(each["msg"].removeprefix("Input should be ") for each in (details, *others))
+            allowed = " or ".join(_allowed(each) for each in (details, *others))
             yield f"{name} is {details['input']!r}, but should be {allowed}"
+
+
+def _allowed(details: ErrorDetails) -> str:
+    """What may stand there, in the words of YAML and not of Python."""
+    context = details.get("ctx", {})
+    words = {
+        "too_short": f"a list of at least {context.get('min_length')}",
+        "too_long": f"a list of at most {context.get('max_length')}" if context.get("max_length") else "empty: []",
+        "tuple_type": "a list", "list_type": "a list", "string_type": "text", "bool_type": "true or false",
+        "dict_type": "keys with values", "model_type": "keys with values", "model_attributes_type": "keys with values",
+    }  # fmt: skip
+    return words.get(details["type"], details["msg"].removeprefix("Input should be "))
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:

@@ -145,13 +145,15 @@ def _tell_sizes(
         name: {split: counts[split][label] for split in splits} for label, name in enumerate(reading.classes)
     }
     report.used = sum(len(rows) for rows in splits.values())
-    report.remarks.append(f"{len(reading.classes)} classes, in the order of data.counts: {listed(reading.classes)}")
+    report.remarks.append(
+        f"{len(reading.classes)} classes, in the order of data.counts: {listed(reading.classes, 100)}"
+    )
     if thinned := len(taken.rows) - report.used:
         why = "data.counts"
         if settings.imbalance:
             default = ", the reader's default" if settings.imbalance == reading.imbalance else ""
             why = f"data.imbalance ({settings.imbalance:g}{default}; 1 keeps all)"
-        kept = listed([f"{count} of {name}" for name, count in zip(reading.classes, counts["train"], strict=True)])
+        kept = listed([f"{count} of {name}" for name, count in zip(reading.classes, counts["train"], strict=True)], 100)
         report.thinned = (
             f"THINNED: {why} leaves out {thinned} of {thinned + len(splits['train'])} training images and keeps {kept}"
         )

@@ -10,6 +10,14 @@ from pipeline.core import BadInput
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+KEYS = {
+    "families": "generators",
+    "readers": "data.reader",
+    "transforms": "transforms",
+    "classifiers": "classifier.name",
+}
+
+
 def names(group: str) -> list[str]:
     """Registered names of `group`: "families", "readers", "transforms" or "classifiers"."""
     return sorted({point.name for point in entry_points(group=f"makeweight.{group}")})
@@ -25,7 +33,10 @@ def find(group: str, name: str) -> Any:
         raise BadInput(f"{name!r} cannot be a name in {group}: small letters, digits and _ only, a letter first")
     found = {point.value: point for point in entry_points(group=f"makeweight.{group}", name=name)}
     if not found:
-        raise BadInput(f"{name!r} is not among the registered {group}: {', '.join(names(group))}")
+        raise BadInput(
+            f"{KEYS.get(group, group)}: {name!r} is not among the registered {group}: {', '.join(names(group))}; take "
+            "one of these, or install the package that registers it"
+        )
     if len(found) > 1:
         raise BadInput(f"{name!r} is registered twice among the {group}: {' and '.join(sorted(found))}")
     return next(iter(found.values())).load()

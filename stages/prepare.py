@@ -8,6 +8,7 @@ import typer
 from stages.command import ParamsFile, app, command
 
 LINES = 20  # of each table that are shown; the report itself holds them all
+MISTAKES = 10  # likewise
 
 
 @command
@@ -19,6 +20,7 @@ def prepare(
     """Read the images, report on them, write the splits, and say what the study takes and could show."""
     from pipeline import plan, preparing
     from pipeline.core import SPLITS, BadInput
+    from pipeline.data_report import TABLE
     from pipeline.names import shown
     from pipeline.params import read_parameters
     from pipeline.processes import cores
@@ -31,7 +33,9 @@ def prepare(
     if told.found or told.bad or told.ignored:
         typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
-        raise refused
+        first, rest = told.mistakes[:MISTAKES], told.mistakes[MISTAKES:]
+        more = [f"… and {len(rest)} more: {report / TABLE} lists them all"] if rest else []
+        raise BadInput("\n".join([*first, *more]))
     try:  # the splits are good even if the parameters of later stages are not
         plan.measure(parameters, out)
         typer.echo("\n".join(plan.lines(parameters)) + "\n")

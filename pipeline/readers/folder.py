@@ -11,10 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import counted, in_natural_order, legible, shown, split_called, told
+from pipeline.names import counted, in_natural_order, legible, listed, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import SUFFIXES, Files
 from pipeline.readers.labels import class_mistakes, class_remarks, means_unlabelled
+from pipeline.readers.strays import masks, other_labels, unread_image
 
 # What computers leave in folders, beside names that begin with a dot.
 LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -33,13 +34,14 @@ class Folder:
         """
         folder = existing_folder(settings.path or "")
         walk = Walk(folder, follow_links=settings.follow_links)
-        top = walk.listed("")
+        top = walk.listed("", "lies beside the folders of the classes: move it into that of its class, or away")
         tops = {entry.name: split_called(legible(entry.name)) for entry in top if entry.is_folder}
         ready = _are_splits(folder, tops)
         classes: dict[str, list[tuple[str, int]]] = {}  # folders and split of each class
         for name, split in tops.items():
             if ready:
-                inside = [entry.path for entry in walk.listed(name) if entry.is_folder]
+                unlabelled = "has no label, since it lies in no folder of a class: move it into one, or away"
+                inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
                     classes.setdefault(legible(path.rpartition("/")[2]), []).append((path, SPLITS.index(split or "")))
             else:
@@ -54,7 +56,8 @@ def existing_folder(path: str) -> Path:
     if folder.is_file():
         raise BadInput(f"data.path: {where} is a file; name a folder (unpack it, if it is an archive)")
     if not folder.is_dir():
-        raise BadInput(f"data.path: there is no folder {where}; name one that holds a sub-folder for each class")
+        home = f": ~ is not expanded, write {told(folder.expanduser())}" if path.startswith("~") else ""
+        raise BadInput(f"data.path: there is no folder {where}{home or '; name one with a sub-folder for each class'}")
     try:
         os.scandir(folder).close()
     except OSError as error:
@@ -86,11 +89,24 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
     official: list[int] = []
     mistakes = class_mistakes(list(classes))
     if len(classes) < 2:
+        below = [f"{top}/{split}" for found in classes.values() for top, _ in found for split in walk.folders(top)]
+        remedy = "with reader csv or arrays, name the table or the arrays"
+        if len(below) > 1:
+            remedy = f"if they are {listed(below, 3)}, name {told(folder / below[0].rpartition('/')[0])}"
         mistakes.append(
             f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
-            "at least two (with reader csv or arrays, name the table or the arrays)"
+            f"at least two ({remedy})"
         )
+    for name, found_at in classes.items():
+        again = [inner for top, _ in found_at for inner in walk.folders(top) if legible(inner) in classes]
+        if len(again) > 1:
+            mistakes.append(
+                f"data.path: the folder {shown(name)!r} holds folders of other classes ({listed(again, 3)}) once more: "
+                "move it away if an archive was unpacked twice"
+            )
     names: list[str] = []
+    pictures: dict[str, list[tuple[str, int]]] = {}  # and the split of each
+    bad_files: dict[str, int] = {}
     for name in in_natural_order(classes):
         if means_unlabelled(name):
             mistakes.append(
@@ -99,20 +115,38 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
             )
             continue
         bad_before = len(walk.bad)
-        found = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
-        if not found and len(walk.bad) == bad_before:
-            where = ", ".join(told(folder / top) for top, _ in classes[name])
-            mistakes.append(f"data.path: no images in {where}: fill or remove the folder{_nameless(walk)}")
+        pictures[name] = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
+        bad_files[name] = len(walk.bad) - bad_before
+    mask_of = masks([path for found in pictures.values() for path, _ in found])
+    walk.bad += [
+        Note(legible(path), f"is a mask of {legible(image)!r}, by its name: move masks away")
+        for path, image in mask_of.items()
+    ]
+    for name, listing in pictures.items():
+        found = [(path, split) for path, split in listing if path not in mask_of]
+        if not found:
+            where = listed([told(folder / top) for top, _ in classes[name]])
+            bad = bad_files[name] + len(listing)
+            remedy = f"{counted(bad, 'file')} there cannot be used" if bad else "fill or remove the folder"
+            mistakes.append(f"data.path: no images in {where}: {remedy}")
             continue
         paths += [path for path, _ in found]
         official += [split for _, split in found]
         labels += [len(names)] * len(found)
         names.append(name)
+    outside = [note.path for note in walk.bad]
+    label_mistakes, label_remarks = other_labels(
+        folder,
+        [note.path for note in walk.ignored],
+        [*paths, *outside],
+        [*(names[label] for label in labels), *[""] * len(outside)],
+    )
+    mistakes += label_mistakes
     return Reading(
         Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
         [legible(path) for path in paths], np.array(official, np.int8),
         bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
-        remarks=(*class_remarks(names), *_remarks(paths, names, official)),
+        remarks=(*class_remarks(names), *label_remarks, *_remarks(paths, names, official)),
     )  # fmt: skip
 
 
@@ -130,10 +164,6 @@ def _remarks(paths: list[str], classes: list[str], official: list[int]) -> tuple
         f"every class ({', '.join(classes)}) holds the same sub-folders, {', '.join(sorted(same))}: if these are the "
         "classes, call the folders above them train, validation and test",
     )
-
-
-def _nameless(walk: Walk) -> str:
-    return f" ({walk.ignored[-1].path} {walk.ignored[-1].reason})" if walk.ignored else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +205,24 @@ class Walk:
             else:
                 self._pass_over(entry)
 
-    def listed(self, top: str) -> list[Entry]:
+    def listed(self, top: str, reason: str) -> list[Entry]:
         """What lies in `top`, where only folders are expected: images there belong to no class, and are bad."""
         entries = self._entries(top)
         for entry in entries:
             if entry.is_folder:
                 continue
             if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
-                self._refuse(entry.path, "lies beside the folders of the classes: move it into one")
+                self._refuse(entry.path, reason)
             else:
                 self._pass_over(entry)
         return entries
+
+    def folders(self, top: str) -> list[str]:
+        """Names of the folders in `top`."""
+        try:
+            return sorted(each.name for each in (self.root / top).iterdir() if each.is_dir())
+        except OSError:  # walking through it will say so
+            return []
 
     def _entries(self, top: str) -> list[Entry]:
         try:
@@ -198,10 +235,7 @@ class Walk:
 
     def _entry(self, found: os.DirEntry[str], top: str) -> Entry | None:
         path = f"{top}/{found.name}" if top else found.name
-        is_picture = os.path.splitext(found.name)[1].lower() in SUFFIXES  # noqa: PTH122
-        if found.name.startswith("._") and is_picture:
-            self._refuse(path, "is no picture but what macOS keeps beside one: remove it")
-        elif found.name.startswith(".") or found.name.lower() in LITTER:
+        if found.name.startswith(".") or found.name.lower() in LITTER:
             self._ignore(path, "hidden" if found.name.startswith(".") else "left by the computer")
         elif found.is_symlink() and (reason := self._wrong_link(path)):
             self._refuse(path, reason)
@@ -230,9 +264,14 @@ class Walk:
         self.bad.append(Note(legible(path), reason))
 
     def _pass_over(self, entry: Entry) -> None:
-        nameless = "." not in entry.name
-        remedy = ": give it a suffix, such as .png, if it is one" if nameless else ""
-        self._ignore(entry.path, f"no image, by its name{remedy}")
+        try:
+            reason = unread_image(os.path.join(self.root, entry.path))  # noqa: PTH118
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        if reason:
+            self._refuse(entry.path, reason)
+        else:
+            self._ignore(entry.path, "no image, by its name")
 
     def _ignore(self, path: str, reason: str) -> None:
         self.ignored.append(Note(legible(path), reason))

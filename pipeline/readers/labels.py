@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pipeline.names import clash_mistake, clashes, counted, listed
+from pipeline.names import clash_mistake, clashes, counted, letters, listed, means_unknown
 
 # As pandas, NumPy, R, spreadsheets and data bases write a missing value. "none" and "null" may be names of classes.
 MISSING = frozenset(
@@ -26,7 +25,6 @@ UNLABELLED = frozenset(
         "todo",
     }
 )
-UNKNOWN = frozenset({"unknown", "unk", "undefined", "uncertain", "none", "null", "na", "nan", "notavailable"})
 SEPARATORS = "|;,/+& "
 CERTAIN_SEPARATORS = "|;"
 
@@ -42,16 +40,7 @@ def no_label(text: str) -> str | None:
 
 def means_unlabelled(name: str) -> bool:
     """Whether `name` is what people call images that nobody has labelled."""
-    return _letters(name) in UNLABELLED
-
-
-def means_unknown(name: str) -> bool:
-    """Whether `name` may stand for images whose class is not known."""
-    return _letters(name) in UNKNOWN
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
+    return letters(name) in UNLABELLED
 
 
 def known_groups(groups: Iterable[str], remarks: list[str]) -> list[str]:

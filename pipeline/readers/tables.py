@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.core import FREE, SPLITS, BadInput, Note, Reading
-from pipeline.names import in_natural_order, legible, shown, split_called, told
+from pipeline.names import in_natural_order, legible, listed, shown, split_called, told
 from pipeline.params import DataSettings
 from pipeline.pictures import Files
 from pipeline.readers import nearest
@@ -22,6 +22,40 @@ from pipeline.readers.labels import class_mistakes, class_remarks, known_groups,
 
 METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
+PATH_MEANT = frozenset(
+    {
+        "path",
+        "file",
+        "filename",
+        "filepath",
+        "image",
+        "imagepath",
+        "imageid",
+        "imagename",
+        "img",
+        "imgpath",
+        "imageindex",
+    }
+)
+ALSO_MEANT = {
+    "path": PATH_MEANT,
+    "file_name": PATH_MEANT,
+    "label": frozenset(
+        {
+            "class",
+            "classid",
+            "classname",
+            "category",
+            "target",
+            "labels",
+            "findinglabels",
+            "diagnosis",
+            "dx",
+            "species",
+            "y",
+        }
+    ),
+}
 GONE = "does not exist"
 MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -87,7 +121,7 @@ class Rows:
         if missing := [name for name in (path_column, "label") if name not in columns]:
             raise BadInput(
                 f"data.path: {told(table)}, line {start}: there is no column {' and no column '.join(missing)} among "
-                f"{shown(', '.join(head)) or 'none'}: name the columns there, with commas between them"
+                f"{listed(head) or 'none'}{_column_remedy(head, missing)}"
             )
         for number, cells in lines:
             if not cells:
@@ -195,6 +229,24 @@ class Rows:
         )  # fmt: skip
 
 
+def _column_remedy(head: list[str], missing: list[str]) -> str:
+    """How to name the columns `missing`, as far as the first line shows it."""
+    if len(head) == 1 and (sign := next((sign for sign in ";\t|" if sign in head[0]), None)):
+        return f": the cells are separated by {sign!r}: save the table with commas"
+    names = [name.strip() for name in head]
+    meant = {
+        column: next((name for name in names if name.casefold().replace("_", "") in ALSO_MEANT[column]), None)
+        for column in missing
+    }
+    renamed = [f"rename {name} to {column}" for column, name in meant.items() if name]
+    rest = [column for column, name in meant.items() if not name]
+    if "label" in rest:
+        renamed.append("name the one that holds the class label (write one, if classes are columns of 0 and 1)")
+    if rest and rest != ["label"]:
+        renamed.append(f"name the one that holds the paths {next(name for name in rest if name != 'label')}")
+    return f": {' and '.join(renamed)}"
+
+
 def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, list[str]]]:
     """The lines of a table with their numbers, from 1; blank ones as well."""
     try:
@@ -256,10 +308,12 @@ class HuggingFace:
         }
         splits = {name: split for name, split in called.items() if split}
         if not splits:
+            lines = any((each / "metadata.jsonl").is_file() for each in (folder, *folder.iterdir()))
             raise BadInput(
                 f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
-                "below it (no other table is read); if sub-folders are the labels, set data.reader to folder"
-            )
+                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if lines else
+                   "below it (no other table is read); if sub-folders are the labels, set data.reader to folder")
+            )  # fmt: skip
         if len(set(splits.values())) < len(splits):
             raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")
         for name, split in splits.items():

@@ -131,7 +131,7 @@ def test_every_class_that_is_too_small_is_named_and_so_is_one_of_too_few_groups(
     with pytest.raises(BadInput) as caught:
         divide(source, settings(), seed=0)
     first, second = str(caught.value).splitlines()
-    assert "class 'a' has 1 images, too few" in first
+    assert "class 'a' has 1 image, too few" in first
     assert "class 'b' has 12 images in 2 groups that stay together, too few" in second
 
 

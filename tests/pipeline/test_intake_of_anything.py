@@ -28,7 +28,7 @@ from hypothesis import settings as examples
 from PIL import Image
 
 from pipeline.core import SPLITS
-from pipeline.names import legible
+from pipeline.names import from_cell, legible
 from pipeline.params import DataSettings
 from pipeline.preparing import prepare
 from pipeline.readers.folder import Folder
@@ -260,7 +260,7 @@ def rows_of(data: Path) -> list[dict[str, str]]:
     rows = []
     for name in SPLITS:
         with (data / name / "metadata.csv").open(encoding="utf-8", newline="") as file:
-            rows += list(csv.DictReader(file))
+            rows += [{name: from_cell(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
     return rows
 
 

@@ -38,7 +38,13 @@ def mistakes(path: Path) -> list[str]:
         ({"compute": {"workers": "all"}}, "compute.workers is 'all', but should be a valid integer or 'auto'"),
         ({"transforms": ["plain", "plain"]}, "transforms names something twice: plain, plain"),
         ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
-        ({"controls": "none"}, "controls is 'none'"),
+        ({"controls": "none"}, "controls is 'none', but should be a list"),
+        ({"classifier": []}, "classifier is [], but should be keys with values"),
+        ({"generators": []}, "generators is [], but should be a list of at least 1"),
+        ({"data": {"background": [0, 0]}}, "data.background is [0, 0], but should be a list of at least 3"),
+        ({"data": {"counts": 5}}, "data.counts is 5, but should be a list or keys with values"),
+        ({"data": {"counts": {"cat": 0}}}, "data.counts.cat is 0, but should be greater than or equal to 1"),
+        ({"data": {"counts": [5, "x"]}}, "data.counts.1 is 'x', but should be a valid integer"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(

@@ -137,12 +137,13 @@ def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: P
     ]
 
 
-def test_a_picture_without_a_suffix_is_passed_over_with_the_way_out(tmp_path: Path) -> None:
+def test_a_picture_without_a_suffix_is_bad_with_the_way_out(tmp_path: Path) -> None:
     save(tmp_path / "b" / "1.png", grey(1))
     save(tmp_path / "a" / "1.png", grey(1)).rename(tmp_path / "a" / "1")
     reading = read(tmp_path)
-    assert "give it a suffix, such as .png" in reading.ignored[0].reason
-    assert "give it a suffix, such as .png" in reading.mistakes[0]
+    assert "give it the suffix .png" in reading.bad[0].reason
+    assert "no images in" in reading.mistakes[0]
+    assert "1 file there cannot be used" in reading.mistakes[0]
 
 
 @pytest.mark.parametrize(("above", "said"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
@@ -153,6 +154,24 @@ def test_splits_by_another_name_are_known_or_suspected(above: tuple[str, str], s
     reading = read(tmp_path)
     assert reading.classes == (("exam", "learn") if said else ("cat", "dog"))
     assert any("holds the same sub-folders, cat, dog" in remark for remark in reading.remarks) == said
+
+
+def test_the_folder_that_was_probably_meant_is_named(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        save(tmp_path / "PetImages" / label / "1.png", grey(1))
+    assert f"if they are PetImages/cat, PetImages/dog, name {tmp_path / 'PetImages'}" in read(tmp_path).mistakes[0]
+    for label in ("cat", "dog"):
+        save(tmp_path / label / "1.png", grey(1))
+    assert "'PetImages' holds folders of other classes (cat, dog) once more" in read(tmp_path).mistakes[0]
+    with pytest.raises(BadInput, match="~ is not expanded, write /"):
+        read(Path("~/nowhere/at/all"))
+
+
+def test_a_class_without_images_names_no_file_of_another_folder(tmp_path: Path) -> None:
+    save(tmp_path / "crack" / "1.png", grey(1))
+    (tmp_path / "crack" / "labels.xlsx").write_bytes(b"x")
+    (tmp_path / "new folder").mkdir()
+    assert read(tmp_path).mistakes == (f"data.path: no images in {tmp_path}/new folder: fill or remove the folder",)
 
 
 def test_links_in_a_ring_end(tmp_path: Path) -> None:
@@ -233,7 +252,10 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
     [
         (b"path,label\n1.png,a\n\xff.png,b\n", "line 3: is not UTF-8"),
         ("path,label\n".encode("utf-16"), "line 1: is UTF-16"),
-        (b"file,label\n1.png,a\n", "line 1: there is no column path among file, label"),
+        (b"file,label\n1.png,a\n", "line 1: there is no column path among file, label: rename file to path"),
+        (b"name,dx\n1.png,a\n", "rename dx to label and name the one that holds the paths path"),
+        (b"image,MEL,NV\n1.png,0,1\n", "rename image to path and name .* if classes are columns of 0 and 1"),
+        (b"a\tlabel\n1.png\ta\n", "cells are separated by .* save the table with commas"),
         (b"path;label\n1.png;a\n", "line 1: there is no column path and no column label among path;label"),
         (b"", "there is no column path and no column label among none"),
         (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is no CSV"),

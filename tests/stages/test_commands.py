@@ -164,7 +164,10 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
         ({"data": {"reader": "photos"}}, "'photos' is not among the registered readers: "),
         ({"data": {"path": "here"}}, "data.path must be null: the reader digits does not use it"),
         ({"data": {"reader": "folder"}}, "data.path is null, but the reader folder needs it"),
-        ({"data": {"counts": [1] * 10}}, "data: counts and imbalance cannot both be given"),
+        ({"data": {"counts": [1] * 10, "imbalance": 2.0}}, "data: counts and imbalance cannot both be given"),
+        ({"data": {"reader": "folder", "path": "nowhere"}}, "data.path: there is no folder nowhere and no file"),
+        ({"recipes": {"plain": [1]}}, "recipes.plain is [1], but should be empty: []"),
+        ({"classifier": {"name": "vgg"}}, "classifier.name: 'vgg' is not among"),
         ({"recipes": {"classical": [{"Afine": {}}]}}, "Albumentations has no transform named 'Afine'"),
         ({"recipes": {"classical": [{"Affine": {"rotat": 5}}]}}, "rotat"),
         ({"compute": {"workers": 0}}, "compute.workers"),
@@ -232,6 +235,25 @@ def test_images_that_cannot_be_used_leave_the_earlier_ones(
     assert bool(counts) == ("# Data report: folder, photos" in output)
     assert message in Path("results/data_report.md").read_text(encoding="utf-8")
     assert {path: path.read_bytes() for path in sorted(Path("data").rglob("*.*"))} == before
+
+
+def test_a_refusal_is_short_however_much_is_wrong(workspace: Path, invoke: Invoke) -> None:
+    photos(workspace / "photos", {f"class {index}": 1 for index in range(200)})
+    write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photos"}})
+    code, output = invoke("prepare")
+    assert code == 2
+    assert output.splitlines()[-1] == "… and 190 more: results/data_report.md lists them all"
+    assert len(output) < 4000
+    assert "class 199" in Path("results/data_report.md").read_text(encoding="utf-8")
+
+
+def test_generating_before_training_says_so(workspace: Path, invoke: Invoke) -> None:
+    assert invoke("prepare")[0] == 0
+    code, output = invoke("generate", "--family", "cgan")
+    assert code == 2
+    assert output.strip() == (
+        "models/cgan/samplers holds no generator of replicate 0: run train-generator --family cgan"
+    )
 
 
 @pytest.mark.parametrize(
