@@ -85,7 +85,7 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
         "is done to the images as they are shown). All arms train the same classifier for the same number of steps.",
         f"Control ({reference})": f"the arm that the others are measured against, {CONTROLS[reference.source]}.",
         f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
-        "after it was fitted to the training images. {exposure(parameters.generate)}",
+        "after it was fitted to the training images.",
         "Run": "one repetition of everything from another random seed: generator, synthetic images, classifier.",
         capitalised(spoken(metric)): f"{METRICS[metric]}. Differences are in percentage points.",
         "Data set": f"{_data_set(parameters.data)}, {counted(len(test_set.images), 'class', 'classes')}.",

@@ -262,3 +262,9 @@ def test_the_data_set_is_called_by_its_folder_and_not_by_a_path_of_a_machine(tmp
 
 def test_sizes_of_splits_are_one_phrase() -> None:
     assert split_sizes({"training": 1200, "test": 72}) == "1,200 training and 72 test images."
+
+
+def test_no_sentence_shows_a_placeholder(tmp_path: Path) -> None:
+    parameters = read_parameters(write_params(tmp_path / "params.yaml"))
+    explained = explanations(parameters, TestSet({"a": 10, "b": 20}, 30, "balanced_accuracy", 0.01))
+    assert not [text for text in explained.values() if "{" in text or "}" in text]
