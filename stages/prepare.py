@@ -33,7 +33,7 @@ def prepare(
     if refused:
         raise refused
     for warning in told.warnings:  # once more, below the tables
-        typer.echo(f"WARNING: {shown(warning)}", err=True)
+        typer.echo(f"WARNING: {shown(warning)}")
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
     form = told.form
     kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"
