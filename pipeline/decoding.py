@@ -28,6 +28,7 @@ from pipeline.storage import new_array
 
 CHUNK = 256  # pictures handed to a worker at a time
 ALONE = 4 * CHUNK  # up to so many, starting workers takes longer than it saves
+DIM = 64  # levels; images that all stay below it are probably no bytes from black to white
 LARGE = 1 << 25  # pixels: larger pictures are decoded one at a time, however many workers there are
 Result = TypeVar("Result")
 
@@ -56,7 +57,7 @@ class Looks:
         return good
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
     """All pictures as images, in a file.
 
@@ -71,6 +72,7 @@ class Decoded:
         bad: reasons, by index.
         said: what was done, to how many pictures.
         examples: for each of these, the index of the first such picture.
+        brightest: the highest pixel of all images.
     """
 
     images: Path
@@ -83,12 +85,23 @@ class Decoded:
     bad: dict[int, str]
     said: Counter[str]
     examples: dict[str, int]
+    brightest: int = 0
 
     @property
     def doubtful_opacity(self) -> int | None:
         """The index of the first picture whose opacity looks like another band, if that is so of most that have any."""
         doubtful = self.said[HALF_CLEAR]
         return self.examples[HALF_CLEAR] if 2 * doubtful > self.said[LAID] else None
+
+    @property
+    def darkness(self) -> str | None:
+        """A warning if all images together are nearly black, as counts or labels stored as bytes are."""
+        if not 0 < self.brightest < DIM:
+            return None
+        return (
+            f"no pixel of any image is above {self.brightest} of 255, so all are nearly black: if {self.brightest} "
+            f"is meant to be white, multiply the numbers by {255 / self.brightest:.4g} before they are saved"
+        )
 
 
 def looked_at(pictures: Pictures, workers: int) -> Looks:
@@ -315,6 +328,7 @@ def decoded(
         result.colourless[rows], result.sketches[rows] = chunk.colourless, chunk.sketches
         result.bad.update(chunk.bad)
         result.said.update(chunk.said)
+        result.brightest = max(result.brightest, chunk.brightest)
         result.examples.update({word: index for word, index in chunk.examples.items() if word not in result.examples})
     return result
 
@@ -330,6 +344,7 @@ class _Chunk:
     bad: dict[int, str] = field(default_factory=dict)
     said: Counter[str] = field(default_factory=Counter)
     examples: dict[str, int] = field(default_factory=dict)
+    brightest: int = 0
 
 
 def _decode_chunk(
@@ -351,6 +366,7 @@ def _decode_chunk(
         for target, square in zip(targets, squares, strict=True):
             target[index] = square
         chunk.hashes[index] = np.frombuffer(pixel_hash(squares[0]), np.uint8)
+        chunk.brightest = max(chunk.brightest, int(squares[0].max()))
         chunk.said.update(said)
         for word in said:
             chunk.examples.setdefault(word, start + index)

@@ -67,6 +67,7 @@ TURNS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
+JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0.([\x08\x0c\x10])", re.DOTALL)  # and its bits
 DEEP_PNM = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
 LAID = "transparency laid over data.background"
 FINER = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
@@ -152,6 +153,9 @@ def _check_size(width: int, height: int) -> None:
 def _impostor(path: str) -> str:
     with Path(path).open("rb") as file:
         head = file.read(64)
+        start = head + file.read(1 << 16)
+    if head[:2] == b"\xff\xd8" and (frame := JPEG_FRAME.search(start)) and frame[1] != b"\x08":
+        return f"is a JPEG of {frame[1][0]} bits, which is not read: convert it to PNG or TIFF of 16 bits"
     for test, reason in IMPOSTORS:
         if test(head):
             return reason

@@ -124,6 +124,8 @@ def _decoded(
         {"what": word, "images": count, "example": reading.origins[images.examples[word]]}
         for word, count in sorted(images.said.items(), key=lambda item: (-item[1], item[0]))
     ]
+    if warning := images.darkness:
+        report.warnings.append(warning)
     if (doubtful := images.doubtful_opacity) is not None:
         report.mistakes.append(
             f"data: most images with transparency, among them {reading.origins[doubtful]!r}, are half transparent in "

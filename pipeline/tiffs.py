@@ -83,7 +83,9 @@ def _page(file: IO[bytes]) -> Iterator[tuple[TiffPage, int, int]]:
         pages = [page.aspage() for page in tiff.pages]
         if not pages:
             raise BadPicture("holds no image")
-        own = [page for page in pages if not page.subfiletype & (REDUCED | MASK)] or pages[:1]
+        own = [page for page in pages if not page.subfiletype & (REDUCED | MASK)]
+        if not own:
+            raise BadPicture("holds only a smaller copy or a mask of its image, as raw camera files do: convert it")
         page = own[0]
         _check(page)
         yield page, len(own), len(pages) - len(own)

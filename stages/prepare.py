@@ -42,7 +42,7 @@ def prepare(
     except BadInput as mistake:
         typer.echo("\n".join(f"warning: {line}" for line in str(mistake).splitlines()) + "\n")
     for warning in told.warnings:  # once more, below the tables
-        typer.echo(f"WARNING: {shown(warning)}", err=True)
+        typer.echo(f"WARNING: {shown(warning)}")
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
     form = told.form
     kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -337,6 +338,13 @@ def test_what_is_no_picture_is_told_by_what_it_is(content: bytes, reason: str, t
     path.write_bytes(content)
     with pytest.raises(BadPicture, match=reason):
         look(str(path))
+
+
+def test_a_jpeg_of_12_bits_is_named(tmp_path: Path) -> None:
+    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg_encode(values, bitspersample=12))
+    with pytest.raises(BadPicture, match="is a JPEG of 12 bits, which is not read: convert it to PNG or TIFF"):
+        look(str(tmp_path / "a.jpg"))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tiff", "gif"])

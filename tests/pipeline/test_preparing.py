@@ -314,6 +314,16 @@ def test_arrays_are_judged_by_their_joint_range(dtype: str, tmp_path: Path) -> N
     )
 
 
+def test_bytes_that_are_nearly_black_in_all_images_are_a_warning(tmp_path: Path) -> None:
+    for top, warned in ((16, True), (255, False)):
+        images = RNG.integers(0, top, (20, 40, 40), endpoint=True, dtype=np.uint8)
+        np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+        report, _ = run(tmp_path / "x", "arrays", tmp_path / "a.npz")
+        assert [warning[:45] for warning in report.warnings] == [
+            "no pixel of any image is above 16 of 255, so "
+        ] * warned
+
+
 def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
 
@@ -380,10 +390,15 @@ def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp
             photo.save(folder / name / f"{index}.png")
             if index < 3:
                 photo.save(folder / name / f"copy{index}.jpg", quality=30)
+            if index == 3:
+                pale = np.asarray(photo) / 8 + np.asarray(photo.convert("L"))[..., None] * (7 / 8)
+                Image.fromarray(pale.astype(np.uint8)).save(folder / name / "3.png")
+                photo.convert("L").save(folder / name / "copy3.png")
     report, mistakes = run(folder, image_size=side)
     assert not mistakes
     pairs = sorted(tuple(sorted(group)) for group in report.duplicates["near"])
-    assert pairs == [(f"{name}/{i}.png", f"{name}/copy{i}.jpg") for name in ("cat", "dog") for i in range(3)]
+    copies = ("copy0.jpg", "copy1.jpg", "copy2.jpg", "copy3.png")
+    assert pairs == [(f"{name}/{i}.png", f"{name}/{copy}") for name in ("cat", "dog") for i, copy in enumerate(copies)]
     assert report.warnings == []
 
 

@@ -193,6 +193,7 @@ def test_smaller_copies_and_masks_in_a_file_are_no_frames(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("values", "photometric", "options", "reason"),
     [
+        (GREY, "minisblack", {"subfiletype": 1}, "holds only a smaller copy or a mask of its image"),
         (GREY.astype(complex), "minisblack", {}, "complex numbers, which are not read"),
         (COLOUR, "cielab", {}, r"L\*a\*b\* colours, which is not read: convert it to grey or RGB"),
         (GREY, "cfa", {"extratags": [(33421, 3, 2, (2, 2)), (33422, 1, 4, bytes(4))]}, "a raw camera mosaic"),

@@ -147,7 +147,7 @@ def test_a_stage_runs_as_a_module(module: str, workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: background, channels, "),
+        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: background, bands, channels, "),
         (
             {"families": {"cgan": {"stepz": 5}}},
             "families.cgan.stepz is not a parameter; allowed here: attention, augment, ",
