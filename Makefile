@@ -32,7 +32,7 @@ types: $(READY) ## check types
 	@$(BIN)/mypy
 
 clean: ## remove the environment, caches and all that the pipeline wrote, but for results/metrics.json
-	rm -rf $(VENV) .makeweight .dvc/cache .dvc/tmp data models runs logs *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .makeweight .dvc/cache .dvc/tmp data models runs logs pipeline/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find results -mindepth 1 ! -name metrics.json -delete
 
 lock: $(READY) ## write requirements.lock anew
@@ -44,5 +44,6 @@ $(READY): requirements.lock pyproject.toml
 	@echo "making $(VENV) (a few minutes, the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	@rm -rf makeweight.egg-info  # of a version before 0.2: its entry points would be found first
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.workspace import timed, write_params
-from pipeline.design import arms
-from pipeline.metrics import scores
-from pipeline.params import read_parameters
-from pipeline.storage import write_arrays, write_csv
+from makeweight.core.metrics import scores
+from makeweight.core.parameters import read_parameters
+from makeweight.core.study import arms
+from makeweight.runtime.files import write_arrays, write_csv
 
 REPLICATES, IMAGES, CLASSES = 10, 10_000, 10
 

@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from pipeline.metrics import contributions
-from pipeline.statistics import ALPHA, fixed_test_set, for_equivalence, new_test_images, verdict
-from pipeline.variances import variance_components
+from makeweight.comparison.inference import ALPHA, fixed_test_set, for_equivalence, new_test_images, verdict
+from makeweight.comparison.influence import contributions
+from makeweight.comparison.variance_components import variance_components
 
 MARGIN, STUDIES_OF_A_PART = 0.01, 250
 LONG_TAIL = (200, 120, 72, 43, 26, 15, 9, 6, 3, 2)

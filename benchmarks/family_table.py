@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import os
 
+from makeweight.classification.interface import find_transform
+from makeweight.generators.interface import find_family
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
@@ -23,16 +26,17 @@ import torch
 from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, splits
-from pipeline.classifying import fit, predict
-from pipeline.core import Split
-from pipeline.likeness import likeness
-from pipeline.metrics import scores
-from pipeline.params import Parameters, read_parameters
-from pipeline.registry import names
-from pipeline.replicates import Machine, keep_memory, machine, settled
-from pipeline.seeds import derive
-from pipeline.serving import Menu, mixed_menu, real_menu, serve
-from pipeline.training import Run, as_images
+from makeweight.classification.fit import fit, predict
+from makeweight.classification.mixing import Menu, mixed_menu, real_menu, serve
+from makeweight.core.data import Split
+from makeweight.core.images import as_images
+from makeweight.core.metrics import scores
+from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.core.plugins import names
+from makeweight.core.seeds import derive
+from makeweight.quality.similarity import likeness
+from makeweight.runtime.machine import Machine, keep_memory, machine, settled
+from makeweight.training.loop import Run
 
 DATA: dict[str, dict[str, Any]] = {
     "digits": {},
@@ -50,7 +54,7 @@ EACH, STEPS = {"digits": 500, "mnist": 4000, "cifar10": 1000}, {"digits": 500, "
 def reached(menu: Menu, train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
     """Balanced accuracy on validation images of a classifier that was served `menu`, with the classical transform."""
     seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
-    transform = parameters.transform("classical")
+    transform = find_transform("classical", parameters.recipes)
     batches = (
         (transform.apply(images, derive(seed, "transform", step)), labels)
         for step, (images, labels) in enumerate(serve(menu, steps, seed))
@@ -83,7 +87,7 @@ def main(data: str, path: str | None, families: list[str]) -> None:
             start = time.perf_counter()
             run = Run(torch.device(chosen.device), chosen.autocast)
             seeds = [derive(parameters.seed, "generator", name, 0)]
-            (sampler,) = parameters.family(name).fit(train, monitor=validation, seeds=seeds, run=run)
+            (sampler,) = find_family(name, parameters.families).fit(train, monitor=validation, seeds=seeds, run=run)
             seconds = time.perf_counter() - start
             labels = labels_for(len(train.classes), EACH[data])
             images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import os
 
+import makeweight.training.loop
+from makeweight.generators.interface import find_family
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import statistics
@@ -24,13 +27,13 @@ import torch
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
-import pipeline.training
 from benchmarks.plain import LOOPS
 from benchmarks.workspace import PROJECT
-from pipeline.core import Family, Split
-from pipeline.params import read_parameters
-from pipeline.replicates import keep_memory, machine, settled
-from pipeline.training import Run
+from makeweight.core.data import Split
+from makeweight.core.parameters import read_parameters
+from makeweight.generators.interface import Family
+from makeweight.runtime.machine import keep_memory, machine, settled
+from makeweight.training.loop import Run
 
 SIZES = (8, 28, 32, 64)
 SECONDS = 12.0  # of each measurement, at least 5 steps
@@ -119,12 +122,14 @@ def main(sizes: list[int]) -> None:
     parameters = read_parameters(PROJECT / "params.yaml")
     chosen = machine(parameters.compute)
     device, kind = torch.device(chosen.device), chosen.autocast or torch.float32
-    pipeline.training.RECORDS = pipeline.training.SHOWINGS = 1  # what is looked at now and then is not what is timed
+    makeweight.training.loop.RECORDS = makeweight.training.loop.SHOWINGS = (
+        1  # what is looked at now and then is not what is timed
+    )
     with settled(chosen.threads):
         peaks = {each: ceiling(device, each) / 1e9 for each in (torch.float32, torch.bfloat16)}
         print(f"{chosen}; ceiling", {str(each): round(peak) for each, peak in peaks.items()}, "GFLOP/s")
         print("family        size  GFLOP a step  images/s  part of the ceiling  plain loop, images/s  ratio")
-        cases = [(name, parameters.family(name), size) for name in LOOPS for size in sizes]
+        cases = [(name, find_family(name, parameters.families), size) for name in LOOPS for size in sizes]
         plain = [
             median_seconds(now(device) for _ in LOOPS[name](family, noise(size)))  # type: ignore[operator]
             for name, family, size in cases

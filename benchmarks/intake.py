@@ -25,8 +25,8 @@ SIDE = 64
 WATCHED = """
 import os, re
 from pathlib import Path
-from stages.prepare import prepare
-from stages.command import app
+from makeweight.commands.prepare import prepare
+from makeweight.commands.command import app
 
 def peak(status):  # MiB
     return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) // 1024

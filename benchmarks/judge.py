@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.classifying import fit, predict
-from pipeline.core import Labels, Split
-from pipeline.params import ClassifierSettings
-from pipeline.replicates import Machine
-from pipeline.serving import real_menu, serve
+from makeweight.classification.fit import fit, predict
+from makeweight.classification.mixing import real_menu, serve
+from makeweight.core.data import Labels, Split
+from makeweight.core.parameters import ClassifierSettings
+from makeweight.runtime.machine import Machine
 
 STEPS = 3000
 

@@ -40,9 +40,10 @@ def main(root: Path, folder: Path, changes: list[str]) -> None:
     for stage in ("train-generator", "generate"):
         seconds[stage] = timed("makeweight", stage, "--family", "cgan", cwd=folder)
     for source in ("none", "oversample", "cgan"):
+        command = ("train-augmented", "--family") if source == "cgan" else ("train-baseline", "--source")
         for transform in ("plain", "classical"):
             seconds[f"{source}-{transform}"] = timed(
-                "makeweight", "train-classifier", "--source", source, "--transform", transform, cwd=folder
+                "makeweight", *command, source, "--transform", transform, cwd=folder
             )
     timed("makeweight", "compare", cwd=folder)
     arms = pd.read_csv(folder / "results" / "arms.csv")

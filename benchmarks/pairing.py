@@ -19,15 +19,18 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.workspace import PROJECT, splits
-from pipeline.classifying import fit, predict
-from pipeline.core import Images, Labels, Split
-from pipeline.generating import quota
-from pipeline.metrics import scores
-from pipeline.params import Parameters, read_parameters
-from pipeline.replicates import Machine, keep_memory, settled
-from pipeline.seeds import derive
-from pipeline.serving import Menu, mixed_menu, order, real_menu, serve
-from pipeline.training import Run, as_images
+from makeweight.classification.fit import fit, predict
+from makeweight.classification.interface import find_transform
+from makeweight.classification.mixing import Menu, mixed_menu, order, real_menu, serve
+from makeweight.core.data import Images, Labels, Split
+from makeweight.core.images import as_images
+from makeweight.core.metrics import scores
+from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.core.seeds import derive
+from makeweight.generators.generate import quota
+from makeweight.generators.interface import find_family
+from makeweight.runtime.machine import Machine, keep_memory, settled
+from makeweight.training.loop import Run
 
 REPLICATES, STEPS, EACH = 40, 200, 500
 MACHINE = Machine("cpu", "float32", 1)
@@ -59,7 +62,7 @@ def predicted(
     """Probabilities for the validation images of a classifier with first weights `weights`, fed in the order `data`."""
 
     def batches() -> Iterator[tuple[Images, Labels]]:
-        change = parameters.transform(transform)
+        change = find_transform(transform, parameters.recipes)
         for step, (images, labels) in enumerate(serve(menu, STEPS, data)):
             yield change.apply(images, derive(data, "transform", step)), labels
 
@@ -83,7 +86,9 @@ def main(transform: str) -> None:
         for k in range(REPLICATES):
             run = Run(torch.device("cpu"), None)
             seeds = [derive(parameters.seed, "generator", "gaussian", k)]
-            (sampler,) = parameters.family("gaussian").fit(train, monitor=validation, seeds=seeds, run=run)
+            (sampler,) = find_family("gaussian", parameters.families).fit(
+                train, monitor=validation, seeds=seeds, run=run
+            )
             images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(k))
             drawn = Split(as_images(images), labels, train.classes)
             seed, other = (derive(parameters.seed, use, k) for use in ("classifier", "another order"))

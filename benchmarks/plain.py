@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline.core import Split
-from pipeline.diffaugment import augment
-from pipeline.families.autoencoder import Autoencoder, Autoencoding
-from pipeline.families.cgan import HEARING, ConditionalGAN
-from pipeline.families.cgan.discriminators import DISCRIMINATORS
-from pipeline.families.cvae import (
+from makeweight.core.data import Split
+from makeweight.generators.blocks.augmentation import augment
+from makeweight.generators.blocks.losses import LOSSES
+from makeweight.generators.blocks.networks import Decoder, Shape, conditions
+from makeweight.generators.families.autoencoder import Autoencoder, Autoencoding
+from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS
+from makeweight.generators.families.cgan.family import HEARING, ConditionalGAN
+from makeweight.generators.families.cvae import (
     ConditionalVAE,
     VariationalAutoencoding,
     divergence_from_prior,
     independent_pixels,
     reconstruction,
 )
-from pipeline.losses import LOSSES
-from pipeline.nets import Decoder, Shape, conditions
-from pipeline.streams import Streams
+from makeweight.training.rng import Streams
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workspace import PROJECT
-from pipeline.checkpoints import Checkpoints
-from pipeline.core import Family, Split
-from pipeline.generating import train_generators
-from pipeline.params import Parameters, read_parameters
+from makeweight.core.data import Split
+from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.generators.interface import Family, find_family
+from makeweight.generators.train import train_generators
+from makeweight.training.checkpoints import Checkpoints
 
 FAMILIES = ("cgan", "cvae", "autoencoder")
 
@@ -79,7 +80,7 @@ def in_one_program(parameters: Parameters, name: str, family: Family, replicates
 def main(steps: int, together: int | None) -> None:
     """Measure one of the two."""
     read = read_parameters(PROJECT / "params.yaml")
-    families = {name: read.family(name).model_copy(update={"steps": steps}) for name in FAMILIES}  # type: ignore[attr-defined]
+    families = {name: find_family(name, read.families).model_copy(update={"steps": steps}) for name in FAMILIES}  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         if together is None:

@@ -16,6 +16,10 @@ from __future__ import annotations
 
 import os
 
+import makeweight.training.loop
+from benchmarks import plain
+from makeweight.generators.interface import find_family
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
@@ -31,17 +35,16 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-import pipeline.training
-from benchmarks import plain
 from benchmarks.generator_throughput import now
 from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, mnist
-from pipeline.core import Images, Sampler, Split
-from pipeline.families.cgan import ConditionalGAN, GANSampler
-from pipeline.params import read_parameters
-from pipeline.replicates import Machine, keep_memory, machine, settled
-from pipeline.training import Run, as_images
+from makeweight.core.data import Images, Split
+from makeweight.core.images import as_images
+from makeweight.core.parameters import read_parameters
+from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler
+from makeweight.runtime.machine import Machine, keep_memory, machine, settled
+from makeweight.training.loop import Run, Sampler
 
 EVERY, EACH, WANTED = 50, 100, 0.95
 
@@ -102,7 +105,7 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
         keep_memory()
         told = Watched(torch.device(chosen.device), chosen.autocast)
         told.clock = clock
-        pipeline.training.SHOWINGS = settings.steps // EVERY
+        makeweight.training.loop.SHOWINGS = settings.steps // EVERY
         settings.fit(train, monitor=monitor, seeds=[seed], run=told)
 
     return run
@@ -183,7 +186,7 @@ class Log:
 def main(root: Path, minutes: float, seeds: int) -> None:
     """Print the seconds of each contender, and the ratios: the median over seeds, and each."""
     parameters = read_parameters(PROJECT / "params.yaml")
-    chosen, settings = machine(parameters.compute), parameters.family("cgan")
+    chosen, settings = machine(parameters.compute), find_family("cgan", parameters.families)
     assert isinstance(settings, ConditionalGAN)
     train, validation, everything = mnist(root, COUNTS)
     with settled(chosen.threads):

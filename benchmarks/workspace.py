@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipeline.core import Labels, Split
-from pipeline.decoding import form_of, looked_at
-from pipeline.dividing import Roll, divide
-from pipeline.params import Parameters, read_parameters
+from makeweight.core.data import Labels, Split
+from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.intake.decoding.parallel import form_of, looked_at
+from makeweight.intake.grouping.splitting import Roll, divide
+from makeweight.intake.interface import find_reader
 
 PROJECT = Path(__file__).parent.parent
 
@@ -51,7 +52,7 @@ def peak_gib() -> float:
 def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
     """Training and validation images, and all but validation and test images. No test image is decoded."""
     data = parameters.data
-    reading = parameters.reader().read(data)
+    reading = find_reader(parameters.data).read(data)
     form = form_of(looked_at(reading.pictures, 1), data)
     roll = Roll(reading.labels, reading.classes, reading.official, np.arange(len(reading.labels)))
     indices = divide(roll, data, parameters.seed)

@@ -1,35 +1,12 @@
-"""`makeweight check`: find every mistake in the parameters before any work starts."""
+"""The DVC stage `check`: the command `makeweight check`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+# The code beside this script, not that of an installation: `dvc exp run --temp` and clones run a copy.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
 
-from stages.command import ParamsFile, app, command
-
-
-@command
-def check(
-    params: ParamsFile = Path("params.yaml"),
-    out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
-) -> str:
-    """Check the parameters and say what the study takes.
-
-    Write nothing but a marker, which names the code of third-party plug-ins by its hash.
-    """
-    from pipeline import plan
-    from pipeline.checking import check as check_parameters
-    from pipeline.checking import third_party
-    from pipeline.params import read_parameters
-
-    parameters = read_parameters(params)
-    check_parameters(parameters)
-    lines = ["The parameters are in order.", *(f"{plugin}: {code}" for plugin, code in third_party(parameters).items())]
-    typer.echo("\n".join(plan.lines(parameters)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return f"{params} is in order; wrote {out}"
-
+from makeweight.commands.check import main
 
 if __name__ == "__main__":
-    app(check)()
+    main()

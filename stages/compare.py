@@ -1,34 +1,12 @@
-"""`makeweight compare`: every arm beside every other, and a verdict for each contrast."""
+"""The DVC stage `compare`: the command `makeweight compare`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+# The code beside this script, not that of an installation: `dvc exp run --temp` and clones run a copy.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
 
-from stages.command import ParamsFile, app, command
-
-
-@command
-def compare(
-    params: ParamsFile = Path("params.yaml"),
-    runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
-    out: Annotated[Path, typer.Option(help="Gets tables and picture.")] = Path("results"),
-) -> str:
-    """Compare the arms and give the verdicts."""
-    from pipeline.comparing import compare as compare_arms
-    from pipeline.comparing import write_comparison
-    from pipeline.design import arms
-    from pipeline.leftovers import RUNS, remove_others
-    from pipeline.params import read_parameters
-    from stages.tables import show
-
-    parameters = read_parameters(params)
-    comparison = compare_arms(parameters, runs)
-    write_comparison(comparison, out)
-    remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
-    show(comparison)
-    return f"wrote comparison.json, metrics.json, two tables and a picture to {out}"
-
+from makeweight.commands.compare import main
 
 if __name__ == "__main__":
-    app(compare)()
+    main()

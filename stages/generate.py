@@ -1,57 +1,12 @@
-"""`makeweight generate`: draw class-balanced synthetic images from each replicate's generator."""
+"""The DVC stage `generate`: the command `makeweight generate`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+# The code beside this script, not that of an installation: `dvc exp run --temp` and clones run a copy.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
 
-from stages.command import ParamsFile, Train, app, command
-
-
-@command
-def generate(
-    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
-    params: ParamsFile = Path("params.yaml"),
-    samplers: Annotated[
-        Path | None, typer.Option(help="Trained generators.  [default: models/FAMILY/samplers]")
-    ] = None,
-    train: Train = Path("data/train"),
-    out: Annotated[
-        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: data/synthetic/FAMILY]")
-    ] = None,
-    preview: Annotated[
-        Path | None, typer.Option(help="Gets a picture of some.  [default: results/samples/FAMILY.png]")
-    ] = None,
-) -> str:
-    """Draw synthetic images."""
-    from functools import partial
-
-    from pipeline.cards import Study, data_card
-    from pipeline.generating import generate as draw
-    from pipeline.params import read_parameters
-    from pipeline.registry import find
-    from pipeline.storage import read_split
-
-    parameters = read_parameters(params)
-    out = out or Path("data/synthetic", family)
-    preview = preview or Path("results/samples", f"{family}.png")
-    images = read_split(train)
-    study = Study.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
-    quota = draw(
-        family,
-        find("families", family).load,
-        samplers or Path("models", family, "samplers"),
-        images,
-        out,
-        preview,
-        settings=parameters.generate,
-        replicates=parameters.replicates,
-        seed=parameters.seed,
-        compute=parameters.compute,
-        card=partial(data_card, study),
-    )
-    return f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}; {preview} shows some"
-
+from makeweight.commands.generate import main
 
 if __name__ == "__main__":
-    app(generate)()
+    main()

@@ -1,54 +1,12 @@
-"""`makeweight prepare`: take images in, report what is wrong with them, and divide them."""
+"""The DVC stage `prepare`: the command `makeweight prepare`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+# The code beside this script, not that of an installation: `dvc exp run --temp` and clones run a copy.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
 
-from stages.command import ParamsFile, app, command
-
-LINES = 20  # of each table that are shown; the report itself holds them all
-MISTAKES = 10  # likewise
-
-
-@command
-def prepare(
-    params: ParamsFile = Path("params.yaml"),
-    out: Annotated[Path, typer.Option(help="Gets the folders train, validation and test.")] = Path("data"),
-    report: Annotated[Path, typer.Option(help="Gets data_report.json and data_report.md.")] = Path("results"),
-) -> str:
-    """Read the images, report on them, write the splits, and say what the study takes and could show."""
-    from pipeline import plan, preparing
-    from pipeline.core import SPLITS, BadInput
-    from pipeline.data_report import TABLE
-    from pipeline.names import shown
-    from pipeline.params import read_parameters
-    from pipeline.processes import cores
-
-    parameters = read_parameters(params)
-    workers = cores() if parameters.compute.workers == "auto" else parameters.compute.workers
-    told, refused = preparing.prepare(
-        parameters.reader(), parameters.data, parameters.seed, workers=workers, out=out, report=report
-    )
-    if told.found or told.bad or told.ignored:
-        typer.echo(told.text(LINES) + "\n", err=refused is not None)
-    if refused:
-        first, rest = told.mistakes[:MISTAKES], told.mistakes[MISTAKES:]
-        more = [f"… and {len(rest)} more: {report / TABLE} lists them all"] if rest else []
-        raise BadInput("\n".join([*first, *more]))
-    try:  # the splits are good even if the parameters of later stages are not
-        plan.measure(parameters, out)
-        typer.echo("\n".join(plan.lines(parameters)) + "\n")
-    except BadInput as mistake:
-        typer.echo("\n".join(f"warning: {line}" for line in str(mistake).splitlines()) + "\n")
-    for warning in told.warnings:  # once more, below the tables
-        typer.echo(f"WARNING: {shown(warning)}")
-    sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
-    form = told.form
-    kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"
-    told_sizes = ", ".join(f"{count} {name}" for name, count in sizes.items())
-    return f"wrote {told_sizes} images ({kind}, {len(told.classes)} classes) to {out}"
-
+from makeweight.commands.prepare import main
 
 if __name__ == "__main__":
-    app(prepare)()
+    main()

@@ -1,50 +1,12 @@
-"""`makeweight train-generator`: fit a family to the training images, once for each replicate."""
+"""The DVC stage `train_generator`: the command `makeweight train-generator`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+# The code beside this script, not that of an installation: `dvc exp run --temp` and clones run a copy.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
 
-from stages.command import ParamsFile, Train, Validation, app, command
-
-
-@command
-def train_generator(
-    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
-    params: ParamsFile = Path("params.yaml"),
-    train: Train = Path("data/train"),
-    validation: Validation = Path("data/validation"),
-    out: Annotated[
-        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: models/FAMILY]")
-    ] = None,
-) -> str:
-    """Train a generator for each replicate."""
-    from functools import partial
-
-    from pipeline.cards import Study, model_card, releases
-    from pipeline.generating import train_generators
-    from pipeline.params import read_parameters
-    from pipeline.storage import read_splits
-
-    parameters = read_parameters(params)
-    out = out or Path("models", family)
-    settings = parameters.family(family)
-    fitted, watched = read_splits(train, validation)
-    study = Study.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
-    train_generators(
-        family,
-        settings,
-        fitted,
-        watched,
-        out,
-        replicates=parameters.replicates,
-        seed=parameters.seed,
-        watch=parameters.watch,
-        compute=parameters.compute,
-        card=partial(model_card, study, settings, parameters.watch, releases()),
-    )
-    return f"wrote {parameters.replicates} generators to {out}"
-
+from makeweight.commands.train_generator import main
 
 if __name__ == "__main__":
-    app(train_generator)()
+    main()

@@ -149,10 +149,12 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run `makeweight` with arguments; exit code and what it printed. `prepare` times no steps, which takes seconds."""
     from typer.testing import CliRunner
 
-    from pipeline.timing import StepTime
-    from stages.__main__ import makeweight
+    from makeweight.commands.__main__ import makeweight
+    from makeweight.project.timing import StepTime
 
-    monkeypatch.setattr("pipeline.plan.step_times", lambda jobs, *_: {job.name: StepTime(None) for job in jobs})
+    monkeypatch.setattr(
+        "makeweight.project.plan.step_times", lambda jobs, *_: {job.name: StepTime(None) for job in jobs}
+    )
 
     def call(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(makeweight, [str(argument) for argument in arguments])

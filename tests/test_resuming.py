@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import PROJECT, write_params
 
-COMMAND = [sys.executable, "-m", "stages.train_generator", "--family", "cgan"]
+COMMAND = [sys.executable, "-m", "makeweight", "train-generator", "--family", "cgan"]
 LONG = {"families": {"cgan": {"steps": 400}}, "compute": {"checkpoint_seconds": 0.01}}
 
 
@@ -25,7 +25,7 @@ def folder(path: Path, *changes: dict[str, Any]) -> Path:
     """A folder with the default images and a small configuration."""
     path.mkdir()
     write_params(path / "params.yaml", LONG, *changes)
-    subprocess.run([sys.executable, "-m", "stages.prepare"], cwd=path, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "makeweight", "prepare"], cwd=path, check=True, capture_output=True)
     return path
 
 

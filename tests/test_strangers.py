@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import read_split
+from makeweight.runtime.splits import read_split
 from tests.conftest import PROJECT, Invoke, write_params
 
 CODE = '''
 import numpy as np
 import torch
-from pipeline.params import Settings
+from makeweight.core.validation import Settings
 
 
 class Mean(Settings):
@@ -74,8 +74,8 @@ def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
         ("prepare",),
         ("train-generator", "--family", "mean_image"),
         ("generate", "--family", "mean_image"),
-        ("train-classifier", "--source", "none", "--transform", "plain"),
-        ("train-classifier", "--source", "mean_image", "--transform", "plain"),
+        ("train-baseline", "--source", "none", "--transform", "plain"),
+        ("train-augmented", "--family", "mean_image", "--transform", "plain"),
         ("compare",),
     ):
         code, output = invoke(*arguments)

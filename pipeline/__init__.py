@@ -1,1 +1,0 @@
-"""Does synthetic augmentation help? The library behind the stages."""

@@ -1,0 +1,68 @@
+"""Does synthetic augmentation make my classifier better, by how much, and how sure can I be?
+
+The names below are imported when they are first used, so that `import makeweight` loads no other library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from makeweight.classification.interface import Transform
+    from makeweight.core.data import Split
+    from makeweight.core.errors import BadInput
+    from makeweight.core.images import as_images
+    from makeweight.core.parameters import Parameters, read_parameters
+    from makeweight.core.plugins import find
+    from makeweight.core.validation import Settings
+    from makeweight.generators.interface import Family
+    from makeweight.intake.interface import Reader, Reading
+    from makeweight.runtime.splits import read_split, write_split
+    from makeweight.training.loop import Run, Sampler
+
+__all__ = [
+    "BadInput",
+    "Family",
+    "Parameters",
+    "Reader",
+    "Reading",
+    "Run",
+    "Sampler",
+    "Settings",
+    "Split",
+    "Transform",
+    "as_images",
+    "find",
+    "read_parameters",
+    "read_split",
+    "write_split",
+]
+
+_MODULES = {
+    "BadInput": "core.errors",
+    "Family": "generators.interface",
+    "Parameters": "core.parameters",
+    "Reader": "intake.interface",
+    "Reading": "intake.interface",
+    "Run": "training.loop",
+    "Sampler": "training.loop",
+    "Settings": "core.validation",
+    "Split": "core.data",
+    "Transform": "classification.interface",
+    "as_images": "core.images",
+    "find": "core.plugins",
+    "read_parameters": "core.parameters",
+    "read_split": "runtime.splits",
+    "write_split": "runtime.splits",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

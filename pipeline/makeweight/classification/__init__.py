@@ -1,0 +1,1 @@
+"""The classifier that judges synthetic images, and its training data."""

@@ -1,0 +1,176 @@
+"""The training and scoring of one classifier: what is cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from makeweight.classification.interface import Transform
+from makeweight.classification.mixing import Menu, mixed_menu, real_menu, serve
+from makeweight.core.data import Images, Labels, Split
+from makeweight.core.parameters import ClassifierSettings, GenerateSettings
+from makeweight.core.plugins import find
+from makeweight.core.seeds import derive
+from makeweight.core.study import Arm
+from makeweight.runtime import fingerprints, plugin_code
+from makeweight.runtime.artifacts import HISTORY
+from makeweight.runtime.files import write_arrays, write_csv
+from makeweight.runtime.machine import Machine
+from makeweight.runtime.replicates import Replicate
+
+RECORDS = 50  # rows in the history of one replicate
+PREDICTED_AT_ONCE = 1000  # images
+SCORED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that one arm's classifiers depend on.
+
+    Attributes:
+        arm: source and transform.
+        train: what the classifier learns from.
+        validation: only scored.
+        test: only scored.
+        synthetic: the images of each replicate's generator; None for a control.
+        transform: what is done to images as they are served.
+        settings: the classifier and its training, the same for all arms.
+        generate: how synthetic images are mixed in; not read for a control.
+        seed: of the whole pipeline.
+        groups: the group of each image of the splits `SCORED`, int64 [images]; stored with the predictions.
+    """
+
+    arm: Arm
+    train: Split
+    validation: Split
+    test: Split
+    synthetic: Sequence[Split] | None
+    transform: Transform
+    settings: ClassifierSettings
+    generate: GenerateSettings
+    seed: int
+    groups: Mapping[str, Labels]
+
+    def with_one_generator(self) -> Training:
+        """The same with the first replicate's synthetic images for all: what then varies is the classifier."""
+        assert self.synthetic is not None
+        return replace(self, synthetic=[self.synthetic[0]] * len(self.synthetic))
+
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        """Train and score one replicate; write its history and its predictions."""
+        (replicate,) = replicates
+        # From neither arm nor stage: all arms of a replicate share first weights and the order of batches.
+        seed = derive(self.seed, "classifier", replicate.number)
+        batches = (
+            (self.transform.apply(images, derive(seed, "transform", step)), labels)
+            for step, (images, labels) in enumerate(
+                serve(self._menu(replicate.number, seed), self.settings.steps, seed)
+            )
+        )
+        machine = replicate.machine
+        network, history = fit(
+            self.train, batches, self.settings, seed=seed, machine=machine, progress=replicate.progress
+        )
+        write_csv(replicate.folder / HISTORY, history)
+        for name in SCORED:
+            probabilities = predict(network, getattr(self, name).images, machine)
+            write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
+
+    def _menu(self, replicate: int, seed: int) -> Menu:
+        if self.synthetic is None:
+            return real_menu(self.arm.source, self.train, self.settings.batch, seed)
+        return mixed_menu(self.train, self.synthetic[replicate], self.generate, self.settings.batch, seed)
+
+    def inputs(self) -> Callable[[int], Mapping[str, object]]:
+        """The fingerprint of a replicate, as a function of its number."""
+        always = {
+            "work": "train-classifier",
+            "arm": str(self.arm),
+            "settings": self.settings.model_dump(),
+            "transform": self.transform.model_dump(),
+            "mixed": None if self.synthetic is None else [self.generate.fill, self.generate.share],
+            "splits": [fingerprints.of_split(split) for split in (self.train, self.validation, self.test)],
+            "seed": self.seed,
+            "code": plugin_code.of_code(
+                __name__,
+                plugin_code.Plugin("transforms", self.arm.transform, self.transform),
+                plugin_code.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
+            ),
+        }
+        drawn = [fingerprints.of_split(split) for split in self.synthetic or ()]
+        return lambda k: {**always, "synthetic": drawn[k] if drawn else None, "replicate": k}
+
+
+def fit(
+    train: Split,
+    batches: Iterable[tuple[Images, Labels]],
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    machine: Machine,
+    progress: Callable[[int], None],
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Train a classifier: AdamW (Loshchilov & Hutter 2019) under a one-cycle schedule (Smith & Topin 2018).
+
+    Args:
+        train: tells channels, side and number of classes.
+        batches: `settings.steps` of them.
+        settings: the classifier and its training.
+        seed: of the first weights and of dropout.
+        machine: where to compute.
+        progress: is told the number of steps done.
+
+    Returns:
+        the trained network, and its history: step, loss, learning_rate.
+    """
+    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream, dropout too
+    network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, len(train.classes))
+    network = network.to(machine.device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
+    rows = []
+    for step, (images, labels) in enumerate(batches, start=1):
+        with _mixed(machine):
+            logits = network(_prepared(images, machine))
+        wanted = torch.from_numpy(labels).to(machine.device)
+        loss = cross_entropy(logits.float(), wanted, label_smoothing=settings.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rate = schedule.get_last_lr()[0]
+        schedule.step()
+        progress(step)
+        if step % max(1, settings.steps // RECORDS) == 0 or step == settings.steps:
+            rows.append({"step": step, "loss": loss.item(), "learning_rate": rate})
+    return network, pd.DataFrame(rows)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Images, machine: Machine) -> NDArray[np.float32]:
+    """Probabilities of each class, shape [n, classes]."""
+    network.eval()
+    parts = []
+    for start in range(0, len(images), PREDICTED_AT_ONCE):
+        with _mixed(machine):
+            logits: Tensor = network(_prepared(images[start : start + PREDICTED_AT_ONCE], machine))
+        parts.append(logits.float().softmax(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _mixed(machine: Machine) -> torch.autocast:
+    return torch.autocast(machine.device, machine.autocast, enabled=machine.autocast is not None)
+
+
+def _prepared(images: Images, machine: Machine) -> Tensor:
+    """Uint8 [n, h, w, c] to float [n, c, h, w] in [-1, 1], on the device."""
+    pixels = torch.tensor(images).to(machine.device).permute(0, 3, 1, 2)
+    return pixels.float().contiguous(memory_format=torch.channels_last) / 127.5 - 1

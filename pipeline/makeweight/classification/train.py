@@ -1,0 +1,103 @@
+"""Training the classifier of one arm, replicate by replicate, and scoring it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from makeweight.classification.fit import SCORED, Training
+from makeweight.core.data import Split
+from makeweight.core.errors import BadInput
+from makeweight.core.metrics import scores
+from makeweight.core.parameters import ComputeSettings
+from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
+from makeweight.runtime.files import in_use, joined, read_arrays, replaced_folder, write_arrays, write_csv
+from makeweight.runtime.replicates import Job, copy_finished, run_replicates
+
+REPLICATES = "replicates"  # the folder of finished replicates, from which a later run takes them up again
+
+
+@in_use()  # its replicates, until they are copied
+def train_classifiers(
+    training: Training, out: Path, *, replicates: int, compute: ComputeSettings, variance: bool
+) -> pd.DataFrame:
+    """Train and score an arm's classifier, once for each replicate.
+
+    Args:
+        training: the arm.
+        out: gets `scores.csv`, `predictions.npz` (test images: probabilities, labels and groups; groups of the
+            validation images), `history.csv`, `confusion.csv` (test images of replicate 0), `replicates/` (each
+            finished replicate as a whole) and, for a generator's arm, `variance.csv`: the scores with one generator for
+            all replicates.
+        replicates: how many.
+        compute: where to compute.
+        variance: whether to train with one generator as well; if not, `variance.csv` has no rows.
+
+    Returns:
+        `scores.csv`: replicate, split, metric, value in [0, 1].
+
+    Raises:
+        BadInput: synthetic images are missing, or the transform does not fit the images.
+    """
+    if training.synthetic is not None and len(training.synthetic) < replicates:
+        raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
+    training.transform.apply(training.train.images[:2], 0)
+    kept = out / REPLICATES
+    finished = _trained(training, f"{training.arm.stage} {training.arm}", replicates, compute, kept)
+    table = _scores(training, finished)
+    varied = []
+    if variance and training.synthetic is not None:
+        varied = _with_one_generator(training, replicates, compute, kept)
+    with replaced_folder(out) as folder:
+        write_csv(folder / SCORES, table)
+        predicted = {replicate_name(k): _probabilities(result, "test") for k, result in enumerate(finished)}
+        images = {
+            LABELS: training.test.labels,
+            GROUPS: training.groups["test"],
+            "validation_groups": training.groups["validation"],
+        }
+        write_arrays(folder / PREDICTIONS, {**images, **predicted})
+        write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
+        write_csv(folder / "confusion.csv", _confusion(training.test, predicted[replicate_name(0)]))
+        if training.synthetic is not None:
+            write_csv(folder / VARIANCE, _scores(training, varied) if varied else table[:0])
+        for k, result in enumerate(finished):
+            copy_finished(result, folder / REPLICATES / replicate_name(k))
+        for k, result in enumerate(varied[1:], start=1):  # the first is replicate 0 of the arm itself
+            copy_finished(result, folder / REPLICATES / f"one_generator_{k}")
+    return table
+
+
+def _with_one_generator(training: Training, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
+    one = training.with_one_generator()
+    return _trained(one, f"{one.arm.stage} {one.arm} with one generator", replicates, compute, kept)
+
+
+def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
+    settings = training.settings
+    job = Job(name, training, training.inputs(), settings.steps, settings.batch)
+    return run_replicates(job, replicates, compute, outputs=kept)
+
+
+def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:
+    return pd.DataFrame([row for k, result in enumerate(finished) for row in _scored(training, k, result)])
+
+
+def _probabilities(result: Path, split: str) -> NDArray[np.float32]:
+    return read_arrays(result / f"{split}.npz")["probabilities"]
+
+
+def _scored(training: Training, replicate: int, result: Path) -> Iterable[dict[str, object]]:
+    for name in SCORED:
+        labels = getattr(training, name).labels
+        values = scores(labels, _probabilities(result, name), training.train.classes)
+        yield from ({"replicate": replicate, "split": name, "metric": m, "value": v} for m, v in values.items())
+
+
+def _confusion(test: Split, probabilities: NDArray[np.float32]) -> pd.DataFrame:
+    names = np.array(test.classes)
+    return pd.DataFrame({"actual": names[test.labels], "predicted": names[probabilities.argmax(1)]})

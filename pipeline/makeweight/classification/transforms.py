@@ -1,0 +1,81 @@
+"""What is done to each image as it is served."""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, RootModel, model_validator
+
+from makeweight.core.data import Images
+from makeweight.core.errors import BadInput
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for a newer release as it is imported
+import albumentations
+
+Step = dict[str, dict[str, Any]]
+
+
+class Plain(RootModel[tuple[()]]):
+    """Images as they are. There is nothing to set."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    def apply(self, images: Images, seed: int) -> Images:
+        """The same images."""
+        return images
+
+
+class Classical(RootModel[tuple[Step, ...]]):
+    """An Albumentations recipe: a list of transforms, each `{Name: {argument: value}}`, applied in order."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Classical:
+        _ = self._compose
+        return self
+
+    @cached_property
+    def _compose(self) -> Any:
+        return albumentations.Compose([_build(step) for step in self.root])
+
+    def apply(self, images: Images, seed: int) -> Images:
+        """Every image by itself through the recipe; the same seed gives the same bytes.
+
+        Albumentations draws equally many random numbers for any image of one shape: what is drawn for a place of the
+        batch depends on the seed alone, so that arms that show the same image there show it changed in the same way.
+
+        Raises:
+            BadInput: the recipe changes the size of an image, or what its pixels are.
+        """
+        # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators of the
+        # same seed, so that of two steps with `p: 0.5` both are done or none.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        changed = [self._compose(image=np.ascontiguousarray(image))["image"] for image in images]
+        for image in changed:
+            if image.size != images[0].size or image.shape[:2] != images.shape[1:3] or image.dtype != np.uint8:
+                raise BadInput(
+                    f"recipes.classical turns uint8 images of shape {images.shape[1:]} into {image.dtype} of shape "
+                    f"{image.shape}: use transforms that keep size, channels and type"
+                )
+        return np.stack(changed).reshape(images.shape)
+
+
+def _build(step: Step) -> Any:
+    if len(step) != 1:
+        raise ValueError(f"a step is one transform, {{Name: {{argument: value}}}}, not {step}")
+    ((name, arguments),) = step.items()
+    kind = getattr(albumentations, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
+        raise ValueError(f"Albumentations has no transform named {name!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # an argument that it does not know is only a warning to Albumentations
+        try:
+            return kind(**arguments)
+        except Exception as error:
+            raise ValueError(f"{name}: {' '.join(str(error).split())}") from error

@@ -1,0 +1,38 @@
+"""`makeweight`: all commands in one."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.check import check
+from makeweight.commands.clean import clean
+from makeweight.commands.command import app
+from makeweight.commands.compare import compare
+from makeweight.commands.generate import generate
+from makeweight.commands.prepare import prepare
+from makeweight.commands.report import report
+from makeweight.commands.train_augmented import train_augmented
+from makeweight.commands.train_baseline import train_baseline
+from makeweight.commands.train_generator import train_generator
+
+makeweight = app(check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"makeweight {version('makeweight')}")
+        raise typer.Exit
+
+
+@makeweight.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Does synthetic augmentation make my classifier better, by how much, and how sure can I be?"""
+
+
+if __name__ == "__main__":
+    makeweight()

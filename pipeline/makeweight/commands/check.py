@@ -1,0 +1,34 @@
+"""`makeweight check`: find every mistake in the parameters before any work starts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, app, command
+
+
+@command
+def check(
+    params: ParamsFile = Path("params.yaml"),
+    out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
+) -> str:
+    """Check the parameters and say what the study takes.
+
+    Write nothing but a marker, which names the code of third-party plug-ins by its hash.
+    """
+    from makeweight.core.parameters import read_parameters
+    from makeweight.project import plan
+    from makeweight.project.check import check as check_parameters
+    from makeweight.project.check import third_party
+
+    parameters = read_parameters(params)
+    check_parameters(parameters)
+    lines = ["The parameters are in order.", *(f"{plugin}: {code}" for plugin, code in third_party(parameters).items())]
+    typer.echo("\n".join(plan.lines(parameters)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return f"{params} is in order; wrote {out}"
+
+
+main = app(check)

@@ -1,0 +1,22 @@
+"""`makeweight clean`: empty the cache of finished replicates, and forget unfinished ones."""
+
+from makeweight.commands.command import app, command
+
+
+@command
+def clean() -> str:
+    """Empty the cache of finished replicates, and forget unfinished ones."""
+    import shutil
+
+    from makeweight.runtime.artifacts import CACHE, CHECKPOINTS
+    from makeweight.runtime.files import IN_USE, TEMPORARY
+    from makeweight.runtime.processes import locked
+
+    with locked(IN_USE, "a training"):
+        entries = list(CACHE.iterdir()) if CACHE.exists() else []
+        for folder in (CACHE, CHECKPOINTS, TEMPORARY):
+            shutil.rmtree(folder, ignore_errors=True)
+    return f"removed {len(entries)} finished replicates from {CACHE}, and all that was unfinished"
+
+
+main = app(clean)

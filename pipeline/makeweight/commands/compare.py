@@ -1,0 +1,33 @@
+"""`makeweight compare`: every arm beside every other, and a verdict for each contrast."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, app, command
+
+
+@command
+def compare(
+    params: ParamsFile = Path("params.yaml"),
+    runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Gets tables and picture.")] = Path("results"),
+) -> str:
+    """Compare the arms and give the verdicts."""
+    from makeweight.comparison.compare import compare as compare_arms
+    from makeweight.comparison.compare import write_comparison
+    from makeweight.comparison.console import show
+    from makeweight.core.parameters import read_parameters
+    from makeweight.core.study import arms
+    from makeweight.runtime.leftovers import RUNS, remove_others
+
+    parameters = read_parameters(params)
+    comparison = compare_arms(parameters, runs)
+    write_comparison(comparison, out)
+    remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
+    show(comparison)
+    return f"wrote comparison.json, metrics.json, two tables and a picture to {out}"
+
+
+main = app(compare)

@@ -1,0 +1,39 @@
+"""`makeweight report`: everything that came out, on one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, app, command
+
+
+@command
+def report(
+    params: ParamsFile = Path("params.yaml"),
+    data: Annotated[Path, typer.Option(help="Folder of train, validation, test and synthetic.")] = Path("data"),
+    models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
+    runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="What compare has written.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Gets report.html and report.md.")] = Path("results"),
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Say how long the stages took: never the same bytes twice.")
+    ] = False,
+) -> str:
+    """Write the report: verdict, arms, classes, images, curves, settings."""
+    from makeweight.core.parameters import read_parameters
+    from makeweight.quality.similarity import similarities
+    from makeweight.reporting.report import Places, write_report
+    from makeweight.reporting.report import report as facts
+    from makeweight.runtime.artifacts import LOGS
+    from makeweight.runtime.leftovers import MODELS, SYNTHETIC, remove_others
+
+    places = Places(data, models, runs, results, LOGS if timings else None)
+    parameters = read_parameters(params)
+    write_report(facts(parameters, places, similarities(data, parameters.generators)), out)
+    remove_others(models, parameters.generators, MODELS)
+    remove_others(data / "synthetic", parameters.generators, SYNTHETIC)
+    return f"wrote report.html and report.md to {out}"
+
+
+main = app(report)

@@ -1,0 +1,36 @@
+"""`makeweight train-augmented`: train and score the classifier of one generator's arm, once for each replicate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
+from makeweight.commands.train_classifier import train_classifier
+
+
+@command
+def train_augmented(
+    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
+    transform: Transform,
+    params: ParamsFile = Path("params.yaml"),
+    train: Train = Path("data/train"),
+    validation: Validation = Path("data/validation"),
+    test: Test = Path("data/test"),
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Synthetic images of the family.  [default: data/synthetic/FAMILY]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/FAMILY-TRANSFORM]")
+    ] = None,
+) -> str:
+    """Train the classifier of one arm on real and synthetic images."""
+    from makeweight.core.errors import BadInput
+    from makeweight.core.study import CONTROLS
+
+    if family in CONTROLS:
+        raise BadInput(f"{family!r} is a control and no family: run train-baseline for it")
+    return train_classifier(family, transform, params, train, validation, test, synthetic, out)
+
+
+main = app(train_augmented)

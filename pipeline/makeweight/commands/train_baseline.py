@@ -1,0 +1,33 @@
+"""`makeweight train-baseline`: train and score the classifier of one control arm, once for each replicate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
+from makeweight.commands.train_classifier import train_classifier
+
+
+@command
+def train_baseline(
+    source: Annotated[str, typer.Option(help="A control: none or oversample.")],
+    transform: Transform,
+    params: ParamsFile = Path("params.yaml"),
+    train: Train = Path("data/train"),
+    validation: Validation = Path("data/validation"),
+    test: Test = Path("data/test"),
+    out: Annotated[
+        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/SOURCE-TRANSFORM]")
+    ] = None,
+) -> str:
+    """Train the classifier of one arm on real images only."""
+    from makeweight.core.errors import BadInput
+    from makeweight.core.study import CONTROLS
+
+    if source not in CONTROLS:
+        raise BadInput(f"{source!r} is no control ({', '.join(CONTROLS)}): run train-augmented for a family")
+    return train_classifier(source, transform, params, train, validation, test, None, out)
+
+
+main = app(train_baseline)

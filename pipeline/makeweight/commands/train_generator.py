@@ -1,0 +1,50 @@
+"""`makeweight train-generator`: fit a family to the training images, once for each replicate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, Train, Validation, app, command
+
+
+@command
+def train_generator(
+    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
+    params: ParamsFile = Path("params.yaml"),
+    train: Train = Path("data/train"),
+    validation: Validation = Path("data/validation"),
+    out: Annotated[
+        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: models/FAMILY]")
+    ] = None,
+) -> str:
+    """Train a generator for each replicate."""
+    from functools import partial
+
+    from makeweight.core.parameters import read_parameters
+    from makeweight.generators.cards import Study, model_card, releases
+    from makeweight.generators.interface import find_family
+    from makeweight.generators.train import train_generators
+    from makeweight.runtime.splits import read_splits
+
+    parameters = read_parameters(params)
+    out = out or Path("models", family)
+    settings = find_family(family, parameters.families)
+    fitted, watched = read_splits(train, validation)
+    study = Study.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
+    train_generators(
+        family,
+        settings,
+        fitted,
+        watched,
+        out,
+        replicates=parameters.replicates,
+        seed=parameters.seed,
+        watch=parameters.watch,
+        compute=parameters.compute,
+        card=partial(model_card, study, settings, parameters.watch, releases()),
+    )
+    return f"wrote {parameters.replicates} generators to {out}"
+
+
+main = app(train_generator)

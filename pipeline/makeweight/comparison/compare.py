@@ -1,0 +1,247 @@
+"""Compare all arms: means, paired differences and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from makeweight.comparison.finding import ContrastResult
+from makeweight.comparison.inference import ALPHA, mcnemar_p
+from makeweight.comparison.influence import contributions
+from makeweight.comparison.sentences import based_on, contrast_text, explanations
+from makeweight.comparison.test_sets import TestSet
+from makeweight.core.data import Labels
+from makeweight.core.errors import BadInput
+from makeweight.core.metrics import OVERALL, RECALL
+from makeweight.core.parameters import Parameters
+from makeweight.core.study import Arm, arms, contrasts, other_contrasts, primary
+from makeweight.core.text import rounded, spoken
+from makeweight.runtime import plots
+from makeweight.runtime.artifacts import ARMS, COMPARISON, GROUPS, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
+from makeweight.runtime.files import read_arrays, replaced_files, save_picture, write_csv, write_json
+
+DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
+KEPT = ("gain", "low", "high", "verdict")  # of a tested contrast, there
+FEW = 30  # test images of a class below which its recall says little
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are under 30),
+            mean, sd, replicates.
+        results: one for each contrast, the tested ones first, the primary one at the head.
+        scores: the rows of every `scores.csv`, with a first column `arm`.
+        metric: that the contrasts are about.
+        test_set: what the test images can tell.
+        basis: sentences on the number of runs and of test and training images.
+        explanations: what was compared, a sentence for each term.
+        mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
+        variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
+            over replicates that is due to its generator; no rows where `compare.variance` is false.
+    """
+
+    arms: pd.DataFrame
+    results: list[ContrastResult]
+    scores: pd.DataFrame
+    metric: str
+    test_set: TestSet
+    basis: list[str]
+    explanations: dict[str, str]
+    mcnemar: dict[str, float]
+    variance: pd.DataFrame
+
+    @property
+    def contrasts(self) -> pd.DataFrame:
+        """A row for each contrast, with all its figures."""
+        return pd.DataFrame([each.figures() for each in self.results])
+
+
+def compare(parameters: Parameters, runs: Path) -> Comparison:
+    """Read scores and predictions of every arm below `runs`, and compare.
+
+    Raises:
+        BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
+    """
+    to_test, main = contrasts(parameters), primary(parameters)
+    scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
+    labels, groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
+    settings = parameters.compare
+    contributed = {arm: contributions(settings.metric, labels, each) for arm, each in predicted.items()}
+    sharing = len(to_test) - (main is not None)
+    results = [
+        ContrastResult.of(
+            each, settings, contributed, groups, tests=1 if each == main else sharing, primary=each == main
+        )
+        for each in sorted(to_test, key=lambda each: each != main)
+    ]
+    results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in other_contrasts(parameters)]
+    right = {arm: each[0] == labels for arm, each in predicted.items()}
+    table = _arms_table(scores, labels)
+    test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), settings.metric, settings.margin)
+    return Comparison(
+        arms=table,
+        results=results,
+        scores=scores,
+        metric=settings.metric,
+        test_set=test_set,
+        basis=based_on(test_set, parameters.replicates, parameters.generate),
+        explanations=explanations(parameters, test_set),
+        mcnemar={str(each): mcnemar_p(right[each.arm], right[each.reference], groups) for each in to_test},
+        variance=_variance(parameters, runs, scores),
+    )
+
+
+def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
+    rows = table[(table["split"] == "test") & (table["metric"] == "recall") & (table["arm"] == table["arm"].iloc[0])]
+    return {str(name): int(images) for name, images in zip(rows["class"], rows["images"], strict=True)}
+
+
+def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
+    path = runs / str(arm) / SCORES
+    if not path.exists():
+        raise BadInput(
+            f"{path} is missing: run {arm.stage} for {arm}, or take its source or transform off the parameters"
+        )
+    # Class names may look like numbers or like nothing ("nan"): they are texts.
+    table = pd.read_csv(path, dtype={"metric": str, "split": str}, keep_default_na=False)
+    if set(table["replicate"]) != set(range(replicates)):
+        raise BadInput(
+            f"{path} holds {table['replicate'].nunique()} replicates, not {replicates}: run {arm.stage} again"
+        )
+    table.insert(0, "arm", str(arm))
+    return table
+
+
+def _predictions(runs: Path, chosen: list[Arm], replicates: int) -> tuple[Labels, Labels, dict[Arm, Labels]]:
+    """Labels and groups of the test images, int64 [images], and each arm's predictions, int64 [replicates, images]."""
+    predicted: dict[Arm, Labels] = {}
+    labels: Labels | None = None
+    groups: Labels | None = None
+    for arm in chosen:
+        path = runs / str(arm) / PREDICTIONS
+        if not path.exists():
+            raise BadInput(f"{path} is missing: run {arm.stage} for {arm} again")
+        found = read_arrays(path)
+        if GROUPS not in found:
+            raise BadInput(f"{path} does not say which test images belong together: run {arm.stage} for {arm} again")
+        labels = found[LABELS] if labels is None else labels
+        groups = found[GROUPS] if groups is None else groups
+        if not (np.array_equal(found[LABELS], labels) and np.array_equal(found[GROUPS], groups)):
+            raise BadInput(f"{path} is of other test images than {runs / str(chosen[0])}: run {arm.stage} again")
+        predicted[arm] = np.stack([found[replicate_name(k)].argmax(1) for k in range(replicates)])
+    assert labels is not None
+    assert groups is not None
+    return labels, groups, predicted
+
+
+def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    grouped = scores.groupby(["arm", "split", "metric"], sort=False)["value"]
+    table = grouped.agg(mean="mean", sd="std", replicates="size").reset_index()
+    is_recall = ~table["metric"].isin(OVERALL)
+    table.insert(3, "class", table["metric"].str.removeprefix(RECALL).where(is_recall, ""))
+    table["metric"] = table["metric"].where(~is_recall, "recall")
+    names = table["class"][is_recall].unique()
+    images = dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True)) | {"": len(labels)}
+    on_test = table["split"] == "test"
+    table.insert(4, "images", table["class"].map(images).where(on_test).astype("Int64"))
+    table.insert(5, "few", (table["images"] < FEW).fillna(value=False) & is_recall)
+    return table
+
+
+def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.DataFrame:
+    columns = ["arm", "sd", "sd_one_generator", "generator_share", "low", "high"]
+    generated = [arm for arm in arms(parameters) if arm.source in parameters.generators]
+    rows = [_generator_share(arm, runs, scores, parameters) for arm in generated] if parameters.compare.variance else []
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Parameters) -> dict[str, object]:
+    """The share of an arm's variance over replicates that is due to its generator, with its 95% interval.
+
+    The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12). NaN where either is zero.
+    """
+    path = runs / str(arm) / VARIANCE
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    if len(table) == 0:
+        raise BadInput(f"{path} holds no runs with one generator: run {arm.stage} for {arm} again")
+    metric = parameters.compare.metric
+    every = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
+    fixed = table[(table["split"] == "test") & (table["metric"] == metric)]["value"]
+    whole, classifiers = float(every.var(ddof=1)), float(fixed.var(ddof=1))
+    low = share = high = float("nan")
+    if min(whole, classifiers) > np.finfo(float).eps:
+        ratio, factor = classifiers / whole, float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(every) - 1))
+        low, share, high = (min(1.0, max(0.0, 1 - each)) for each in (ratio * factor, ratio, ratio / factor))
+    return {"arm": str(arm), "sd": whole**0.5, "sd_one_generator": classifiers**0.5, "generator_share": share,
+            "low": low, "high": high}  # fmt: skip
+
+
+def write_comparison(comparison: Comparison, out: Path) -> None:
+    """Write `metrics.json`, `arms.csv`, `contrasts.csv`, `comparison.json` and `arms.png` into `out`."""
+    with replaced_files(out) as folder:
+        write_json(folder / "metrics.json", _metrics(comparison))
+        write_csv(folder / ARMS, comparison.arms)
+        write_csv(folder / "contrasts.csv", comparison.contrasts)
+        write_json(folder / COMPARISON, _whole(comparison))
+        what = f"dots: replicates, lines join them, bars: means\n{spoken(comparison.metric)} on test images"
+        save_picture(plots.arms(on_test_images(comparison), what), folder / "arms.png")
+
+
+def _metrics(comparison: Comparison) -> dict[str, Any]:
+    """What people compare between experiments; `dvc metrics show` makes a column of each figure."""
+    table, metric = comparison.arms, comparison.metric
+    found: dict[str, Any] = {"arms": {}, "contrasts": {}}
+    for row in table[(table["split"] == "test") & (table["metric"] == metric)].to_dict("records"):
+        found["arms"][row["arm"]] = {metric: {key: round(row[key], DECIMALS) for key in ("mean", "sd")}}
+    for each in comparison.results:
+        if each.tested:
+            figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)
+            found["contrasts"][str(each.contrast)] = {each.metric: figures}
+    return found
+
+
+def _whole(comparison: Comparison) -> dict[str, Any]:
+    """All that a report may want to say, at the precision of the tables."""
+    overall = comparison.scores[comparison.scores["metric"].isin(OVERALL)]
+    values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in overall.itertuples():
+        of_arm = values.setdefault(str(row.arm), {}).setdefault(str(row.split), {})
+        of_arm.setdefault(str(row.metric), []).append(float(str(row.value)))
+    found = [
+        {**rounded(each.figures(), 9), "differences": (each.differences.round(9) + 0.0).tolist(), "margin": each.margin,
+         "mcnemar_p": comparison.mcnemar.get(str(each.contrast)),
+         **(asdict(contrast_text(each)) if each.tested else {})}
+        for each in comparison.results
+    ]  # fmt: skip
+    test_set = comparison.test_set
+    return {
+        "metric": comparison.metric,
+        "basis": comparison.basis,
+        "explanations": comparison.explanations,
+        "test_set": {"images": dict(test_set.images), GROUPS: test_set.groups, "coarse": test_set.coarse},
+        "values": values,
+        "contrasts": found,
+        "variance": [rounded(row, 9) for row in _records(comparison.variance)],
+    }
+
+
+def _records(table: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """Rows as plain values; None stands for NaN, which JSON does not have."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def on_test_images(comparison: Comparison) -> pd.DataFrame:
+    """The metric that the contrasts are about, in percent: a row a replicate, a column an arm, in their order."""
+    scores = comparison.scores
+    chosen = scores[(scores["split"] == "test") & (scores["metric"] == comparison.metric)]
+    return 100 * chosen.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(chosen["arm"]))]

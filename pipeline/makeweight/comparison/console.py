@@ -1,0 +1,69 @@
+"""The comparison on the terminal: the answer, what was compared, the arms, the other tested contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from makeweight.comparison.compare import Comparison
+from makeweight.comparison.finding import ContrastResult
+from makeweight.comparison.sentences import contrast_text
+from makeweight.core.metrics import OVERALL
+from makeweight.core.text import counted, percent, spoken
+
+WIDTH = 80  # columns: longer lines are hard to read
+
+
+def show(comparison: Comparison) -> None:
+    """Print the comparison, wrapped between words."""
+    console = Console(highlight=False)
+    console.width = min(console.width, WIDTH)
+    tested = [each for each in comparison.results if each.tested]
+    main = [each for each in tested if each.primary] or tested
+    for number, each in enumerate(main):
+        _contrast(console, each, comparison.basis if number == 0 else [])
+    _headed(console, "What was compared", (f"{term}: {text}" for term, text in comparison.explanations.items()))
+    _headed(console, "Test images, %: mean ± standard deviation over runs", [_arms(comparison)])
+    for each in tested:
+        if each not in main:
+            _contrast(console, each, [])
+    if len(comparison.variance):
+        _headed(console, "Variance over runs that is due to the generator", _variance(comparison))
+    if untested := len(comparison.results) - len(tested):
+        _headed(console, f"{counted(untested, 'other difference')} estimated, not tested: see the report", [])
+
+
+def _contrast(console: Console, result: ContrastResult, basis: Iterable[str]) -> None:
+    text = contrast_text(result)
+    _headed(console, text.answer, [*text.sentences, *basis])
+
+
+def _headed(console: Console, head: str, blocks: Iterable[str | Table]) -> None:
+    """A line in bold, and blocks indented below it."""
+    console.print(Text(head, style="bold"))
+    for block in blocks:
+        # As Text, for rich reads [brackets] in a string as markup, and class names may hold some.
+        console.print(Padding(Text(block) if isinstance(block, str) else block, (0, 0, 0, 2), expand=False))
+    console.print()
+
+
+def _arms(comparison: Comparison) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm", overflow="fold")
+    for metric in OVERALL:
+        table.add_column(spoken(metric), justify="right")
+    on_test = comparison.arms[comparison.arms["split"] == "test"]
+    for name, rows in on_test.groupby("arm", sort=False):
+        figures = rows.set_index("metric")
+        table.add_row(str(name), *(f"{100 * figures['mean'][m]:.1f} ± {100 * figures['sd'][m]:.1f}" for m in OVERALL))
+    return table
+
+
+def _variance(comparison: Comparison) -> Iterator[str]:
+    for row in comparison.variance.to_dict("records"):
+        share, low, high = (percent(row[key], 0) for key in ("generator_share", "low", "high"))
+        yield f"{row['arm']}: {share}% (95% confidence interval {low} to {high})."

@@ -1,0 +1,191 @@
+"""The result of one contrast: estimate, intervals, tests, power and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from makeweight.comparison import inference
+from makeweight.comparison.inference import ALPHA, Estimate, Interval
+from makeweight.comparison.influence import Contributions
+from makeweight.comparison.power import PowerAnalysis, power_analysis
+from makeweight.comparison.variance_components import VarianceComponents, variance_components
+from makeweight.core.data import Labels
+from makeweight.core.parameters import CompareSettings
+from makeweight.core.study import Contrast
+
+
+@dataclass(frozen=True)
+class ContrastResult:
+    """The result of one contrast on test images. Gains and margins are fractions.
+
+    Attributes:
+        contrast: the two arms.
+        metric: that they are compared by.
+        margin: a smaller gain does not matter.
+        tests: number of contrasts that share the level of 5% with this one, itself included; 0: estimated, not tested.
+        primary: whether it was named primary.
+        differences: of the metric, arm minus reference, float [replicates].
+        components: of the variance of their mean.
+        images: number of test images.
+        reference_mean: of the reference arm's metric.
+    """
+
+    contrast: Contrast
+    metric: str
+    margin: float
+    tests: int
+    primary: bool
+    differences: NDArray[np.float64]
+    components: VarianceComponents
+    images: int
+    reference_mean: float
+
+    @classmethod
+    def of(
+        cls,
+        contrast: Contrast,
+        settings: CompareSettings,
+        contributed: Mapping[Any, Contributions],
+        groups: Labels,
+        *,
+        tests: int,
+        primary: bool = False,
+    ) -> ContrastResult:
+        """The result from what each test image contributes to each arm's metric.
+
+        Args:
+            contrast: the two arms, which are keys of `contributed`.
+            settings: metric and margin.
+            contributed: by arm.
+            groups: int64 [images], equal numbers for images that belong together.
+            tests: see the attribute.
+            primary: see the attribute.
+        """
+        reference = contributed[contrast.reference]
+        difference = contributed[contrast.arm] - reference
+        return cls(
+            contrast,
+            settings.metric,
+            settings.margin,
+            tests,
+            primary,
+            difference.values,
+            variance_components(difference, groups),
+            len(groups),
+            float(reference.values.mean()),
+        )
+
+    @property
+    def tested(self) -> bool:
+        """Whether the contrast has a test and a verdict."""
+        return self.tests > 0
+
+    @property
+    def alpha(self) -> float:
+        """The level of the test, such that all that share it keep 5% (Bonferroni; Dunn 1961)."""
+        return ALPHA / max(1, self.tests)
+
+    @property
+    def gain(self) -> float:
+        """The mean difference."""
+        return float(self.differences.mean())
+
+    @property
+    def estimate(self) -> Estimate:
+        """The gain, generalising to other seeds and other test images: the verdict's."""
+        return inference.new_test_images(self.gain, self.components)
+
+    @property
+    def for_equivalence(self) -> Estimate:
+        """The same, as the claim of equivalence needs it."""
+        return inference.for_equivalence(self.gain, self.components)
+
+    @property
+    def fixed_test_set(self) -> Estimate | None:
+        """The gain, generalising to other seeds on these test images; None where replicates do not differ."""
+        return inference.fixed_test_set(self.differences)
+
+    @property
+    def interval(self) -> Interval:
+        """Of `estimate`, adjusted for the number of tests."""
+        return self.estimate.interval(self.alpha)
+
+    @property
+    def equivalence_interval(self) -> Interval:
+        """The interval that must lie within the margin to call two arms equivalent."""
+        return self.for_equivalence.interval(2 * self.alpha)
+
+    @property
+    def verdict(self) -> str | None:
+        """`helps`, `hurts`, `equivalent` or `inconclusive`; None where nothing is tested."""
+        if not self.tested:
+            return None
+        return inference.verdict(self.estimate, self.for_equivalence, self.margin, self.alpha)
+
+    @cached_property
+    def power(self) -> PowerAnalysis:
+        """What could have been detected."""
+        return power_analysis(self.components, self.margin, self.alpha)
+
+    @property
+    def largest_possible(self) -> float:
+        """The largest gain that any arm could reach over the reference: to an error rate of zero."""
+        return 1 - self.reference_mean
+
+    @property
+    def sign_flip_p(self) -> float | None:
+        """Of the exact test over replicates; None where they are too few to reach the level, or too many."""
+        reachable = inference.least_sign_flip_p(len(self.differences)) <= self.alpha
+        return inference.sign_flip_p(self.differences) if reachable else None
+
+    @property
+    def sign_flip_disagrees(self) -> bool:
+        """Whether the exact test and the verdict disagree about a difference."""
+        p = self.sign_flip_p
+        return p is not None and (p <= self.alpha) != (self.verdict in {"helps", "hurts"})
+
+    def figures(self) -> dict[str, Any]:
+        """All figures as plain values: fractions, not rounded. Those of tests are None where nothing is tested."""
+        estimate, interval = self.estimate, self.interval
+        total = estimate.scales[0]
+        return {
+            "arm": str(self.contrast.arm), "reference": str(self.contrast.reference), "metric": self.metric,
+            "tested": self.tested, "primary": self.primary, "tests": self.tests, "level": interval.level,
+            "replicates": self.components.replicates, "images": self.images, "groups": self.components.units,
+            "gain": self.gain, "low": interval.low, "high": interval.high,
+            "standard_error": total.value**0.5, "dof": total.dof,
+            "variance_replicates": self.components.from_replicates,
+            "variance_images": self.components.from_images,
+            "variance_residual": self.components.residual.value,
+            "superiority": inference.superiority(self.differences),
+            "largest_possible": self.largest_possible,
+            **self._fixed(), **self._tests(),
+        }  # fmt: skip
+
+    def _fixed(self) -> dict[str, float | None]:
+        found = self.fixed_test_set
+        if found is None:
+            return {"fixed_low": None, "fixed_high": None, "p_fixed": None}
+        interval = found.interval(self.alpha)
+        return {"fixed_low": interval.low, "fixed_high": interval.high, "p_fixed": found.p()}
+
+    def _tests(self) -> dict[str, Any]:
+        equivalence = self.equivalence_interval
+        worse, equal, better = self.estimate.probabilities(self.margin)
+        p_equivalence = self.for_equivalence.p_equivalence(self.margin)
+        figures = {
+            "p": self.estimate.p(), "p_adjusted": inference.bonferroni(self.estimate.p(), self.tests),
+            "p_sign_flip": self.sign_flip_p, "p_equivalence": inference.bonferroni(p_equivalence, self.tests),
+            "equivalence_low": equivalence.low, "equivalence_high": equivalence.high,
+            "probability_worse": worse, "probability_equal": equal, "probability_better": better,
+            "verdict": self.verdict,
+            **{f"{name}{end}": value for name, ranged in asdict(self.power).items()
+               for end, value in zip(("", "_low", "_high"), ranged.values(), strict=True)},
+        }  # fmt: skip
+        return figures if self.tested else dict.fromkeys(figures)

@@ -1,0 +1,247 @@
+"""The words about a comparison, for readers who know no statistics: the one source of what report and terminal say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from makeweight.comparison.finding import ContrastResult
+from makeweight.comparison.power import POWER, Range
+from makeweight.comparison.test_sets import TestSet
+from makeweight.core.parameters import DataSettings, GenerateSettings, Parameters
+from makeweight.core.study import Arm, control
+from makeweight.core.text import amount, capitalised, counted, legible, points, possible_range, rough, shown, spoken
+
+FAMILIES = {"cgan": "GAN", "cvae": "VAE", "smote": "SMOTE", "gaussian": "Gaussian", "autoencoder": "autoencoder"}
+METRICS = {
+    "accuracy": "the percentage of test images that are classified correctly",
+    "balanced_accuracy": "the percentage of test images that are classified correctly, computed for each class and "
+    "then averaged, so that a rare class counts as much as a common one",
+    "macro_f1": "the F1 score (harmonic mean of precision and recall), computed for each class and then averaged, in "
+    "percent, so that a rare class counts as much as a common one",
+}
+CONTROLS = {
+    "none": "trained on the real images as they are",
+    "oversample": "trained on real images only, those of small classes repeated until all classes are equally frequent",
+}
+NAMED_CLASSES = 5  # in one sentence
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastText:
+    """The words about one tested contrast.
+
+    Attributes:
+        answer: one sentence for somebody who knows no statistics.
+        sentences: both figures, the range of the true difference, what would settle it, reservations.
+    """
+
+    answer: str
+    sentences: tuple[str, ...]
+
+
+def contrast_text(result: ContrastResult) -> ContrastText:
+    """The words about a tested contrast."""
+    sentences = [_both_figures(result), _range_of_difference(result)]
+    if result.verdict in {"helps", "hurts"}:
+        sentences.append(_relevance(result))
+    if result.verdict == "inconclusive":
+        sentences += _what_would_settle(result)
+    if result.contrast.arm.transform != result.contrast.reference.transform:
+        sentences.append(
+            f"The control uses another transform (“{result.contrast.reference.transform}”): "
+            "the difference is not due to the images alone."
+        )
+    if result.sign_flip_disagrees:
+        sentences.append(
+            "The exact sign-flip test over the runs, which does not account for other test images, disagrees "
+            f"(p = {result.sign_flip_p:.2g})."
+        )
+    return ContrastText(_answer(result), tuple(sentences))
+
+
+def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> list[str]:
+    """What to know beside the answers: runs, test images, classes of which an image counts much, real images shown."""
+    grouped = (
+        f" in {counted(test_set.groups, 'group')} of images that belong together"
+        if test_set.groups < test_set.total
+        else ""
+    )
+    basis = f"Based on {counted(replicates, 'run')} of each arm and {counted(test_set.total, 'test image')}{grouped}."
+    name, size = test_set.smallest
+    smallest = f"The smallest class, {quoted(name)}, has {counted(size, 'test image')}"
+    return [basis, f"{smallest}{_coarse_classes(test_set)}.", exposure(generate)]
+
+
+def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
+    """What was compared: for each term, a sentence."""
+    reference, metric = control(parameters), parameters.compare.metric
+    generated = Arm(parameters.generators[0], reference.transform)
+    return {
+        "Arm": "one way to train the classifier: a source of training images and, after the hyphen, a transform (what "
+        "is done to the images as they are shown). All arms train the same classifier for the same number of steps.",
+        f"Control ({reference})": f"the arm that the others are measured against, {CONTROLS[reference.source]}.",
+        f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
+        "after it was fitted to the training images.",
+        "Run": "one repetition of everything from another random seed: generator, synthetic images, classifier.",
+        capitalised(spoken(metric)): f"{METRICS[metric]}. Differences are in percentage points.",
+        "Data set": f"{_data_set(parameters.data)}, {counted(len(test_set.images), 'class', 'classes')}.",
+        "Scope": "this data set, this split into training and test images, and these settings; other ones may differ.",
+    }
+
+
+def quoted(name: str) -> str:
+    """The name of a class within a sentence."""
+    return f"“{shown(legible(name))}”"
+
+
+def _images(result: ContrastResult) -> str:
+    arm, reference = result.contrast.arm, result.contrast.reference
+    images = f"{FAMILIES.get(arm.source, arm.source)} images"
+    return images if arm.transform == reference.transform else f"{images} with the transform “{arm.transform}”"
+
+
+def _answer(result: ContrastResult) -> str:
+    images = _images(result)
+    match result.verdict:
+        case "helps":
+            return capitalised(f"{images} help.")
+        case "hurts":
+            return capitalised(f"{images} hurt.")
+        case "equivalent":
+            return capitalised(f"{images} make no difference that matters (less than {amount(result.margin)}).")
+    return f"We cannot tell whether {images} help."
+
+
+def _both_figures(result: ContrastResult) -> str:
+    reference = result.reference_mean
+    return (
+        f"{capitalised(spoken(result.metric))} is {100 * (reference + result.gain):.2f}% with them "
+        f"({result.contrast.arm}) and {100 * reference:.2f}% without them ({result.contrast.reference}, the control): "
+        f"a difference of {points(result.gain)} points."
+    )
+
+
+def _range_of_difference(result: ContrastResult) -> str:
+    equivalent = result.verdict == "equivalent"
+    interval = result.equivalence_interval if equivalent else result.interval
+    low, high = possible_range(interval.low, interval.high, result.largest_possible)
+    most = ", the largest possible gain" if interval.high > result.largest_possible else ""
+    adjusted = f", as {result.tests} contrasts share the error rate of 5%" if result.tests > 1 else ""
+    meaning = {
+        "inconclusive": ": it may be a loss or a gain",
+        "equivalent": f": less than {amount(result.margin)} either way",
+    }.get(str(result.verdict), "")
+    return (
+        f"The true difference probably lies between {points(low)} and {points(high)} points{most} "
+        f"({100 * interval.level:.4g}% confidence interval{adjusted}){meaning}."
+    )
+
+
+def _relevance(result: ContrastResult) -> str:
+    """Whether a difference that exists is large enough to matter."""
+    interval, noun = result.interval, "gain" if result.verdict == "helps" else "loss"
+    least, most = sorted((abs(interval.low), abs(interval.high)))
+    threshold = f"{amount(result.margin)}, the least that matters (compare.margin)"
+    if least > result.margin:
+        return f"Even the smallest {noun} in this range is more than {threshold}."
+    if most < result.margin:
+        return f"But every {noun} in this range is less than {threshold}."
+    return f"The {noun} may be smaller than {threshold}."
+
+
+def _what_would_settle(result: ContrastResult) -> list[str]:
+    possible, margin, found = result.largest_possible, amount(result.margin), result.power
+    if possible < result.margin:
+        return [
+            f"No gain that matters is possible here: the control reaches {100 * result.reference_mean:.2f}%, and less "
+            f"than {margin} does not matter (compare.margin)."
+        ]
+    assert found.detectable.value is not None
+    assert found.power.value is not None
+    if found.power.value >= POWER:
+        return [
+            f"A true gain of {margin} would have shown with a probability of {100 * found.power.value:.0f}%; more runs "
+            "or test images make the range narrower."
+        ]
+    if found.detectable.value > possible:
+        seen = f"This test was too small to show any gain that is possible here (at most {amount(round(possible, 3))})."
+    else:
+        seen = (
+            f"A true gain of about {_detectable(found.detectable, possible)} would have shown with a probability of "
+            f"{100 * POWER:.0f}%."
+        )
+    return [seen, f"To show a gain of {margin} with a probability of {100 * POWER:.0f}%, {_needed(result)}."]
+
+
+def _detectable(found: Range, possible: float) -> str:
+    assert found.value is not None
+    assert found.low is not None
+    high = None if found.high is None or found.high > possible else found.high
+    most = f"{100 * possible:.1f}, the largest possible gain" if high is None else f"{rough(100 * high):g}"
+    return f"{amount(rough(found.value))} ({rough(100 * found.low):g} to {most})"
+
+
+def _needed(result: ContrastResult) -> str:
+    grouped = result.components.units < result.images
+    images = "group of test images" if grouped else "test image"
+    plural = "groups of test images" if grouped else "test images"
+    runs = counted(result.components.replicates, "run")
+    ways = [
+        f"about {_number(found, one, many)} with the same {rest}"
+        for found, one, many, rest in (
+            (result.power.replicates_needed, "run", "runs", "test images"),
+            (result.power.images_needed, images, plural, runs),
+        )
+        if found.value is not None
+    ]
+    if not ways:
+        return f"neither more runs nor more {plural} alone would suffice: it would take more of both"
+    alone = ""
+    if len(ways) == 1:
+        alone = f" (more {plural if result.power.images_needed.value is None else 'runs'} alone would not suffice)"
+    return f"it would take {' or '.join(ways)}{alone}"
+
+
+def _number(found: Range, one: str, many: str) -> str:
+    assert found.value is not None
+    low, value, high = (
+        None if each is None else f"{rough(each):,.0f}" for each in (found.low, found.value, found.high)
+    )
+    within = "" if low == value == high else f" ({low} or more)" if high is None else f" ({low} to {high})"
+    return f"{value} {one if value == '1' else many}{within}"
+
+
+def _coarse_classes(test_set: TestSet) -> str:
+    coarse = sorted(test_set.coarse.items(), key=lambda item: -item[1])
+    if not coarse:
+        return ""
+    metric, more = spoken(test_set.metric), f"more than the {amount(test_set.margin)} that matters"
+    if test_set.metric == "accuracy":
+        return f"; one test image more or less changes accuracy by {amount(_worth(coarse[0][1]))}, {more}"
+    named = [f"{quoted(name)} ({amount(_worth(value))})" for name, value in coarse[:NAMED_CLASSES]]
+    if len(coarse) > NAMED_CLASSES:
+        named.append(f"{counted(len(coarse) - NAMED_CLASSES, 'other class', 'other classes')}")
+    joined = " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+    return f"; one test image more or less changes {metric} by {more} in {joined}"
+
+
+def _worth(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _data_set(settings: DataSettings) -> str:
+    if settings.path is None:
+        return settings.reader
+    return f"{quoted(Path(settings.path).name)} (reader {settings.reader})"
+
+
+def exposure(settings: GenerateSettings) -> str:
+    """One sentence: how many real images a generator arm shows, compared with `oversample`, its control."""
+    if settings.fill == "level":
+        return (
+            "Under `level` a generator arm shows real images less often than its control: synthetic images take the "
+            "places of repetitions."
+        )
+    share = f"{100 * settings.share:.3g}%"
+    return f"Under `even` with a share of {share} a generator arm shows {share} fewer real images than its control."

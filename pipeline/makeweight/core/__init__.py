@@ -1,0 +1,1 @@
+"""Data, errors, parameters, plug-ins and the study: what every other package builds on."""

@@ -1,0 +1,62 @@
+"""The nouns that every room shares: splits, arms, families, samplers, readers and a user's mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+SMALLEST_SIDE, LARGEST_SIDE = 8, 128  # pixels
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images with their labels and class names.
+
+    Attributes:
+        images: uint8, shape [n, height, width, channels], 1 or 3 channels.
+        labels: int64, shape [n], each an index into `classes`.
+        classes: class names in the order of their labels.
+
+    Raises:
+        ValueError: shapes or types differ from the above, or a label has no class.
+    """
+
+    images: Images
+    labels: Labels
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images are {self.images.dtype} {self.images.shape}, not uint8 [n, h, w, c]")
+        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels are {self.labels.dtype} {self.labels.shape}, not int64 [n]")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise ValueError(f"labels reach beyond the {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> Labels:
+        """Number of images of each class, shape [classes]."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    @property
+    def size(self) -> int:
+        """Side of the (square) images in pixels."""
+        return int(self.images.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for RGB."""
+        return int(self.images.shape[3])
+
+    def take(self, indices: Labels) -> Split:
+        """The images at `indices`, in that order."""
+        return Split(self.images[indices], self.labels[indices], self.classes)

@@ -1,0 +1,172 @@
+"""`params.yaml` as frozen models that refuse unknown keys and wrong types.
+
+No field has a default: the file is the one source of every value. What a setting means stands there as well, beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE
+from makeweight.core.errors import BadInput
+from makeweight.core.validation import Settings, validate
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+
+
+class DataSettings(Settings):
+    """Where the images come from and how they are divided."""
+
+    reader: str
+    path: str | None
+    download: bool | None
+    image_size: Side | None
+    fit: Literal["pad", "crop", "stretch"]
+    channels: Literal[1, 3] | None
+    background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)]
+    bands: Annotated[tuple[Count, ...], Field(min_length=1, max_length=4)] | None
+    value_range: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] | Literal["data"] | None
+    first_frame: bool
+    follow_links: bool
+    on_bad_file: Literal["refuse", "quarantine"]
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None
+    largest_group: Fraction
+    on_leak: Literal["keep", "drop"]
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    counts: tuple[Count, ...] | dict[str, Count] | None
+    imbalance: Annotated[float, Field(ge=1)] | None
+
+    @model_validator(mode="after")
+    def _one_way_to_thin(self) -> Self:
+        if self.counts is not None and self.imbalance is not None:
+            raise ValueError("counts and imbalance cannot both be given: set one of them to null")
+        if self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError("test_fraction and validation_fraction leave nothing to train on")
+        if self.bands is not None and len(self.bands) == 2:
+            raise ValueError(
+                "bands must name one band (grey), three (red, green, blue) or four (the last one: opacity)"
+            )
+        if isinstance(self.value_range, tuple) and self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range must rise: first the value of black, then that of white")
+        return self
+
+
+class GenerateSettings(Settings):
+    """How many synthetic images are drawn, and how they are mixed with real ones."""
+
+    fill: Literal["even", "level"]
+    per_class: Count
+    share: Fraction
+    level_to: Count | None
+    max_per_real: Positive
+
+
+class ClassifierSettings(Settings):
+    """The classifier of every arm, and its training."""
+
+    name: str
+    steps: Count
+    batch: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    weight_decay: NotNegative
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class CompareSettings(Settings):
+    """What is compared, fixed before anything runs."""
+
+    metric: Metric
+    control: str
+    primary: str | None
+    margin: Fraction
+    variance: bool
+
+
+class WatchSettings(Settings):
+    """What a training that goes wrong looks like, and what is done about it."""
+
+    on_trouble: Literal["step_back", "stop"]
+    least_error: Annotated[float, Field(ge=0, lt=0.5)]
+    least_diversity: Annotated[float, Field(ge=0, lt=1)]
+
+
+class ComputeSettings(Settings):
+    """Where and how to compute. `workers` and `checkpoint_seconds` change no byte of any result."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    workers: Count | Literal["auto"]
+    threads_per_replicate: Count
+    together: Count | Literal["auto"]
+    checkpoint_seconds: Positive
+
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Parameters(Settings):
+    """The whole of `params.yaml`.
+
+    `families` and `recipes` stay plain values here: what stands in them is for the families and transforms to
+    check, some of which belong to strangers.
+    """
+
+    seed: Annotated[int, Field(ge=0)]
+    replicates: Annotated[int, Field(ge=2)]
+    controls: Annotated[tuple[Literal["none", "oversample"], ...], Field(min_length=1)]
+    generators: Names
+    transforms: Names
+    data: DataSettings
+    families: dict[str, Any]
+    watch: WatchSettings
+    generate: GenerateSettings
+    recipes: dict[str, Any]
+    classifier: ClassifierSettings
+    compare: CompareSettings
+    compute: ComputeSettings
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for key in ("controls", "generators", "transforms"):
+            names = getattr(self, key)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key} names something twice: {', '.join(names)}")
+        if clash := {"none", "oversample"} & set(self.generators):
+            raise ValueError(f"generators cannot hold {clash.pop()!r}: that is the name of a control")
+        return self
+
+
+def read_parameters(path: Path) -> Parameters:
+    """Read `path` as YAML 1.2 (in which 1e-3 is a number) and check it.
+
+    Raises:
+        BadInput: the file is missing, is no YAML, or holds something that is not allowed; one line for each mistake.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}): run in a project's folder, or name the file with --params"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8 text: save it as such") from error
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadInput(f"{path}{line} is not valid YAML: {(error.problem or str(error)).splitlines()[0]}") from error
+    except YAMLError as error:
+        raise BadInput(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} holds no parameters: it must be a mapping of keys to values")
+    return validate(Parameters, values)

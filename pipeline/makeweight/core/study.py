@@ -1,0 +1,98 @@
+"""The design of the study, which follows from the parameters alone: its arms, its control, and what is tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import Parameters
+
+CONTROLS = ("none", "oversample")
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Two arms compared, replicate by replicate: `arm` minus `reference`."""
+
+    arm: Arm
+    reference: Arm
+
+    def __str__(self) -> str:
+        return f"{self.arm}_vs_{self.reference}"
+
+
+def arms(parameters: Parameters) -> list[Arm]:
+    """All arms, controls first, in the order of the parameters."""
+    return [*_arms_of(parameters, parameters.controls), *_arms_of(parameters, parameters.generators)]
+
+
+def _arms_of(parameters: Parameters, sources: tuple[str, ...]) -> list[Arm]:
+    return [Arm(source, transform) for source in sources for transform in parameters.transforms]
+
+
+def control(parameters: Parameters) -> Arm:
+    """The control arm that every generator arm is tested against.
+
+    Raises:
+        BadInput: `compare.control` is not a control arm of this study.
+    """
+    existing = {str(arm): arm for arm in _arms_of(parameters, parameters.controls)}
+    name = parameters.compare.control
+    if name not in existing:
+        raise BadInput(
+            f"compare.control is {name!r}, which is not a control arm of this study: set it to one of "
+            + ", ".join(existing)
+        )
+    return existing[name]
+
+
+def contrasts(parameters: Parameters) -> list[Contrast]:
+    """The tested contrasts: each generator arm against the control arm."""
+    reference = control(parameters)
+    return [Contrast(arm, reference) for arm in _arms_of(parameters, parameters.generators)]
+
+
+def other_contrasts(parameters: Parameters) -> list[Contrast]:
+    """All other pairs of arms, the later one against the earlier one: estimated, not tested."""
+    skipped = {frozenset((each.arm, each.reference)) for each in contrasts(parameters)}
+    pairs = combinations(arms(parameters), 2)
+    return [Contrast(later, earlier) for earlier, later in pairs if frozenset((later, earlier)) not in skipped]
+
+
+def primary(parameters: Parameters) -> Contrast | None:
+    """The contrast that is tested at the full level; None: all tested contrasts share it.
+
+    `auto` is the first generator under the control's own transform, so that the source is all that differs.
+
+    Raises:
+        BadInput: `compare.primary` is not a tested contrast.
+    """
+    name, existing = parameters.compare.primary, {str(each): each for each in contrasts(parameters)}
+    if name is None:
+        return None
+    if name == "auto":
+        reference = control(parameters)
+        return Contrast(Arm(parameters.generators[0], reference.transform), reference)
+    if name not in existing:
+        raise BadInput(
+            f"compare.primary is {name!r}, which is not a tested contrast: set it to one of {', '.join(existing)}, "
+            "to auto or to null"
+        )
+    return existing[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A source of training images and a transform of them: one way to train the classifier."""
+
+    source: str
+    transform: str
+
+    @property
+    def stage(self) -> str:
+        """The command that trains it."""
+        return "train-baseline" if self.source in CONTROLS else "train-augmented"
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.transform}"

@@ -1,0 +1,149 @@
+"""Text for people: names of files and classes, which may hold anything, and figures."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
+SURROGATE = re.compile("[\ud800-\udfff]")
+# What may mean something to Markdown, to HTML or to both; an underscore within a word means nothing.
+MARKUP = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
+UNKNOWN = frozenset({"unknown", "unk", "undefined", "uncertain", "none", "null", "na", "nan", "notavailable"})
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "'")
+NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
+
+NOTHING = "–"
+
+
+def legible(name: str) -> str:
+    r"""`name` as valid Unicode: bytes that are no UTF-8, as Linux allows in names of files, become `\xff`."""
+    return SURROGATE.sub(lambda found: _escaped(ord(found[0])), name)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def shown(text: str) -> str:
+    r"""`text` on one line: what cannot be printed, or would command the terminal, becomes `\x1b` and the like."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text
+    )
+
+
+def told(path: str | Path) -> str:
+    """A path for a message."""
+    return shown(legible(str(path)))
+
+
+def in_markdown(text: str) -> str:
+    """`text` for a line or a cell: it means nothing to Markdown or HTML, and hides nothing."""
+    return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
+
+
+def as_cell(text: str) -> str:
+    """`text` for a cell of a CSV file, with an apostrophe before what a spreadsheet would compute as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) and not NUMBER.fullmatch(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """What `as_cell` was given."""
+    return cell[1:] if cell[:1] == "'" and as_cell(cell[1:]) == cell else cell
+
+
+def counted(n: int, what: str, plural: str | None = None) -> str:
+    """`n` of something, in the singular or plural (by default with an s)."""
+    return f"{n:,} {what if n == 1 else plural or f'{what}s'}"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first `most` of `names`, and how many more there are."""
+    more = f" … and {len(names) - most} more" if len(names) > most else ""
+    return shown(", ".join(names[:most])) + more
+
+
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """`names` with numbers in order of size, also within a name (1, 2, 10; plot 2, plot 10); whole numbers first."""
+    return sorted(names, key=_natural_key)
+
+
+def _natural_key(name: str) -> tuple[Any, ...]:
+    if NUMBER.fullmatch(name):
+        return 0, Decimal(name), name
+    texts_and_digits = enumerate(re.split("([0-9]+)", name))
+    parts = ((len(part.lstrip("0")), part.lstrip("0")) if at % 2 else part for at, part in texts_and_digits)
+    return 1, tuple(parts), name
+
+
+def as_read(name: str) -> str:
+    """`name` without what a reader does not see: case, Unicode form, white space around it, invisible characters."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    text = " ".join(visible.split())
+    return str(Decimal(text).normalize()) if NUMBER.fullmatch(text) else text
+
+
+def letters(name: str) -> str:
+    """`name` in small letters and digits, without any other sign."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def means_unknown(name: str) -> bool:
+    """Whether a class of this name may hold images whose class is not known."""
+    return letters(name) in UNKNOWN
+
+
+def spoken(name: str) -> str:
+    """A name with blanks instead of underscores: "balanced accuracy", "macro F1"."""
+    return name.replace("_", " ").replace(" f1", " F1")
+
+
+def points(fraction: float) -> str:
+    """A signed difference in percentage points: two decimals, or one digit where they would hide a small one."""
+    text = f"{100 * fraction:+.2f}"
+    if float(text) != 0:
+        return text
+    return f"{100 * fraction:+.1g}" if abs(fraction) > ROUNDING else "0.00"
+
+
+def rounded(figures: Mapping[str, Any], decimals: int) -> dict[str, Any]:
+    """The same with numbers rounded, and never a negative zero."""
+    return {key: round(value, decimals) + 0.0 if isinstance(value, float) else value for key, value in figures.items()}
+
+
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """A fraction in percent, without the sign."""
+    return NOTHING if fraction is None or math.isnan(fraction) else f"{100 * fraction:.{decimals}f}"
+
+
+def split_sizes(sizes: Mapping[str, int]) -> str:
+    """How many images each split holds, by its name."""
+    *first, last = (f"{size:,} {name}" for name, size in sizes.items())
+    return f"{', '.join(first)} and {last} images."
+
+
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case, and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def amount(fraction: float) -> str:
+    """A size in percentage points, without a sign: "1 point", "8.6 points"."""
+    text = f"{100 * fraction:.6g}"
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def possible_range(low: float, high: float, largest_possible: float) -> tuple[float, float]:
+    """An interval of a difference, without differences that the control's score leaves no room for."""
+    return max(low, largest_possible - 1), min(high, largest_possible)
+
+
+def rough(value: float) -> float:
+    """Two significant digits of what is known with great uncertainty."""
+    return float(f"{value:.2g}")

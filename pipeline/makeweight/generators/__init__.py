@@ -1,0 +1,1 @@
+"""Generative models: families, their training and what they draw."""

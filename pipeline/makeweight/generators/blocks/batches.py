@@ -1,0 +1,45 @@
+"""Real images on the device, drawn with uniform labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from makeweight.core.data import Split
+from makeweight.training.rng import Streams
+
+
+class RealImages:
+    """A split on the device, from which batches are drawn: labels uniformly, then an image of that label.
+
+    Uniform labels on both sides: if real ones came at their own rates, the discriminator would learn how often a
+    class occurs, and the generator would be paid for that instead of for its images.
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        order = split.labels.argsort(kind="stable")
+        images = torch.from_numpy(split.images[order]).to(device)
+        self.images = images.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        self.counts = torch.from_numpy(split.counts).to(device)
+        self.starts = self.counts.cumsum(0) - self.counts
+        self.present = self.counts.nonzero().squeeze(1)
+
+    def draw(self, n: int, rng: Streams) -> tuple[Tensor, Tensor]:
+        """`n` images for each replicate, float [replicates, n, c, h, w] in [-1, 1], and their labels."""
+        labels = self.present[rng.randint(0, len(self.present), n * len(rng))]
+        within = rng.rand(len(labels), dtype=torch.float64) * self.counts[labels]
+        images = self.images[self.starts[labels] + within.long()].float() / 127.5 - 1
+        return images.unflatten(0, (len(rng), n)), labels.unflatten(0, (len(rng), n))
+
+    def first(self, most: int | None = None) -> tuple[Tensor, Tensor]:
+        """The first images of each class, uint8 [n, c, h, w], class by class, and their labels; None: all of them."""
+        counts = self.counts if most is None else self.counts.clamp(max=most)
+        labels = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        within = torch.arange(len(labels), device=counts.device) - (counts.cumsum(0) - counts)[labels]
+        return self.images[self.starts[labels] + within], labels
+
+    def another(self, labels: Tensor, rng: Streams) -> Tensor:
+        """For each label [replicates, n] another that occurs, all equally likely; the same where there is only one."""
+        n = len(self.present)
+        shift = rng.randint(1, max(n, 2), labels.numel()).view(labels.shape)
+        return self.present[(torch.searchsorted(self.present, labels) + shift) % n]

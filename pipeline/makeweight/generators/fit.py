@@ -1,0 +1,66 @@
+"""The fit of one group of replicates: what is cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from makeweight.core.data import Split
+from makeweight.core.parameters import WatchSettings
+from makeweight.core.seeds import derive
+from makeweight.generators.interface import Family
+from makeweight.runtime.artifacts import FRAMES, HISTORY
+from makeweight.runtime.files import write_arrays, write_csv
+from makeweight.runtime.progress import tell
+from makeweight.runtime.replicates import Replicate
+from makeweight.training.checkpoints import Checkpoints
+from makeweight.training.loop import Run, TroubleTogether, Watch
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The fit of a family for one replicate, or for several in one program."""
+
+    name: str
+    family: Family
+    train: Split
+    validation: Split
+    watch: WatchSettings
+    seed: int
+    checkpoint_seconds: float
+
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        """Fit, and write each replicate's sampler, history and frames."""
+        try:
+            self._fit(replicates)
+        except TroubleTogether as trouble:
+            tell(f"{trouble}. These replicates are now trained one by one")
+            for replicate in replicates:
+                self._fit([replicate])
+
+    def _fit(self, replicates: Sequence[Replicate]) -> None:
+        first, numbers = replicates[0], [replicate.number for replicate in replicates]
+
+        def progress(done: int) -> None:
+            for replicate in replicates:
+                replicate.progress(done)
+
+        run = Run(
+            torch.device(first.machine.device),
+            first.machine.autocast,
+            progress,
+            f"train-generator {self.name}, replicate {' + '.join(map(str, numbers))}",
+            Watch(self.watch, self.train),
+            Checkpoints(first.unfinished / "-".join(map(str, numbers)), self.checkpoint_seconds),
+        )
+        seeds = [derive(self.seed, "generator", self.name, number) for number in numbers]
+        samplers = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
+        if not run.frames[0]:  # of what has no steps to show, at least the end
+            run.show(self.family.total_steps, *samplers)
+        for replicate, sampler, history, frames in zip(replicates, samplers, run.histories, run.frames, strict=True):
+            sampler.save(replicate.folder)
+            write_csv(replicate.folder / HISTORY, pd.DataFrame(history))
+            write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})

@@ -1,0 +1,179 @@
+"""Numbers as image files store them, and their conversion to images of 8 bits a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from makeweight.core.data import Images
+from makeweight.core.errors import BadPicture
+from makeweight.intake.interface import Depth
+
+SAY = "say in data.value_range what is black and white"
+BLOCK = 1 << 20  # numbers that are converted at a time: in between they are 64-bit floats
+BYTE = Depth(8, "unsigned", 255.0)
+HALF_CLEAR = "opacity that is mostly neither full nor zero"  # near-infrared called alpha looks like this
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """The bands of an image, undecoded: stored numbers, and what the file says they mean.
+
+    Attributes:
+        values: [height, width, bands], numbers or booleans.
+        depth: the type of these numbers, as the file declares it.
+        colours: how many of the first bands are grey (1) or red, green and blue (3); 0: the file does not say.
+        alpha: the index of the band that is declared as opacity, or None.
+        premultiplied: whether the colours are already multiplied by it.
+        negative: whether 0 is white.
+    """
+
+    values: NDArray[Any]
+    depth: Depth
+    colours: int
+    alpha: int | None = None
+    premultiplied: bool = False
+    negative: bool = False
+
+    @property
+    def bands(self) -> int:
+        """How many there are."""
+        return int(self.values.shape[2])
+
+
+def depth_of(dtype: np.dtype[Any]) -> Depth:
+    """The depth of an array whose type is all that is known of it."""
+    kinds = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "float"}
+    if dtype.kind not in kinds:
+        raise BadPicture(f"holds {dtype} values, which are not read as an image")
+    bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
+    white = float(2**bits - 1) if dtype.kind in "bu" and bits <= 16 else None
+    return Depth(bits, kinds[dtype.kind], white)  # type: ignore[arg-type]
+
+
+def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Raster:
+    """The raster with the bands that become the image: grey or RGB, perhaps with opacity as the last.
+
+    Args:
+        raster: as it was read.
+        bands: `data.bands`, counted from 1: one for grey, three for RGB, a fourth for opacity; None: what is declared.
+        said: gets what was left out.
+
+    Raises:
+        BadPicture: `bands` names one that is missing, or none are named and the file does not say which are colours.
+    """
+    if bands is None:
+        if not raster.colours:
+            raise BadPicture(
+                f"has {raster.bands} bands, and does not say which of them are colours: choose one or three with "
+                f"data.bands, for instance {[3, 2, 1] if raster.bands > 2 else [1]}"
+            )
+        kept = [*range(raster.colours), *([] if raster.alpha is None else [raster.alpha])]
+        if raster.alpha is not None and _is_half_clear(raster.values[..., raster.alpha], raster.depth):
+            said.append(HALF_CLEAR)
+        why = "of no declared meaning left out"
+    else:
+        if max(bands) > raster.bands:
+            raise BadPicture(f"has {raster.bands} bands, fewer than the {max(bands)} that data.bands asks for")
+        kept = [band - 1 for band in bands]
+        why = "left out, as data.bands says"
+    if left_out := raster.bands - len(set(kept)):
+        said.append(f"{left_out} of {raster.bands} bands {why}")
+    alpha = len(kept) - 1 if len(kept) in {2, 4} else None
+    return replace(
+        raster,
+        values=raster.values if kept == list(range(raster.bands)) else raster.values[..., kept],
+        colours=len(kept) - (alpha is not None),
+        alpha=alpha,
+        premultiplied=raster.premultiplied and alpha is not None and kept[-1] == raster.alpha,
+    )
+
+
+def _is_half_clear(opacity: NDArray[Any], depth: Depth) -> bool:
+    full = depth.white or opacity.max()
+    return bool(((opacity > 0) & (opacity < full)).mean() > 0.5)
+
+
+def span(raster: Raster) -> tuple[float, float]:
+    """The lowest and the highest number among the colours, of a raster whose bands are chosen; BadPicture if NaN."""
+    values = raster.values[..., : raster.colours]
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise BadPicture("holds NaN or infinite values")
+    return low, high
+
+
+def rendered(raster: Raster, value_range: tuple[float, float] | None, said: list[str]) -> Image.Image:
+    """A raster whose bands are chosen as an image of mode L, RGB or RGBA.
+
+    Args:
+        raster: with one or three colours, and perhaps opacity.
+        value_range: what becomes black and white where the raster has more than 8 bits; None: what its type says.
+        said: gets what was done.
+    """
+    if raster.depth != BYTE:
+        said.append(f"{in_words(raster)} scaled to 8 bits" if raster.depth.bits > 1 else "1 bit to 8")
+    pixels = levelled(raster.values[..., : raster.colours], value_range, raster.depth)
+    if raster.negative:
+        np.subtract(255, pixels, out=pixels)
+        said.append("white is zero: inverted")
+    if raster.alpha is None:
+        return Image.fromarray(pixels[..., 0] if raster.colours == 1 else pixels)
+    # A file that declares opacity uses the whole of its type for it; a plain array may share the colours' range.
+    opacity = levelled(raster.values[..., -1:], value_range if raster.depth.white is None else None, raster.depth)
+    layers = np.concatenate([pixels.repeat(3, axis=2) if raster.colours == 1 else pixels, opacity], axis=2)
+    if raster.premultiplied:
+        size = (layers.shape[1], layers.shape[0])
+        return Image.frombytes("RGBa", size, np.minimum(layers, opacity).tobytes()).convert("RGBA")
+    return Image.fromarray(layers)
+
+
+def in_words(raster: Raster) -> str:
+    """The kind of its numbers: `16-bit grey`, `12-bit colour`, `32-bit float`."""
+    if raster.depth.kind == "float":
+        return f"{raster.depth.bits}-bit float"
+    signed = "signed " if raster.depth.kind == "signed" else ""
+    return f"{raster.depth.bits}-bit {signed}{'grey' if raster.colours == 1 and raster.alpha is None else 'colour'}"
+
+
+def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, depth: Depth | None = None) -> Images:
+    """Numbers of any type as uint8: black where the range begins, white where it ends.
+
+    Args:
+        values: of any shape.
+        value_range: for numbers of more than 8 bits; others have the range of their type.
+        depth: their type; None: that of the array.
+
+    Raises:
+        BadPicture: numbers outside the range, or not finite, or there is no range to go by.
+    """
+    depth = depth or depth_of(values.dtype)
+    if depth == BYTE and values.dtype == np.uint8:
+        return np.array(values)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise BadPicture("holds NaN or infinite values")
+    declared = None if depth.is_plain else value_range
+    if declared is None and depth.white is None:
+        raise BadPicture(without_range(depth, low, high))
+    black, white = declared or (0.0, depth.white or 0.0)
+    if low < black or high > white:
+        where = "data.value_range" if declared else "the range of its type"
+        raise BadPicture(f"holds values from {low:g} to {high:g}, outside {where} ({black:g} to {white:g})")
+    pixels = np.empty(values.shape, np.uint8)
+    rows = max(1, BLOCK // max(1, values[0].size))
+    for start in range(0, len(values), rows):
+        block = values[start : start + rows].astype(np.float64)
+        pixels[start : start + rows] = np.round((block - black) * (255 / (white - black)))
+    return pixels
+
+
+def without_range(depth: Depth, low: float, high: float) -> str:
+    """Why numbers from `low` to `high` cannot be shown without `data.value_range`."""
+    return (
+        f"holds {depth.bits}-bit {depth.kind} from {low:g} to {high:g}: say in data.value_range what is black and white"
+    )

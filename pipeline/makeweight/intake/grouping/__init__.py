@@ -1,0 +1,1 @@
+"""Duplicates, groups and splits."""

@@ -1,0 +1,59 @@
+"""Data sets that torchvision knows, with their official test sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torchvision import datasets
+
+from makeweight.core.data import SPLITS
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import DataSettings
+from makeweight.intake.decoding.sources import Arrays
+from makeweight.intake.interface import FREE, Reading
+
+
+class _Downloaded:
+    """A data set of torchvision below the folder `data.path`, fetched there if `data.download` says so."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"path", "download"})
+    dataset: ClassVar[type[Any]]
+
+    def read(self, settings: DataSettings) -> Reading:
+        """Training and test images. BadInput where they are not and may not be fetched."""
+        parts = {name: self._part(settings, train=name == "train") for name in ("train", "test")}
+        pixels = np.concatenate([np.asarray(part.data) for part in parts.values()])
+        labels = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in parts.values()])
+        origins = [f"{name}[{index}]" for name, part in parts.items() for index in range(len(part.data))]
+        official = np.repeat([FREE, SPLITS.index("test")], [len(part.data) for part in parts.values()])
+        classes = tuple(str(each) for each in parts["train"].classes)
+        return Reading(Arrays(pixels), labels, classes, origins, official.astype(np.int8))
+
+    def _part(self, settings: DataSettings, *, train: bool) -> Any:
+        name, root = self.dataset.__name__, Path(settings.path or "")
+        try:
+            return self.dataset(root, train=train, download=bool(settings.download))
+        except RuntimeError as error:
+            raise BadInput(f"data.path: no {name} in {root}; name its folder, or set data.download to true") from error
+        except OSError as error:
+            raise BadInput(f"data.download: {name} could not be fetched into {root} ({error})") from error
+
+
+class MNIST(_Downloaded):
+    """60,000 and 10,000 handwritten digits, 28×28, grey (LeCun et al. 1998)."""
+
+    dataset = datasets.MNIST
+
+
+class FashionMNIST(_Downloaded):
+    """60,000 and 10,000 pieces of clothing, 28×28, grey (Xiao et al. 2017)."""
+
+    dataset = datasets.FashionMNIST
+
+
+class CIFAR10(_Downloaded):
+    """50,000 and 10,000 photographs, 32×32, RGB (Krizhevsky 2009)."""
+
+    dataset = datasets.CIFAR10

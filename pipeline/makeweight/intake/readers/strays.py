@@ -1,0 +1,186 @@
+"""Files in image folders that the reader does not take for images of a class: other formats, masks, other labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from makeweight.core.text import listed, shown
+
+DICOM, NIFTI, RAW = "DICOM", "NIfTI", "a raw photograph"
+VOLUME, SLIDE, OTHER = "a medical volume", "a microscope's or scanner's file", "an image format"
+FORMAT_OF = {
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), DICOM),
+    **dict.fromkeys((".nii", ".nii.gz"), NIFTI),
+    **dict.fromkeys((".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh"), VOLUME),
+    **dict.fromkeys((".czi", ".lif", ".nd2", ".svs", ".ndpi", ".mrxs", ".scn", ".oib", ".oif", ".vsi", ".ims"), SLIDE),
+    **dict.fromkeys((".arw", ".cr3", ".orf", ".rw2", ".raf", ".pef", ".srw", ".3fr"), RAW),
+    **dict.fromkeys((".exr", ".hdr", ".tga", ".pcx", ".fits", ".fts", ".qoi", ".xcf", ".dds", ".jxr", ".wdp"), OTHER),
+    **dict.fromkeys(
+        (".jpx", ".jpf", ".jpc", ".bpg", ".flif", ".sgi", ".ras", ".xbm", ".xpm", ".heics", ".avifs"), OTHER
+    ),
+    **dict.fromkeys((".npy", ".npz"), "a NumPy file"),
+}
+READABLE = {
+    b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"II*\0": ".tif", b"MM\0*": ".tif",
+}  # fmt: skip
+HEAD = 352  # bytes, as many as a NIfTI header has
+MASK = re.compile(r"[ ._-]*(masks?|seg|segmentation|gt|ground_?truth|annotation)([ ._-]*[0-9]+)?$", re.IGNORECASE)
+MASK_BEFORE = re.compile(r"^(masks?|seg|segmentation|gt|ground_?truth|annotation)[ ._-]+", re.IGNORECASE)
+MASK_FOLDER = re.compile(r"masks?|segmentations?|seg|gt|ground_?truth|annotations|labels", re.IGNORECASE)
+IMAGE_FOLDER = re.compile(r"(images?|imgs?|photos?|originals?|pictures?|data|raw)", re.IGNORECASE)
+LABEL_COLUMNS = ("label", "class", "class_name", "classname", "category", "target", "y", "classid", "class_id", "dx")
+LABEL_FILES = (".json", ".jsonl", ".csv", ".tsv")
+LARGEST_LABEL_FILE = 1 << 26  # bytes
+
+
+def unread_image(path: str) -> str | None:
+    """Why the file `path`, which is not named like an image that is read, is an image all the same; None if it is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    name = os.path.basename(path).lower()  # noqa: PTH119 - a million of them
+    suffix = next((suffix for suffix in FORMAT_OF if name.endswith(suffix)), None)
+    kind = FORMAT_OF[suffix] if suffix else None
+    if not kind and stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        with open(path, "rb") as file:  # noqa: PTH123
+            head = file.read(HEAD)
+        if right := _readable_suffix(head):
+            return f"is an image by its content, but not by its name: give it the suffix {right}, or remove it"
+        kind = DICOM if head[128:132] == b"DICM" else NIFTI if head[344:348] in (b"n+1\0", b"ni1\0") else None
+    return f"is {kind}, which is not read: convert it to PNG or TIFF, or move it away" if kind else None
+
+
+def _readable_suffix(head: bytes) -> str | None:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return ".webp"
+    return next((suffix for magic, suffix in READABLE.items() if head.startswith(magic)), None)
+
+
+def masks(paths: Sequence[str]) -> dict[str, str]:
+    """Those of `paths` that are masks by their names, each with the image that it belongs to."""
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_stem[_stem(path)].append(path)
+    found = {}
+    for path in paths:
+        folder, stem = os.path.dirname(path), _stem(path)  # noqa: PTH120
+        plain = MASK_BEFORE.sub("", MASK.sub("", stem))
+        within_masks = MASK_FOLDER.fullmatch(os.path.basename(folder))  # noqa: PTH119
+        if plain == stem and not within_masks:
+            continue
+        above = os.path.dirname(folder)  # noqa: PTH120
+        for other in by_stem.get(plain, []):
+            beside = os.path.dirname(other)  # noqa: PTH120
+            images = os.path.dirname(beside) == above and IMAGE_FOLDER.fullmatch(os.path.basename(beside))  # noqa: PTH119, PTH120
+            if (beside == folder and plain != stem) or (within_masks and (images or beside == above)):
+                found[path] = other
+    return found
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0].casefold()  # noqa: PTH119, PTH122
+
+
+def other_labels(
+    root: Path, files: Iterable[str], images: Sequence[str], classes: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Mistakes and remarks about files that name the images and may hold other labels than their folders.
+
+    Args:
+        root: the folder that all paths are relative to.
+        files: paths of files that are no images.
+        images: paths of the images.
+        classes: the class of each image, by its folder; "" where it lies in none.
+    """
+    mistakes, remarks = [], []
+    known = _positions(images)
+    for file in files:
+        if not file.lower().endswith(LABEL_FILES) or (root / file).stat().st_size > LARGEST_LABEL_FILE:
+            continue
+        found = [(known[text], label) for text, label in _pairs(root / file) if text in known]
+        if not found:
+            continue
+        labels = {index: label for index, label in found if label is not None}
+        outside = sum(not classes[index] for index, _ in found) > len(found) / 2
+        if outside or len(set(classes) - {""}) < 2 or _contradict(labels, classes):
+            example = next((f", for instance {label!r} of {images[index]!r}" for index, label in labels.items()), "")
+            mistakes.append(
+                f"data.path: {shown(file)} holds labels of its own{shown(example)}, and they are not those of the "
+                "folders: write them into a table for data.reader: csv, or move the file away if the folders are right"
+            )
+        else:
+            names = listed(sorted(set(classes) - {""}), 5)
+            remarks.append(f"{file} names images but is not read: the folders ({names}) are the classes")
+    return mistakes, remarks
+
+
+def _positions(images: Sequence[str]) -> dict[str, int]:
+    """The position of each image by what it may be called: its path or name, with the suffix or without."""
+    known: dict[str, int] = {}
+    several: set[str] = set()
+    for index, path in enumerate(images):
+        name = os.path.basename(path)  # noqa: PTH119
+        for text in {path, name, os.path.splitext(name)[0], os.path.splitext(path)[0]}:  # noqa: PTH122
+            if known.setdefault(text, index) != index:
+                several.add(text)
+    return {text: index for text, index in known.items() if text not in several}
+
+
+def _contradict(labels: dict[int, str], classes: Sequence[str]) -> bool:
+    """Whether labels cut across classes: neither divides the other further."""
+    together = {(label, classes[index]) for index, label in labels.items()}
+    return len({label for label, _ in together}) < len(together) > len({name for _, name in together})
+
+
+def _pairs(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Texts of a table or of JSON that may name an image, each with the label beside it, where there is one."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            yield from _pairs_in(json.loads(text))
+        elif path.suffix.lower() == ".jsonl":
+            for line in text.splitlines():
+                yield from _pairs_in(json.loads(line or "null"))
+        else:
+            yield from _pairs_of_rows(text)
+    except (OSError, ValueError, RecursionError, csv.Error):
+        return
+
+
+def _pairs_in(value: Any) -> Iterator[tuple[str, str | None]]:
+    if isinstance(value, dict):
+        label = next((str(value[key]) for key in LABEL_COLUMNS if isinstance(value.get(key), str | int)), None)
+        for key, inner in value.items():
+            yield key, str(inner) if isinstance(inner, str | int) else None
+            if isinstance(inner, str):
+                yield inner, label
+            else:
+                yield from _pairs_in(inner)
+    elif isinstance(value, list):
+        if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str | int):
+            yield value[0], str(value[1])
+            return
+        for inner in value:
+            yield from [(inner, None)] if isinstance(inner, str) else _pairs_in(inner)
+
+
+def _pairs_of_rows(text: str) -> Iterator[tuple[str, str | None]]:
+    first = text.partition("\n")[0]
+    head, *rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
+    columns = [name.strip().casefold() for name in head]
+    label = next((columns.index(name) for name in LABEL_COLUMNS if name in columns), None)
+    for row in rows:
+        hot = [name.strip() for name, cell in zip(head, row, strict=False) if cell.strip() in ("1", "1.0")]
+        of_row = row[label] if label is not None and label < len(row) else hot[0] if len(hot) == 1 else None
+        for cell in row:
+            yield cell.strip(), of_row

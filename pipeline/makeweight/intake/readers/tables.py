@@ -1,0 +1,333 @@
+"""Tables of paths and labels: a CSV of one's own, or the `metadata.csv` of Hugging Face's image folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from makeweight.core.data import SPLITS
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import DataSettings
+from makeweight.core.text import in_natural_order, legible, listed, shown, told
+from makeweight.intake.class_names import split_called
+from makeweight.intake.decoding.sources import Files
+from makeweight.intake.interface import FREE, Note, Reading
+from makeweight.intake.readers import nearest
+from makeweight.intake.readers.folder import existing_folder, leads_out
+from makeweight.intake.readers.labels import class_mistakes, class_remarks, known_groups, no_label
+
+METADATA = "metadata.csv"
+COLUMNS = ("label", "split", "group")
+PATH_MEANT = frozenset(
+    {
+        "path",
+        "file",
+        "filename",
+        "filepath",
+        "image",
+        "imagepath",
+        "imageid",
+        "imagename",
+        "img",
+        "imgpath",
+        "imageindex",
+    }
+)
+ALSO_MEANT = {
+    "path": PATH_MEANT,
+    "file_name": PATH_MEANT,
+    "label": frozenset(
+        {
+            "class",
+            "classid",
+            "classname",
+            "category",
+            "target",
+            "labels",
+            "findinglabels",
+            "diagnosis",
+            "dx",
+            "species",
+            "y",
+        }
+    ),
+}
+GONE = "does not exist"
+MARK = b"\xef\xbb\xbf"
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table that names a picture which is there."""
+
+    where: str
+    path: str
+    label: str
+    split: int
+    group: str
+
+
+@dataclass(slots=True)
+class Rows:
+    """The lines of one or several tables so far, and what is wrong with others.
+
+    Attributes:
+        root: the folder to which all paths are relative.
+        follow_links: whether links may lead out of it.
+        good: lines that can be used, if their label is known.
+        bad: the others.
+        remarks: sentences for the report.
+        lines: for each picture, where it was named first, and its label.
+        contradicted: pictures that a later line gives another label.
+        repairs: how each path that names no file must be changed to name one; "" where that is not clear.
+        files: all that is below `root`, once it was needed.
+    """
+
+    root: Path
+    follow_links: bool
+    good: list[Row] = field(default_factory=list)
+    bad: list[Note] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    lines: dict[str, tuple[str, str]] = field(default_factory=dict)
+    contradicted: set[str] = field(default_factory=set)
+    repairs: list[str] = field(default_factory=list)
+    files: nearest.Files | None = None
+
+    def add(self, table: str, path_column: str, folder: str = "", split: int = FREE) -> None:
+        """Read the table `table` below `root`, whose paths are relative to `folder`.
+
+        Args:
+            table: its path.
+            path_column: the column that holds paths.
+            folder: below `root`.
+            split: of all its pictures, unless a column says otherwise.
+
+        Raises:
+            BadInput: it cannot be read, or lacks a column.
+        """
+        lines = _lines(self.root / table, table, self.remarks)
+        start, head = next(lines, (1, []))
+        names = [name.strip().lower() for name in head]
+        columns = {name: index for index, name in enumerate(names)}
+        if doubled := [name for name in (path_column, *COLUMNS) if names.count(name) > 1]:
+            raise BadInput(
+                f"data.path: {told(table)}, line {start}: there are several columns {' and '.join(doubled)}: keep one"
+            )
+        if missing := [name for name in (path_column, "label") if name not in columns]:
+            raise BadInput(
+                f"data.path: {told(table)}, line {start}: there is no column {' and no column '.join(missing)} among "
+                f"{listed(head) or 'none'}{_column_remedy(head, missing)}"
+            )
+        for number, cells in lines:
+            if not cells:
+                continue
+            where = f"{legible(table)}, line {number}"
+            if len(cells) != len(head):
+                self.bad.append(Note(where, f"has {len(cells)} cells instead of {len(head)}"))
+                continue
+            values = {name: cells[index].strip() for name, index in columns.items()}
+            self._take(where, values[path_column], folder, values, split)
+
+    def _take(self, where: str, named: str, folder: str, values: dict[str, str], split: int) -> None:
+        path = os.path.normpath(f"{folder}/{named}" if folder else named)
+        called = split_called(values.get("split", ""))
+        if reason := self._wrong(named, path, values, folder) or self._doubled(path, values["label"]):
+            self.bad.append(Note(f"{where}: {legible(named)}", reason))
+            return
+        self.lines[path] = (where, values["label"])
+        place = SPLITS.index(called) if called else split
+        self.good.append(Row(where, path, legible(values["label"]), place, legible(values.get("group", ""))))
+
+    def _wrong(self, named: str, path: str, values: dict[str, str], folder: str) -> str | None:
+        """Why a line cannot be used, or None."""
+        split = values.get("split", "")
+        checks: tuple[tuple[Callable[[], bool], str], ...] = (
+            (lambda: not named, "names no picture: the cell is empty"),
+            (lambda: "\0" in named, "is no path: it holds a zero byte"),
+            (lambda: named.startswith("/"), "is an absolute path: write it as it is seen from the table's folder"),
+            (
+                lambda: path.partition("/")[0] == "..",
+                "leads out of the folder that holds the table: put the table above all pictures",
+            ),
+            (lambda: no_label(values["label"]) is not None, no_label(values["label"]) or ""),
+            (
+                lambda: bool(split) and not split_called(split),
+                f"has the unknown split {split!r}: train, validation or test",
+            ),
+            (lambda: not (self.root / path).exists(), GONE),
+            (
+                lambda: not self.follow_links and leads_out(self.root, path),
+                "is a link out of the folder: copy it here, or set data.follow_links to true",
+            ),
+        )
+        try:
+            reason = next((reason for wrong, reason in checks if wrong()), None)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        return self._missing(named, folder) if reason == GONE else reason
+
+    def _missing(self, named: str, folder: str) -> str:
+        """That there is no such file, and which one may be meant."""
+        self.files = self.files or nearest.Files(self.root)
+        found = self.files.nearest(f"{folder}/{named}" if folder else named)
+        if found is None:
+            self.repairs.append("")
+            return GONE
+        seen = os.path.relpath(found, folder or ".")
+        self.repairs.append(nearest.changes(named, seen))
+        return f"{GONE}; the nearest file is {legible(seen)!r}: {self.repairs[-1]}"
+
+    def _same_repair(self) -> list[str]:
+        """One line where all paths that name no file have the same fault."""
+        if len(self.repairs) < 2 or len(set(self.repairs)) > 1 or not self.repairs[0]:
+            return []
+        return [f"all {len(self.repairs)} paths that name no file have the same fault: {shown(self.repairs[0])}"]
+
+    def _doubled(self, path: str, label: str) -> str | None:
+        """What an earlier line says of the same picture, or None."""
+        if path not in self.lines:
+            return None
+        first, earlier = self.lines[path]
+        if label == earlier:
+            return f"is named in {first} already"
+        self.contradicted.add(path)
+        return f"is named in {first} already, as {earlier!r} and here as {label!r}: neither is used"
+
+    def reading(self) -> Reading:
+        """All lines together; those with a label that no training line has are bad."""
+        rows = [row for row in self.good if row.path not in self.contradicted]
+        placed = {row.split for row in rows}
+        if len(placed) > 1:
+            known = {row.label for row in rows if row.split in (SPLITS.index("train"), FREE)}
+            self.bad += [
+                Note(f"{row.where}: {legible(row.path)}", f"has a label unknown in training lines: {row.label!r}")
+                for row in rows if row.label not in known
+            ]  # fmt: skip
+            rows = [row for row in rows if row.label in known]
+        groups = known_groups([row.group for row in rows], self.remarks)
+        classes = in_natural_order({row.label for row in rows})
+        mistakes = class_mistakes(classes)
+        self.remarks += [*class_remarks(classes), *self._same_repair()]
+        if len(classes) < 2:
+            mistakes.append(
+                f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
+                + (f" ({len(self.bad)} lines cannot be used)" if self.bad else "")
+            )
+            mistakes += [f"data.path: {line}" for line in self._same_repair()]
+        numbers = {name: number for number, name in enumerate(classes)}
+        return Reading(
+            Files(str(self.root.absolute()), [row.path for row in rows]),
+            np.array([numbers[row.label] for row in rows], np.int64), tuple(classes),
+            [legible(row.path) for row in rows],
+            np.array([row.split for row in rows], np.int8), groups if any(groups) else (),
+            bad=tuple(self.bad), remarks=tuple(self.remarks), mistakes=tuple(mistakes),
+        )  # fmt: skip
+
+
+def _column_remedy(head: list[str], missing: list[str]) -> str:
+    """How to name the columns `missing`, as far as the first line shows it."""
+    if len(head) == 1 and (sign := next((sign for sign in ";\t|" if sign in head[0]), None)):
+        return f": the cells are separated by {sign!r}: save the table with commas"
+    names = [name.strip() for name in head]
+    meant = {
+        column: next((name for name in names if name.casefold().replace("_", "") in ALSO_MEANT[column]), None)
+        for column in missing
+    }
+    renamed = [f"rename {name} to {column}" for column, name in meant.items() if name]
+    rest = [column for column, name in meant.items() if not name]
+    if "label" in rest:
+        renamed.append("name the one that holds the class label (write one, if classes are columns of 0 and 1)")
+    if rest and rest != ["label"]:
+        renamed.append(f"name the one that holds the paths {next(name for name in rest if name != 'label')}")
+    return f": {' and '.join(renamed)}"
+
+
+def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a table with their numbers, from 1; blank ones as well."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"data.path: {told(path)} cannot be read ({error.strerror}): name a CSV file") from error
+    if content.startswith(WIDE_MARKS):
+        raise BadInput(f"data.path: {told(name)}, line 1: is UTF-16: save it as UTF-8")
+    if content.startswith(MARK):
+        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is passed over")
+        content = content.removeprefix(MARK)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as such") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise BadInput(
+            f"data.path: {told(name)}, line {number}: is no CSV ({error}): mend the quotation marks"
+        ) from error
+
+
+class CSV:
+    """A table with the columns `path` and `label`, and if need be `split` and `group`; paths start from its folder."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def read(self, settings: DataSettings) -> Reading:
+        """Every line of the table `data.path`. BadInput where it is none."""
+        table = Path(settings.path or "")
+        if table.is_dir():
+            raise BadInput(f"data.path: {told(table)} is a folder; the reader csv needs a CSV file")
+        rows = Rows(table.parent, settings.follow_links)
+        rows.add(table.name, "path")
+        return rows.reading()
+
+
+class HuggingFace:
+    """A local `imagefolder`: `metadata.csv` with `file_name` and `label`, for all images or in each split."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def read(self, settings: DataSettings) -> Reading:
+        """Every line of the tables. BadInput where there are none."""
+        folder = existing_folder(settings.path or "")
+        rows = Rows(folder, settings.follow_links)
+        if (folder / METADATA).is_file():
+            rows.add(METADATA, "file_name")
+            rows.good = [_placed_by_folder(row) for row in rows.good]
+            return rows.reading()
+        called = {
+            each.name: split_called(each.name) for each in sorted(folder.iterdir()) if (each / METADATA).is_file()
+        }
+        splits = {name: split for name, split in called.items() if split}
+        if not splits:
+            lines = any((each / "metadata.jsonl").is_file() for each in (folder, *folder.iterdir()))
+            raise BadInput(
+                f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
+                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if lines else
+                   "below it (no other table is read); if sub-folders are the labels, set data.reader to folder")
+            )  # fmt: skip
+        if len(set(splits.values())) < len(splits):
+            raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")
+        for name, split in splits.items():
+            rows.add(f"{name}/{METADATA}", "file_name", name, SPLITS.index(split))
+        return rows.reading()
+
+
+def _placed_by_folder(row: Row) -> Row:
+    """In the split that its folder is called after, as Hugging Face's own reader has it, if nothing else says so."""
+    first, *rest = row.path.split("/")
+    split = split_called(first) if rest else None
+    if row.split != FREE or not split:
+        return row
+    return Row(row.where, row.path, row.label, SPLITS.index(split), row.group)

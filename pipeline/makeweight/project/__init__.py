@@ -1,0 +1,1 @@
+"""What concerns a project as a whole."""

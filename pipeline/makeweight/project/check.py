@@ -1,0 +1,67 @@
+"""Finding every mistake in the parameters before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from makeweight.classification.interface import find_transform
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import Parameters
+from makeweight.core.plugins import find
+from makeweight.core.study import primary
+from makeweight.core.text import told
+from makeweight.generators.interface import find_family
+from makeweight.intake.interface import find_reader
+from makeweight.runtime.machine import machine
+from makeweight.runtime.plugin_code import Plugin
+
+
+def check(parameters: Parameters) -> None:
+    """Check what `read_parameters` could not: plugins by name, their settings, and the machine.
+
+    Raises:
+        BadInput: one line for each mistake.
+    """
+    if mistakes := list(_mistakes(parameters)):
+        raise BadInput("\n".join(mistakes))
+
+
+def _data_is_there(parameters: Parameters) -> None:
+    data = parameters.data
+    if "path" in find_reader(parameters.data).uses and not data.download and not Path(data.path or "").exists():
+        where = told(data.path or "")
+        raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
+
+
+def third_party(parameters: Parameters) -> dict[str, str]:
+    """The hash of each plug-in of other people that the parameters name, by its group and name."""
+    chosen = {
+        "readers": [parameters.data.reader],
+        "families": parameters.generators,
+        "transforms": parameters.transforms,
+        "classifiers": [parameters.classifier.name],
+    }
+    hashes = {
+        f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
+        for group, names in chosen.items()
+        for name in names
+    }
+    return {key: value for key, value in hashes.items() if value is not None}
+
+
+def _mistakes(parameters: Parameters) -> Iterator[str]:
+    tries: list[Callable[[], object]] = [
+        lambda: _data_is_there(parameters),
+        lambda: find("classifiers", parameters.classifier.name),
+        lambda: machine(parameters.compute),
+        lambda: primary(parameters),
+        *(partial(find_family, name, parameters.families) for name in parameters.generators),
+        *(partial(find_transform, name, parameters.recipes) for name in parameters.transforms),
+    ]
+    for attempt in tries:
+        try:
+            attempt()
+        except BadInput as mistake:
+            yield str(mistake)

@@ -1,0 +1,299 @@
+"""The plan of a study: how many trainings it takes, how long they last, and which gain it could detect.
+
+Known before anything is trained. Of the test images only labels and groups are read, which belong to the design of the
+study; neither their pixels nor predictions of them. Everything here is printed and enters no output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from makeweight.classification.interface import find_transform
+from makeweight.comparison.inference import ALPHA
+from makeweight.comparison.power import anticipated, detectable_effect
+from makeweight.comparison.test_sets import TestSet
+from makeweight.core.data import Labels
+from makeweight.core.parameters import ComputeSettings, Parameters
+from makeweight.core.study import contrasts, primary
+from makeweight.core.text import counted, shown, spoken
+from makeweight.generators.interface import find_family
+from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
+from makeweight.runtime import fingerprints
+from makeweight.runtime.artifacts import LOGS
+from makeweight.runtime.files import read_json, write_json
+from makeweight.runtime.machine import machine, workers
+from makeweight.runtime.replicates import Job, together
+from makeweight.runtime.splits import read_groups
+
+# In the study of digits (94 to 96% are right), two arms differ on 2 to 3% of the test images in one replicate and on
+# 0.3 to 0.9% whatever the replicate, and the gain has a standard deviation of 0.6 to 1.3 points. On images that are
+# harder to classify, arms differ more.
+DISAGREEMENT = 0.02  # fraction of the test images on which two arms differ whatever the replicate
+DEVIATION = 0.01  # standard deviation of the gain over replicates
+HOPELESS = 0.1  # a larger gain is hardly to be expected
+LONG = 3600  # seconds
+MOST_CLASSES = 10  # that are listed by name
+STEP_TIMES = "plan.json"  # in logs/
+PREPARE = "run `makeweight prepare`"
+
+
+def lines(parameters: Parameters) -> list[str]:
+    """The plan in lines; trainings alone where `measure` has not seen splits that were prepared with these parameters.
+
+    Raises:
+        BadInput: the parameters name something that does not exist.
+    """
+    measured = _measured(parameters)
+    if measured is None:
+        return [trainings(parameters), f"{PREPARE} for an estimate of time and power"]
+    data = Path(measured["data"])
+    of_study = kinds(parameters, data)
+    keys = {kind.job.name: kind.key(parameters.compute) for kind in of_study}
+    times = {
+        name: StepTime(kept["seconds"], kept["error"])
+        for name, kept in measured["step_times"].items()
+        if kept["key"] == keys.get(name)
+    }
+    return [
+        trainings(parameters),
+        *time_lines(of_study, times, parameters.compute),
+        *power_lines(parameters, data / "test"),
+    ]
+
+
+def measure(parameters: Parameters, data: Path) -> None:
+    """Time a few steps of each kind of training on the splits below `data`; keep the times in `logs/`.
+
+    Raises:
+        BadInput: the parameters name something that does not exist.
+    """
+    of_study = kinds(parameters, data)
+    times = step_times([kind.job for kind in of_study], parameters.replicates, parameters.compute)
+    kept = {kind.job.name: {"key": kind.key(parameters.compute), **asdict(times[kind.job.name])} for kind in of_study}
+    LOGS.mkdir(exist_ok=True)
+    write_json(LOGS / STEP_TIMES, {"data": str(data), "prepared_with": _prepared_with(parameters), "step_times": kept})
+
+
+def _measured(parameters: Parameters) -> Any:
+    """What `measure` has kept, or None if it was about other splits."""
+    path = LOGS / STEP_TIMES
+    found = read_json(path) if path.exists() else {}
+    fits = found.get("prepared_with") == _prepared_with(parameters)
+    return found if fits and Path(found["data"], "test", "labels.npy").exists() else None
+
+
+def _prepared_with(parameters: Parameters) -> str:
+    return fingerprints.of_values({"data": parameters.data.model_dump(), "seed": parameters.seed})
+
+
+def generator_runs(parameters: Parameters) -> dict[str, list[int]]:
+    """For each family the number of replicates of each stage that trains it."""
+    return {name: [parameters.replicates] for name in parameters.generators}
+
+
+def classifier_runs(parameters: Parameters) -> dict[str, list[int]]:
+    """For each transform the number of classifiers of each run that trains them.
+
+    With `compare.variance`, each generator arm is also trained with one generator for all replicates; the first of
+    them is a replicate of the arm itself.
+    """
+    arms = len(parameters.controls) + len(parameters.generators)
+    with_one_generator = len(parameters.generators) if parameters.compare.variance else 0
+    runs = [parameters.replicates] * arms + [parameters.replicates - 1] * with_one_generator
+    return dict.fromkeys(parameters.transforms, runs)
+
+
+def trainings(parameters: Parameters) -> str:
+    """The number of generators and classifiers that the study trains, as a line."""
+    each = parameters.replicates
+    generators = sum(map(sum, generator_runs(parameters).values()))
+    classifiers = sum(map(sum, classifier_runs(parameters).values()))
+    names = ", ".join(parameters.generators)
+    of_each = f"{each} each of {names}" if len(parameters.generators) > 1 else names
+    return f"The study trains {counted(generators, 'generator')} ({of_each}) and {counted(classifiers, 'classifier')}."
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Trainings of one kind: a family's, or the classifier's under one transform.
+
+    Attributes:
+        job: one of them.
+        runs: number of replicates of each run of the job; runs follow each other.
+    """
+
+    job: Job
+    runs: Sequence[int]
+
+    def rounds(self, compute: ComputeSettings) -> int:
+        """How many trainings follow each other, where groups of replicates are trained side by side."""
+        size = together(self.job, compute, machine(compute).device)
+        groups = [math.ceil(replicates / size) for replicates in self.runs]
+        return sum(math.ceil(number / workers(compute, number)) for number in groups)
+
+    def key(self, compute: ComputeSettings) -> str:
+        """A hash of all that the time of a step depends on."""
+        resolved = machine(compute)
+        side_by_side = together(self.job, compute, resolved.device), workers(compute, max(self.runs))
+        settings = self.job.inputs(0)
+        return fingerprints.of_values({"settings": settings, "machine": str(resolved), "side_by_side": side_by_side})
+
+
+def kinds(parameters: Parameters, data: Path) -> list[Kind]:
+    """All kinds of trainings of the study, to be timed on the splits below `data`.
+
+    Raises:
+        BadInput: a family or transform does not exist, or its settings are not allowed.
+    """
+    return [
+        *(Kind(_generator_job(parameters, name, data), runs) for name, runs in generator_runs(parameters).items()),
+        *(Kind(_classifier_job(parameters, name, data), runs) for name, runs in classifier_runs(parameters).items()),
+    ]
+
+
+def _generator_job(parameters: Parameters, name: str, data: Path) -> Job:
+    family = find_family(name, parameters.families)
+    return Job(
+        name=f"generator {name}",
+        work=GeneratorTraining(family, data),
+        inputs=lambda replicate: _without_steps(family.model_dump()),
+        steps=family.total_steps,
+        images_per_step=family.images_per_step,
+        together=getattr(family, "fits_together", False),
+    )
+
+
+def _classifier_job(parameters: Parameters, transform: str, data: Path) -> Job:
+    settings, recipe = parameters.classifier, find_transform(transform, parameters.recipes)
+    return Job(
+        name=f"classifier {transform}",
+        work=ClassifierTraining(settings, recipe, data),
+        inputs=lambda replicate: {**_without_steps(settings.model_dump()), "transform": recipe.model_dump()},
+        steps=settings.steps,
+        images_per_step=settings.batch,
+    )
+
+
+def _without_steps(settings: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in settings.items() if key != "steps"}
+
+
+def time_lines(of_study: Sequence[Kind], times: Mapping[str, StepTime], compute: ComputeSettings) -> list[str]:
+    """An estimate of the time that all trainings take from scratch, as lines.
+
+    Args:
+        of_study: all kinds of trainings.
+        times: of one step, by the name of the job; one that is missing has not been timed with these settings.
+        compute: with how many workers, and so on.
+    """
+    if missing := [kind.job.name for kind in of_study if kind.job.name not in times]:
+        return [f"{PREPARE} for an estimate of the time: not timed with these settings: {', '.join(missing)}"]
+    total, untimed = 0.0, []
+    for kind in of_study:
+        of_step = times[kind.job.name].seconds
+        if of_step is None:
+            untimed.append(kind.job.name)
+        else:
+            total += of_step * kind.job.steps * kind.rounds(compute)
+    without = f", not counting {', '.join(untimed)} (not timed)" if untimed else ""
+    found = [f"Training takes {duration(total)} on this machine at its present load, from a few timed steps{without}."]
+    found += [f"warning: {name}: {error}" for name in untimed if (error := times[name].error)]
+    if total > LONG:
+        found.append(
+            "warning: training takes longer than an hour: fewer steps (families.<name>.steps, classifier.steps), "
+            "smaller images (data.image_size) or fewer replicates shorten it"
+        )
+    return found
+
+
+def duration(seconds: float) -> str:
+    """A time span in words, roughly."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 60:
+        return f"about {5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, rest = divmod(10 * round(seconds / 600), 60)
+    return f"about {hours} h" + (f" {rest} min" if rest and hours < 10 else "")
+
+
+def power_lines(parameters: Parameters, test: Path) -> list[str]:
+    """The smallest gain that the test images could show, and classes that are too small, as lines.
+
+    Args:
+        parameters: of the study.
+        test: folder of the test split, of which labels, class names and groups are read.
+
+    Raises:
+        BadInput: the study has no such control or primary contrast, or the split is incomplete.
+    """
+    labels = np.load(test / "labels.npy", allow_pickle=False)
+    groups, classes = read_groups(test), read_json(test / "classes.json")
+    images = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    test_set = TestSet(images, len(np.unique(groups)), parameters.compare.metric, parameters.compare.margin)
+    return [*_detectable_lines(parameters, test_set, detectable(parameters, labels, groups)), *_coarse_lines(test_set)]
+
+
+def detectable(parameters: Parameters, labels: Labels, groups: Labels) -> float:
+    """The minimum detectable effect to expect of the primary contrast; of each tested one if none is primary.
+
+    Args:
+        parameters: of the study.
+        labels: of the test images, int64 [images].
+        groups: int64 [images], equal numbers for images that belong together.
+    """
+    tests = 1 if primary(parameters) else len(contrasts(parameters))
+    alpha = ALPHA / tests
+    units = units_of_classes(parameters.compare.metric, labels, groups)
+    components = anticipated(units, parameters.replicates, disagreement=DISAGREEMENT, deviation=DEVIATION)
+    return detectable_effect(components.widest(alpha), alpha)
+
+
+def units_of_classes(metric: str, labels: Labels, groups: Labels) -> NDArray[np.int64]:
+    """The number of groups that hold images of each class, int64 [classes]; for accuracy of all groups, int64 [1]."""
+    strata = np.zeros_like(labels) if metric == "accuracy" else labels
+    held, _ = np.unique(np.stack([strata, groups]), axis=1)
+    return np.bincount(held).astype(np.int64)
+
+
+def _detectable_lines(parameters: Parameters, test_set: TestSet, gain: float) -> Iterator[str]:
+    size = counted(test_set.total, "test image")
+    if test_set.groups < test_set.total:
+        size += f" in {counted(test_set.groups, 'group')}"
+    classes = sum(count > 0 for count in test_set.images.values())
+    yield (
+        f"Smallest gain in {spoken(test_set.metric)} that the study could show (with a probability of 80%): about "
+        f"{100 * gain:.1f} points, with {size}, {classes} classes and "
+        f"{parameters.replicates} replicates, if two arms differ on {DISAGREEMENT:.0%} of the test images in every "
+        f"replicate and the gain varies by {100 * DEVIATION:g} point between replicates."
+    )
+    if gain > HOPELESS:
+        yield (
+            f"warning: a gain of less than {100 * gain:.1f} points would hardly show: more test images "
+            "(data.test_fraction, more files) or more replicates are needed"
+        )
+
+
+def _coarse_lines(test_set: TestSet) -> Iterator[str]:
+    coarse = sorted(test_set.coarse.items(), key=lambda item: -item[1])
+    if not coarse:
+        return
+    named = [
+        f"{shown(name)} ({counted(test_set.images[name], 'image')}, {100 * worth:.1f} points each)"
+        for name, worth in coarse[:MOST_CLASSES]
+    ]
+    if len(coarse) > MOST_CLASSES:
+        named.append(f"{len(coarse) - MOST_CLASSES} more")
+    yield (
+        f"One test image is worth more than the margin of {100 * test_set.margin:g} "
+        f"point{'' if test_set.margin == 0.01 else 's'} in: {', '.join(named)}."
+    )

@@ -1,0 +1,1 @@
+"""Files, replicates, processes and the machine that they run on."""

@@ -1,0 +1,114 @@
+"""One replicate spread over several processes, as `torchrun` starts them. In one process, all of it does nothing.
+
+Each process takes its part of every batch and computes its gradients; these are averaged, so that all processes hold
+the same weights and differ in nothing else. Plain collectives: `docs/decisions/0007-spread.md` says why.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from makeweight.core.errors import BadInput
+
+
+def join(device: str) -> None:
+    """Meet the other processes that `torchrun` has started, if it has and this has not happened yet.
+
+    Raises:
+        BadInput: each should have a GPU of its own, and there are fewer.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    if device == "cuda":
+        if int(os.environ["LOCAL_RANK"]) >= torch.cuda.device_count():
+            raise BadInput(f"torchrun has started more processes than there are GPUs ({torch.cuda.device_count()})")
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    # Left to the interpreter's end, gloo's threads are now and then destroyed while they run, which aborts the process.
+    atexit.register(dist.destroy_process_group)
+
+
+def processes() -> int:
+    """How many there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this is the one that writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def wait() -> None:
+    """Until all processes have come here."""
+    if processes() > 1:
+        dist.barrier()
+
+
+def part(batch: Tensor) -> Tensor:
+    """This process's share of a batch [1, n, …] that all of them have drawn alike.
+
+    Raises:
+        BadInput: it cannot be divided evenly.
+    """
+    if processes() == 1:
+        return batch
+    n = batch.shape[1]
+    if n % processes():
+        raise BadInput(f"a batch of {n} cannot be divided among {processes()} processes: choose a multiple")
+    return batch.chunk(processes(), 1)[dist.get_rank()]
+
+
+def average(values: Tensor) -> Tensor:
+    """The mean over all processes; gradients flow through it to each of them."""
+    if processes() == 1:
+        return values
+    averaged: Tensor = _Sum.apply(values) / processes()
+    return averaged
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes. Each of them holds it, so each one's gradient flows back to all."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return _sum(values)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _sum(gradient)
+
+
+def _sum(values: Tensor) -> Tensor:
+    summed = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(summed)
+    return summed
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Replace each gradient by its mean over all processes."""
+    if processes() > 1:
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(together)
+        together /= processes()
+        for gradient, mean in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+
+def average_row(row: dict[str, float]) -> dict[str, float]:
+    """Figures as all processes together see them."""
+    if processes() == 1:
+        return row
+    values: Iterable[float] = average(torch.tensor(list(row.values()), dtype=torch.float64, device=_device())).tolist()
+    return dict(zip(row, values, strict=True))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

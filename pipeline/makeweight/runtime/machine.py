@@ -1,0 +1,109 @@
+"""Where to compute: device, precision, threads, workers, versions."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import cv2
+import torch
+from threadpoolctl import threadpool_limits
+
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import ComputeSettings
+from makeweight.runtime import distributed
+from makeweight.runtime.processes import cores
+
+COMPUTING = (
+    "albumentations",
+    "imbalanced-learn",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-learn",
+    "torch",
+    "torchvision",
+)  # whose releases change results
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What `compute` comes to on this machine. Part of every fingerprint, since each of it changes rounding."""
+
+    device: str
+    precision: str
+    threads: int
+    processes: int = 1
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The type for mixed precision, or None for plain float32."""
+        return torch.bfloat16 if self.precision == "bfloat16" else None
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that compute."""
+    return {name: version(name) for name in COMPUTING}
+
+
+def machine(compute: ComputeSettings) -> Machine:
+    """Resolve `auto`: the GPU where there is one, bfloat16 where the processor computes in it.
+
+    Raises:
+        BadInput: a GPU is asked for and there is none.
+    """
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("compute.device is cuda, but torch sees no GPU here: set it to auto or cpu")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if compute.device == "auto" else compute.device
+    precision = compute.precision
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported(False) if device == "cuda" else _processor_has_bfloat16()
+        precision = "bfloat16" if native else "float32"
+    return Machine(device, precision, compute.threads_per_replicate, distributed.processes())
+
+
+def _processor_has_bfloat16() -> bool:
+    # Without AVX-512-BF16 or AMX, oneDNN emulates bfloat16 and is slower than in float32.
+    # Newer than the oldest torch that is allowed, which then computes in float32.
+    capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("avx512_bf16", False))
+
+
+def workers(compute: ComputeSettings, tasks: int) -> int:
+    """How many processes to run: `compute.workers`, or as many as the cores carry; never more than tasks."""
+    if distributed.processes() > 1:
+        return 1
+    wanted = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
+    return min(wanted, tasks)
+
+
+@contextmanager
+def settled(threads: int) -> Iterator[None]:
+    """Libraries with a fixed number of threads and repeatable kernels, for as long as the block lasts."""
+    before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(0)  # a pool of OpenCV's own in each worker fights the others for the cores
+    torch.backends.cudnn.deterministic = True
+    try:
+        with threadpool_limits(threads):  # of NumPy's and scikit-learn's libraries
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+        torch.backends.cudnn.deterministic = before[2]
+
+
+def keep_memory() -> None:
+    """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault.
+
+    For the whole life of the process; elsewhere than with glibc it does nothing.
+    """
+    mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(
+            MMAP_THRESHOLD, 2**25
+        )  # the largest that it takes: larger blocks come from the system and go back to it
+        mallopt(TRIM_THRESHOLD, 2**30)

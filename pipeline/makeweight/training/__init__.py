@@ -1,0 +1,1 @@
+"""Training loops: checkpoints, monitors, EMA, stacking of replicates, random-number streams."""

@@ -1,0 +1,190 @@
+"""Training and scoring an arm's classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from makeweight.classification import fit as fit_module
+from makeweight.classification.fit import Training, fit, predict
+from makeweight.classification.train import train_classifiers
+from makeweight.classification.transforms import Plain
+from makeweight.core.data import Images, Labels, Split
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import ClassifierSettings, ComputeSettings, GenerateSettings
+from makeweight.core.study import Arm
+from makeweight.runtime.files import read_arrays
+from makeweight.runtime.machine import Machine
+
+MACHINE = Machine("cpu", "float32", 1)
+COMPUTE = ComputeSettings(
+    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+)
+GENERATE = GenerateSettings(fill="even", per_class=4, share=0.5, level_to=None, max_per_real=10.0)
+SETTINGS = ClassifierSettings(
+    name="small_cnn", steps=30, batch=16, learning_rate=0.01, weight_decay=0.0, label_smoothing=0.0
+)
+
+
+def halves(n: int, seed: int, mark: int = 0) -> Split:
+    """Bright on the left (0) or on the right (1), with noise; `mark` in a corner pixel tells splits apart."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 60, (n, 8, 8, 1), dtype=np.uint8)
+    labels = np.arange(n) % 2
+    images[labels == 0, :, :4] += 150
+    images[labels == 1, :, 4:] += 150
+    images[:, 0, 0] = mark
+    return Split(images, labels.astype(np.int64), ("left", "right"))
+
+
+TRAIN, VALIDATION, TEST, DRAWN = (halves(40, seed, mark) for seed, mark in enumerate((11, 22, 33, 44)))
+GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
+
+
+def training(source: str = "none", synthetic: list[Split] | None = None) -> Training:
+    return Training(
+        Arm(source, "plain"), TRAIN, VALIDATION, TEST, synthetic, Plain.model_validate(()), SETTINGS, GENERATE, seed=0,
+        groups=GROUPS,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_classifier_learns_what_is_easy(tmp_path: Path) -> None:
+    table = train_classifiers(training(), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)
+    accuracy = table[(table["metric"] == "accuracy") & (table["split"] == "test")]["value"]
+    assert (accuracy > 0.95).all()
+
+
+def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_path: Path) -> None:
+    train_classifiers(training(), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)
+    table = pd.read_csv(tmp_path / "arm" / "scores.csv")
+    stored = read_arrays(tmp_path / "arm" / "predictions.npz")
+    assert stored["labels"].tolist() == TEST.labels.tolist()
+    assert stored["groups"].tolist() == GROUPS["test"].tolist()
+    assert stored["validation_groups"].tolist() == GROUPS["validation"].tolist()
+    for k in range(2):
+        right = (stored[f"replicate_{k}"].argmax(1) == TEST.labels).mean()
+        chosen = (table["replicate"] == k) & (table["split"] == "test") & (table["metric"] == "accuracy")
+        assert table.loc[chosen, "value"].tolist() == pytest.approx([right])
+    assert not np.array_equal(stored["replicate_0"], stored["replicate_1"])
+    np.testing.assert_allclose(stored["replicate_0"].sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("source", "allowed"), [("none", {11}), ("oversample", {11}), ("cgan", {11, 44})])
+def test_only_training_and_synthetic_images_are_learned_from(
+    source: str, allowed: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    original = fit
+
+    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
+        def watched() -> Iterator[tuple[Images, Labels]]:
+            for images, labels in batches:
+                seen.update(images[:, 0, 0, 0].tolist())
+                yield images, labels
+
+        return original(train, watched(), *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fit_module, "fit", watching)
+    synthetic = [DRAWN] if source == "cgan" else None
+    train_classifiers(training(source, synthetic), tmp_path / "arm", replicates=1, compute=COMPUTE, variance=False)
+    assert seen == allowed
+
+
+def test_all_arms_of_a_replicate_share_first_weights_and_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_weights, sizes = [], []
+    original = fit
+
+    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
+        taken = list(batches)
+        sizes.append([len(labels) for _, labels in taken])
+        nothing = SETTINGS.model_copy(update={"learning_rate": 1e-30})
+        network, history = original(train, iter(taken), nothing, **kwargs)  # type: ignore[arg-type]
+        first_weights.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
+        return network, history
+
+    monkeypatch.setattr(fit_module, "fit", watching)
+    for source, synthetic in (("none", None), ("oversample", None), ("cgan", [DRAWN])):
+        train_classifiers(training(source, synthetic), tmp_path / source, replicates=1, compute=COMPUTE, variance=False)
+    assert sizes == [[16] * 30] * 3
+    for weights in first_weights[1:]:
+        torch.testing.assert_close(weights, first_weights[0], rtol=0, atol=1e-20)
+
+
+def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthetic_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: dict[str, list[Images]] = {"oversample": [], "cgan": []}
+    original = fit
+
+    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
+        taken = list(batches)
+        arm = "cgan" if served["oversample"] else "oversample"
+        served[arm] = [images for images, _ in taken]
+        return original(train, iter(taken), *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fit_module, "fit", watching)
+    for source, synthetic in (("oversample", None), ("cgan", [DRAWN])):
+        train_classifiers(training(source, synthetic), tmp_path / source, replicates=1, compute=COMPUTE, variance=False)
+    control, arm = (np.stack(served[source]) for source in ("oversample", "cgan"))
+    real = arm[:, :, 0, 0, 0] == 11
+    assert real.mean() == 1 - GENERATE.share
+    assert np.array_equal(arm[real], control[real])
+
+
+def test_missing_synthetic_images_are_a_clear_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cgan-plain: 1 of 2 replicates have synthetic images"):
+        train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)
+
+
+def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.steps
+    network, _ = fit(TRAIN, batches, SETTINGS, seed=0, machine=MACHINE, progress=lambda step: None)
+    whole = predict(network, TEST.images, MACHINE)
+    monkeypatch.setattr(fit_module, "PREDICTED_AT_ONCE", 7)
+    np.testing.assert_allclose(predict(network, TEST.images, MACHINE), whole, atol=1e-5)
+
+
+def test_another_generator_share_trains_anew_but_only_where_it_matters() -> None:
+    other = GENERATE.model_copy(update={"share": 0.25})
+    for source, synthetic, same in (("none", None, True), ("cgan", [DRAWN], False)):
+        first = training(source, synthetic)
+        second = Training(**{**{name: getattr(first, name) for name in first.__dataclass_fields__}, "generate": other})
+        assert (first.inputs()(0) == second.inputs()(0)) is same
+
+
+def test_the_fingerprint_of_a_replicate_ignores_the_others_images() -> None:
+    alone, beside = (training("cgan", drawn).inputs()(0) for drawn in ([DRAWN], [DRAWN, TRAIN]))
+    assert alone == beside
+
+
+def test_with_one_generator_only_its_images_are_seen_and_the_first_replicate_is_not_trained_twice(
+    tmp_path: Path,
+) -> None:
+    drawn = [halves(40, seed, mark) for seed, mark in ((4, 44), (5, 55))]
+    arm = training("cgan", drawn)
+    train_classifiers(arm, tmp_path / "arm", replicates=2, compute=COMPUTE, variance=True)
+    assert len(list((tmp_path / ".makeweight/cache").iterdir())) == 3
+    scores, varied = (pd.read_csv(tmp_path / "arm" / name) for name in ("scores.csv", "variance.csv"))
+    first, again = (table[table["replicate"] == 0].reset_index(drop=True) for table in (scores, varied))
+    pd.testing.assert_frame_equal(first, again)
+    assert [split.images[0, 0, 0, 0] for split in arm.with_one_generator().synthetic or ()] == [44, 44]
+
+
+def test_without_it_the_table_is_there_and_empty_and_a_control_has_none(tmp_path: Path) -> None:
+    train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", replicates=1, compute=COMPUTE, variance=False)
+    assert list(pd.read_csv(tmp_path / "arm" / "variance.csv").columns) == ["replicate", "split", "metric", "value"]
+    assert len(pd.read_csv(tmp_path / "arm" / "variance.csv")) == 0
+    train_classifiers(training(), tmp_path / "control", replicates=1, compute=COMPUTE, variance=False)
+    assert not (tmp_path / "control" / "variance.csv").exists()

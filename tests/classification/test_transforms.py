@@ -1,0 +1,92 @@
+"""Albumentations recipes: strict, seeded, and of one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from makeweight.classification.transforms import Classical, Plain
+from makeweight.core.errors import BadInput
+from makeweight.core.validation import validate
+
+SHIFT = [{"Affine": {"translate_percent": [-0.2, 0.2], "rotate": [-10, 10], "p": 1.0}}]
+
+
+def classical(recipe: Any) -> Classical:
+    return validate(Classical, recipe, key="recipes.classical")
+
+
+def images(channels: int = 1) -> Any:
+    return np.random.default_rng(0).integers(0, 256, (4, 16, 16, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_recipe_changes_images_and_keeps_their_shape(channels: int) -> None:
+    before = images(channels)
+    after = classical(SHIFT).apply(before, seed=1)
+    assert after.shape == before.shape
+    assert after.dtype == np.uint8
+    assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_the_seed_alone_decides_whatever_came_before() -> None:
+    transform = classical(SHIFT)
+    first = transform.apply(images(), seed=1)
+    other = transform.apply(images(), seed=2)
+    assert np.array_equal(transform.apply(images(), seed=1), first)
+    assert np.array_equal(classical(SHIFT).apply(images(), seed=1), first)
+    assert not np.array_equal(other, first)
+
+
+def test_each_image_of_a_batch_is_changed_differently() -> None:
+    same = np.repeat(images()[:1], 4, axis=0)
+    after = classical(SHIFT).apply(same, seed=0)
+    assert len({image.tobytes() for image in after}) == 4
+
+
+def test_the_steps_of_a_recipe_are_drawn_independently() -> None:
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    image[:, 0, 0] = 1
+    recipe = [{"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}]
+    after = classical(recipe).apply(np.repeat(image, 400, axis=0), seed=0)
+    corners = after[:, [0, 0, 7, 7], [0, 7, 0, 7], 0].sum(0, dtype=int)
+    assert corners.sum() == 400
+    assert np.abs(corners - 100).max() < 44  # five standard errors
+
+
+def test_a_horizontal_flip_is_what_albumentations_makes_of_it() -> None:
+    flipped = classical([{"HorizontalFlip": {"p": 1.0}}]).apply(images(), seed=0)
+    assert np.array_equal(flipped, images()[:, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ([{"Affine": {"rotat": 5}}], "Affine: .*rotat"),
+        ([{"Affine": {"rotate": "a lot"}}], "Affine: .*rotate"),
+        ([{"Afine": {}}], "no transform named 'Afine'"),
+        ([{"Compose": {}}], "no transform named 'Compose'"),
+        ([{"Affine": {}, "Rotate": {}}], "a step is one transform"),
+        ([{"Affine": None}], r"recipes\.classical"),
+        ("Affine", r"recipes\.classical is 'Affine'"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_an_error_in_one_line(recipe: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        classical(recipe)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", [{"RandomCrop": {"height": 8, "width": 8}}, {"ToFloat": {}}])
+def test_a_recipe_that_changes_what_an_image_is_is_refused(step: Any) -> None:
+    with pytest.raises(BadInput, match="keep size, channels and type"):
+        classical([step]).apply(images(), seed=0)
+
+
+def test_plain_changes_nothing_and_has_nothing_to_set() -> None:
+    plain = validate(Plain, [], key="recipes.plain")
+    assert np.array_equal(plain.apply(images(), seed=0), images())
+    with pytest.raises(BadInput, match=r"recipes\.plain"):
+        validate(Plain, SHIFT, key="recipes.plain")

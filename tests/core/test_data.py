@@ -1,0 +1,30 @@
+"""The nouns, the streams and the names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from makeweight.core.data import Split
+
+IMAGES = np.zeros((3, 8, 8, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.astype(float), np.zeros(3, np.int64), "images are float64"),
+        (IMAGES[0], np.zeros(8, np.int64), r"not uint8 \[n, h, w, c\]"),
+        (IMAGES, np.zeros(2, np.int64), "labels are int64"),
+        (IMAGES, np.zeros(3, np.int32), "labels are int32"),
+        (IMAGES, np.array([0, 1, 2]), "labels reach beyond the 2 classes"),
+        (IMAGES, np.array([0, -1, 1]), "labels reach beyond the 2 classes"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(images: object, labels: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Split(images, labels, ("a", "b"))  # type: ignore[arg-type]
+
+
+def test_counts_include_classes_without_images() -> None:
+    assert Split(IMAGES, np.array([2, 0, 2]), ("a", "b", "c", "d")).counts.tolist() == [1, 0, 2, 0]

@@ -1,0 +1,101 @@
+"""Parameters: every mistake is told by key, value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import Parameters, read_parameters
+from tests.conftest import PROJECT, write_params
+
+
+def mistakes(path: Path) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        read_parameters(path)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sed": 1}, "sed is not a parameter; allowed here: classifier, compare, compute, controls, data, "),
+        ({"data": {"fitt": 1}}, "data.fitt is not a parameter; allowed here: background, bands, channels, counts, "),
+        ({"classifier": {"steps": "5"}}, "classifier.steps is '5', but should be a valid integer"),
+        ({"classifier": {"steps": 5.5}}, "classifier.steps is 5.5"),
+        ({"classifier": {"steps": 0}}, "classifier.steps is 0, but should be greater than or equal to 1"),
+        ({"classifier": {"steps": None}}, "classifier.steps is None"),
+        ({"classifier": 7}, "classifier is 7"),
+        ({"data": {"image_size": 7}}, "data.image_size is 7, but should be greater than or equal to 8"),
+        ({"data": {"image_size": 129}}, "data.image_size is 129"),
+        ({"data": {"fit": "squeeze"}}, "data.fit is 'squeeze', but should be 'pad', 'crop' or 'stretch'"),
+        ({"data": {"test_fraction": 1.0}}, "data.test_fraction is 1.0"),
+        ({"data": {"test_fraction": 0.6, "validation_fraction": 0.5}}, "leave nothing to train on"),
+        ({"data": {"imbalance": float("nan")}}, "data.imbalance"),
+        ({"compute": {"workers": "all"}}, "compute.workers is 'all', but should be a valid integer or 'auto'"),
+        ({"transforms": ["plain", "plain"]}, "transforms names something twice: plain, plain"),
+        ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
+        ({"controls": "none"}, "controls is 'none', but should be a list"),
+        ({"classifier": []}, "classifier is [], but should be keys with values"),
+        ({"generators": []}, "generators is [], but should be a list of at least 1"),
+        ({"data": {"background": [0, 0]}}, "data.background is [0, 0], but should be a list of at least 3"),
+        ({"data": {"counts": 5}}, "data.counts is 5, but should be a list or keys with values"),
+        ({"data": {"counts": {"cat": 0}}}, "data.counts.cat is 0, but should be greater than or equal to 1"),
+        ({"data": {"counts": [5, "x"]}}, "data.counts.1 is 'x', but should be a valid integer"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    (line,) = mistakes(write_params(tmp_path / "params.yaml", change))
+    assert message in line
+
+
+def test_every_mistake_has_a_line_of_its_own(tmp_path: Path) -> None:
+    lines = mistakes(write_params(tmp_path / "params.yaml", {"seed": -1, "data": {"fit": "x"}}))
+    assert [line.split()[0] for line in lines] == ["seed", "data.fit"]
+
+
+def test_a_missing_key_is_named_since_nothing_has_a_default(tmp_path: Path) -> None:
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("  margin:", "  # margin:"))
+    assert mistakes(tmp_path / "params.yaml") == ["compare.margin is missing"]
+
+
+def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("learning_rate: 0.003", "learning_rate: 3e-3").replace("reader: digits", "reader: no")
+    (tmp_path / "params.yaml").write_text(text)
+    parameters = read_parameters(tmp_path / "params.yaml")
+    assert parameters.classifier.learning_rate == 0.003  # a text in YAML 1.1
+    assert parameters.data.reader == "no"  # False in YAML 1.1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("seed: [1\nreplicates: 2", "line 2 is not valid YAML"),
+        ("seed: 1\nseed: 2", "is not valid YAML"),
+        ("", "holds no parameters"),
+        ("- 1", "holds no parameters"),
+        ("seed: 2020-01-01", "seed is '2020-01-01'"),
+    ],
+)
+def test_a_file_that_holds_no_parameters_is_told_in_one_line_each(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(content)
+    assert message in mistakes(tmp_path / "params.yaml")[0]
+
+
+def test_a_missing_file_and_a_binary_one_are_told(tmp_path: Path) -> None:
+    assert "cannot be read" in mistakes(tmp_path / "params.yaml")[0]
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "is not UTF-8 text" in mistakes(tmp_path / "params.yaml")[0]
+
+
+def test_parameters_cannot_be_changed(tmp_path: Path) -> None:
+    parameters: Parameters = read_parameters(write_params(tmp_path / "params.yaml"))
+    with pytest.raises(ValidationError, match="frozen"):
+        parameters.data.fit = "crop"  # type: ignore[misc]

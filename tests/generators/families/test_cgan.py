@@ -1,0 +1,245 @@
+"""What is particular to the conditional GAN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+
+from makeweight.core.data import Split
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import WatchSettings
+from makeweight.core.validation import validate
+from makeweight.generators.blocks.batches import RealImages
+from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES
+from makeweight.generators.blocks.networks import Shape, conditions
+from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Auxiliary, Projection
+from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler, error_rates
+from makeweight.generators.families.cgan.presets import CLASSIC
+from makeweight.training.loop import Run, Watch
+from makeweight.training.rng import Streams
+from tests.support.families import draw, run
+
+CPU = torch.device("cpu")
+
+
+def corners() -> Split:
+    """Three scarce classes that are easy to tell apart: a bright square in one of three corners."""
+    images = np.zeros((60, 8, 8, 1), dtype=np.uint8)
+    labels = np.repeat([0, 1, 2], [40, 14, 6]).astype(np.int64)
+    for image, label in zip(images, labels, strict=True):
+        row, column = ((0, 0), (0, 4), (4, 0))[label]
+        image[row : row + 4, column : column + 4] = 255
+    return Split(images, labels, ("left", "right", "below"))
+
+
+def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_one_image_of_it() -> None:
+    digits = load_digits()
+    few = np.concatenate([np.flatnonzero(digits.target == label)[:n] for label, n in enumerate((60, 30, 15))])
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    train = Split(images[few], digits.target[few].astype(np.int64), ("0", "1", "2"))
+    settings = {
+        "preset": "classic", "steps": 1000, "batch": 32, "latent": 16, "generator_width": 32,
+        "discriminator_width": 32, "loss": "hinge", "conditioning": "projection", "spectral_norm": ["discriminator"],
+        "generator_learning_rate": 0.001, "discriminator_learning_rate": 0.001, "beta2": 0.99,
+        "average_decay": 0.99, "mismatch": 0.5, "augment": ["translation", "brightness"],
+    }  # fmt: skip
+    (sampler,) = validate(ConditionalGAN, settings).fit(train, monitor=train, seeds=[0], run=run())
+    labels = np.repeat([0, 1, 2], 50)
+    drawn = draw(sampler, labels.tolist()).flatten(1).numpy()
+    known = images[digits.target < 3].reshape(-1, 64) / 127.5 - 1
+    judge = KNeighborsClassifier().fit(known, digits.target[digits.target < 3])
+    assert (judge.predict(drawn) == labels).mean() > 0.9
+    for label in range(3):
+        spread, real_spread = drawn[labels == label].std(0).mean(), images[digits.target == label].std(0).mean() / 127.5
+        assert spread > 0.5 * real_spread
+
+
+def test_real_images_are_drawn_with_uniform_labels_however_rare_a_class_is() -> None:
+    _, labels = RealImages(corners(), CPU).draw(6000, Streams([0], CPU))
+    shares = labels[0].bincount(minlength=3) / 6000
+    assert (shares - 1 / 3).abs().max() < 0.03  # five standard errors
+
+
+def test_drawn_images_are_those_of_their_labels() -> None:
+    split = corners()
+    (images,), (labels,) = RealImages(split, CPU).draw(50, Streams([0], CPU))
+    originals = torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for image, label in zip(images, labels, strict=True):
+        assert any(torch.equal(image, originals[k]) for k in np.flatnonzero(split.labels == int(label)))
+
+
+def test_a_mismatched_label_is_never_the_right_one_and_always_one_that_occurs() -> None:
+    split = Split(np.zeros((6, 8, 8, 1), np.uint8), np.array([0, 0, 2, 2, 3, 3]), ("a", "none of it", "c", "d"))
+    labels = torch.tensor([[0, 2, 3] * 50])
+    wrong = RealImages(split, CPU).another(labels, Streams([0], CPU))
+    assert not (wrong == labels).any()
+    assert set(wrong[0].tolist()) == {0, 2, 3}
+
+
+def test_the_score_is_the_projection_of_the_features_on_the_label() -> None:
+    network = Projection(Shape(8, 1, 3), width=4, normed=False, attention=None)
+    features = torch.randn(2, 4)
+    expected = network.realness(features)[:, 0] + (features * network.classes[[2, 0]]).sum(1)
+    torch.testing.assert_close(network.score(features, conditions(torch.tensor([2, 0]), 3)), expected)
+
+
+SMALL_SETTINGS: dict[str, Any] = {
+    "preset": "classic", "steps": 4, "batch": 8, "latent": 8, "generator_width": 4, "discriminator_width": 4,
+}  # fmt: skip
+
+
+def settings(**changes: Any) -> ConditionalGAN:
+    return validate(ConditionalGAN, {**SMALL_SETTINGS, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"loss": loss} for loss in LOSSES),
+        *({"conditioning": conditioning} for conditioning in DISCRIMINATORS),
+        *(
+            {"conditioning": conditioning, "mismatch": 0.5, "loss": "relativistic"}
+            for conditioning in ("projection", "concat")
+        ),
+        *({"penalties": {name: 10.0}} for name in (*GRADIENT_PENALTIES, "lecam")),
+        {"penalties": {"r1": 1.0, "r2": 1.0, "lecam": 0.3}, "loss": "relativistic", "conditioning": "auxiliary"},
+        {"spectral_norm": ["generator", "discriminator"], "attention": 4, "conditioning": "projection"},
+        {"discriminator_steps": 3, "loss": "wasserstein", "penalties": {"gradient_penalty": 10.0}},
+        {"warm_up": 0.5, "ramp": 0.25, "conditioning": "auxiliary"},
+    ],
+    ids=str,
+)
+def test_settings_combine_freely(changes: dict[str, Any]) -> None:
+    told = run()
+    sampler = settings(**changes).fit(corners(), monitor=corners(), seeds=[0], run=told)[0]
+    before = settings(**changes, generator_learning_rate=1e-12).fit(corners(), monitor=corners(), seeds=[0], run=run())[
+        0
+    ]
+    assert np.isfinite([list(row.values()) for row in told.histories[0]]).all()
+    assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in told.histories[0])
+    assert draw(sampler, [0, 1, 2]).isfinite().all()
+    assert not torch.allclose(draw(sampler, [0, 1, 2]), draw(before, [0, 1, 2]), atol=1e-4)
+
+
+def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
+    rules = WatchSettings(on_trouble="stop", least_error=0.02, least_diversity=0.0)
+    watched = Run(CPU, None, watch=Watch(rules, corners()))
+    strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
+    hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
+    with pytest.raises(BadInput, match="the discriminator has won"):
+        hopeless.fit(corners(), monitor=corners(), seeds=[0], run=watched)
+
+
+def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = WatchSettings(on_trouble="step_back", least_error=0.02, least_diversity=0.0)
+    strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
+    model = settings(steps=60, conditioning="projection", generator_learning_rate=1e-6, **strong)
+    train = corners()
+    # As easy to tell from generated images as the training images, and impossible: noise, and fewer of it.
+    noise = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
+    monitors = (train, Split(noise, np.array([0, 1, 1, 2, 2, 2, 2]), train.classes))
+    histories, saved, messages = [], [], []
+    for number, monitor in enumerate(monitors):
+        watched = Run(CPU, None, watch=Watch(rules, train))
+        (sampler,) = model.fit(train, monitor=monitor, seeds=[0], run=watched)
+        (folder := tmp_path / str(number)).mkdir()
+        sampler.save(folder)
+        saved.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        histories.append(pd.DataFrame(watched.histories[0]))
+        messages.append(capsys.readouterr().err)
+    first, second = (history.drop(columns="error_validation") for history in histories)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert saved[0] == saved[1]
+    assert messages[0] == messages[1]
+    assert "the discriminator has won" in messages[0]
+    assert (histories[0]["error_validation"] != histories[1]["error_validation"]).any()
+
+
+def test_penalties_change_what_is_learned() -> None:
+    plain, held = (
+        settings(penalties=penalties, steps=30).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+        for penalties in ({}, {"r1": 100.0})
+    )
+    assert not torch.allclose(draw(plain, [0, 1]), draw(held, [0, 1]), atol=1e-3)
+
+
+def test_labels_play_no_part_while_warming_up_and_fade_in_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = settings(steps=20, warm_up=0.5, ramp=0.25)
+    assert [round(model._influence(step), 3) for step in (1, 10, 11, 12, 15, 20)] == [0, 0, 0.2, 0.4, 1, 1]
+    assert settings(steps=20)._influence(1) == 1
+    assert [settings(steps=20, warm_up=0.5)._influence(step) for step in (10, 11)] == [0, 1]
+    shape = {"conditioning": "projection", "average_decay": 0.0}
+    untrained = settings(**shape, generator_learning_rate=1e-12).fit(
+        corners(), monitor=corners(), seeds=[0], run=run()
+    )[0]
+    monkeypatch.setattr(ConditionalGAN, "_influence", lambda self, step: 0.0)
+    unheard = settings(**shape).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+    tables, first = (sampler.generator.norms[0].gain for sampler in (unheard, untrained))
+    assert torch.allclose(tables, first, atol=1e-6)  # type: ignore[arg-type]
+    assert not torch.allclose(unheard.generator.first.weight, untrained.generator.first.weight, atol=1e-6)
+
+
+def test_an_auxiliary_head_pays_for_labels_that_it_does_not_tell() -> None:
+    network = Auxiliary(Shape(8, 1, 3), width=4, normed=False, attention=None)
+    features, labels = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    expected = torch.nn.functional.cross_entropy(network.classes(features), labels)
+    torch.testing.assert_close(network.label_loss(features, conditions(labels, 3)), expected)
+    assert network.label_loss(features, conditions(labels, 3, influence=0.0)) == 0
+    scores = [network.score(features, conditions(labels, 3, influence)) for influence in (0.0, 1.0)]
+    assert torch.equal(*scores)
+
+
+def test_a_preset_fills_in_what_is_not_given() -> None:
+    classic = validate(ConditionalGAN, {"preset": "classic"})
+    assert (classic.latent, classic.batch, classic.loss, classic.beta1) == (100, 128, "non_saturating", 0.5)
+    assert (classic.generator_learning_rate, classic.discriminator_learning_rate) == (2e-4, 4e-4)
+    assert validate(ConditionalGAN, {"preset": "classic", "steps": 7}).steps == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"preset": "modern"}, "preset is 'modern', but should be 'classic'"),
+        ({**CLASSIC, "preset": "classic"}, "preset 'classic' has nothing to fill in"),
+        ({"preset": "classic", "stepz": 3}, "stepz is not a parameter"),
+        ({"preset": "classic", "warm_up": 0.7, "ramp": 0.7}, "together less than 1"),
+        ({"preset": "classic", "conditioning": "auxiliary", "mismatch": 0.5}, "set it to 0 for auxiliary"),
+        ({"preset": "classic", "penalties": {"r3": 1.0}}, "penalties.r3"),
+        ({"preset": None}, ".steps is missing"),
+    ],
+)
+def test_mistakes_in_settings_are_told_in_a_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput) as told:
+        validate(ConditionalGAN, values, key="families.cgan")
+    (line,) = [line for line in str(told.value).splitlines() if message in line]
+    assert line.startswith("families.cgan")
+
+
+def test_error_rates_count_what_is_on_the_wrong_side() -> None:
+    scores = {
+        "train": torch.tensor([[1.0, 2, 3, -1]]), "validation": torch.tensor([[1.0, -1, -1, -1]]),
+        "generated": torch.tensor([[-1.0, 1, 1, -2]]),
+    }  # fmt: skip
+    expected = {"error_train": [0.25], "error_validation": [0.75], "error_generated": [0.5]}
+    shifted = {name: on + 7 for name, on in scores.items()}
+    for given, relative in ((scores, False), (shifted, True)):
+        assert {name: rate.tolist() for name, rate in error_rates(given, relative=relative).items()} == expected
+
+
+def test_temperature_widens_what_is_drawn() -> None:
+    sampler = settings(steps=1).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+    cold = GANSampler(sampler.generator, 1e-6)
+    first, second = draw(cold, [1, 1])
+    assert torch.allclose(first, second, atol=1e-4)
+    hot = GANSampler(sampler.generator, 2.0)
+    spreads = [float(draw(each, [1] * 100).std(0).mean()) for each in (cold, sampler, hot)]
+    assert spreads == sorted(spreads)

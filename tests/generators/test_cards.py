@@ -1,0 +1,195 @@
+"""Cards: headers that every YAML reads, tables that show any name, examples that run, and the same bytes."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
+
+from makeweight.core import plugins
+from makeweight.core.parameters import ComputeSettings, GenerateSettings, WatchSettings
+from makeweight.core.text import in_markdown
+from makeweight.generators.cards import COLUMNS, Study, data_card, model_card, releases, size_category
+from makeweight.generators.generate import generate
+from makeweight.runtime import fingerprints
+from makeweight.runtime.machine import Machine
+from tests.support.families import family, fitted, split
+
+NASTY = (
+    "no", "NA", "null", "1e-3", "0o17", "1_000", "12:30:45", "2020-01-01", "", " ", "---", "...", "- a", "a: b # c",
+    "~", "&a", "*a", "!a", "%a", "@a", "`a`", "{a", "[a](b)", "<script>alert(1)</script>", "a|b", "a\\|b", "a\\",
+    "a\nb", "a\n---\nb", "a\r\nb", "\ta", "it's \"quoted\"", "*a* _b_ ~~c~~ $d$", "&lt;", "![a](b)", "naïve 猫 🐈",
+    "a\u2028b", "a\u202eb", "\x00\x85",
+)  # fmt: skip
+WATCH = WatchSettings(on_trouble="step_back", least_error=0.02, least_diversity=0.1)
+LEVEL = GenerateSettings(fill="level", per_class=1, share=0.5, level_to=None, max_per_real=100.0)
+COMPUTE = ComputeSettings(
+    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+)
+MACHINE = Machine("cpu", "float32", 1)
+
+
+def study(classes: tuple[str, ...] = ("a", "b", "c"), name: str = "cgan") -> Study:
+    return Study(name, classes, tuple(range(2, 2 + len(classes))), 8, 1, replicates=2, seed=7)
+
+
+def of_model(about: Study | None = None, watch: WatchSettings = WATCH) -> str:
+    about = about or study()
+    return model_card(about, family(about.family), watch, releases(), MACHINE)
+
+
+def of_data(about: Study | None = None, each: int = 5) -> str:
+    about = about or study()
+    return data_card(about, np.full(len(about.classes), each))
+
+
+def headers(card: str) -> list[dict[str, Any]]:
+    """The header as YAML 1.2 and as YAML 1.1, which the Hub's own library reads, take it."""
+    found = re.match(r"^(\s*---[\r\n]+)([\S\s]*?)([\r\n]+---(\r\n|\n|$))", card)  # what it looks for
+    assert found
+    older = pytest.importorskip("yaml")
+    return [YAML(typ="safe", pure=True).load(found[2]), older.safe_load(found[2])]
+
+
+def cells(card: str) -> list[list[str]]:
+    """What a reader sees in the first table, row by row."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(card.split("\n---\n", 1)[1])
+    first = tokens[next(i for i, token in enumerate(tokens) if token.type == "tbody_open") :]
+    rows: list[list[str]] = []
+    for token in first[: next(i for i, token in enumerate(first) if token.type == "tbody_close")]:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            assert {child.type for child in token.children or ()} <= {"text", "text_special"}, token.content
+            rows[-1].append("".join(child.content for child in token.children or ()))
+    return rows
+
+
+def example(card: str) -> str:
+    found = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_class_names_survive_in_the_headers() -> None:
+    for header in headers(of_model(study(NASTY))):
+        assert header["makeweight"] == {"family": "cgan", "classes": list(NASTY)}
+    for header in headers(of_data(study(NASTY))):
+        (info,) = header["dataset_info"]
+        described = {each["name"]: each["dtype"] for each in info["features"]}
+        assert tuple(described) == COLUMNS
+        names = described["label"]["class_label"]["names"]
+        assert names == {str(label): name for label, name in enumerate(NASTY)}
+
+
+@pytest.mark.parametrize("card", [of_model(study(NASTY)), of_data(study(NASTY))], ids=["model", "data"])
+def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str) -> None:
+    shown = ["".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name).strip() for name in NASTY]
+    rows = cells(card)
+    assert [row[1] for row in rows] == shown
+    assert [row[:3:2] for row in rows] == [[str(label), str(label + 2)] for label in range(len(NASTY))]
+    assert "<script>" not in card.split("\n---\n", 1)[1]
+    assert html.unescape(in_markdown("a|<b>\n")) == "a|<b>\\n"
+
+
+@pytest.mark.parametrize("name", ["no", "on", "y", "null", "true"])
+def test_a_family_may_be_called_like_something_else_in_yaml(name: str) -> None:
+    about = study(name=name)
+    card = model_card(about, family("cgan"), WATCH, releases(), MACHINE)
+    assert all(header["makeweight"]["family"] == name for header in headers(card))
+    assert all(name in header["tags"] for header in (*headers(card), *headers(of_data(about))))
+
+
+def test_headers_hold_what_the_hub_knows() -> None:
+    for header in headers(of_model()):
+        assert header["library_name"] == "makeweight"
+        assert header["pipeline_tag"] == "unconditional-image-generation"
+        assert "license" not in header
+    for header in headers(of_data(each=500)):
+        assert header["task_categories"] == ["image-classification"]
+        assert header["size_categories"] == ["1K<n<10K"]
+        assert "synthetic" in header["tags"]
+        assert [config["data_files"][0]["path"] for config in header["configs"]] == ["replicate_*/metadata.csv"]
+        assert [config["keep_default_na"] for config in header["configs"]] == [False]
+
+
+@pytest.mark.parametrize(
+    ("images", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (25_000, "10K<n<100K"), (10**9 - 1, "100M<n<1B"), (10**9, "n>1B")],
+)
+def test_sizes_have_the_names_of_the_hub(images: int, category: str) -> None:
+    assert size_category(images) == category
+
+
+@pytest.mark.parametrize("name", plugins.names("families"))
+def test_the_model_card_tells_all_settings_and_its_example_draws(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = split(11, 3)
+    card = of_model(Study.of(name, train, replicates=2, seed=0))
+    settings = re.search(r"```yaml\n(.*?)```", card, re.DOTALL)
+    assert settings
+    told = YAML(typ="safe", pure=True).load(settings[1])
+    assert told == {name: json.loads(json.dumps(family(name).model_dump()))}
+    folder = tmp_path / "samplers" / "replicate_0"
+    folder.mkdir(parents=True)
+    fitted(name, train).save(folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example(card), names)
+    assert names["images"].shape == (3, 11, 11, 3)
+    assert names["images"].dtype == np.uint8
+
+
+def test_an_example_asks_for_no_class_without_images() -> None:
+    about = Study("cgan", ("a", "b", "c", "d", "e"), (0, 3, 0, 1, 2), 8, 1, replicates=2, seed=0)
+    assert "torch.tensor([1, 3, 4])" in example(of_model(about))
+
+
+def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = split(8, 3)
+    about = Study.of("smote", train, replicates=2, seed=0)
+    generate(
+        "smote", lambda folder: fitted("smote", train), Path("samplers"), train, tmp_path / "out", tmp_path / "a.png",
+        settings=LEVEL, replicates=2, seed=0, compute=COMPUTE, card=partial(data_card, about),
+    )  # fmt: skip
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert cells(card) == [["0", "a", "9", "0"], ["1", "b", "5", "4"], ["2", "c", "2", "7"]]
+    monkeypatch.chdir(tmp_path / "out")
+    names: dict[str, Any] = {}
+    exec(example(card), names)
+    assert len(names["images"]) == len(names["labels"]) == len(names["rows"]) == 11
+    assert f"uint8 {list(names['images'].shape)}" in example(card)
+    assert names["rows"]["synthetic"].all()
+    assert [names["classes"][label] for label in names["labels"]] == names["rows"]["class"].tolist()
+
+
+@pytest.mark.parametrize("on_trouble", ["step_back", "stop"])
+def test_what_would_have_happened_is_told(on_trouble: Any) -> None:
+    card = of_model(watch=WatchSettings(on_trouble=on_trouble, least_error=0.03, least_diversity=0.2))
+    assert f"`watch.on_trouble: {on_trouble}`" in card
+    assert "at most 0.03 of errors" in card
+    assert "below 0.2 of" in card
+
+
+def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
+    for write in (of_model, of_data):
+        card = write(study())
+        assert card == write(study())
+        assert str(Path.home()) not in card
+        assert str(Path.cwd()) not in card
+        assert not re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d", card)
+        assert card.endswith("\n")
+        assert "\r" not in card
+
+
+def test_another_wording_of_a_card_trains_nothing_again() -> None:
+    assert "makeweight.generators.cards" not in fingerprints.sources("makeweight.generators.fit")

@@ -1,0 +1,79 @@
+"""Quotas and synthetic images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from makeweight.core.data import Split
+from makeweight.core.parameters import ComputeSettings, GenerateSettings
+from makeweight.generators.cards import COLUMNS
+from makeweight.generators.generate import generate, quota
+from makeweight.runtime.splits import read_split
+
+COMPUTE = ComputeSettings(
+    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+)
+
+
+def settings(**changes: object) -> GenerateSettings:
+    values = {"fill": "even", "per_class": 4, "share": 0.5, "level_to": None, "max_per_real": 10.0, **changes}
+    return GenerateSettings.model_validate(values)
+
+
+class Ramp:
+    """Draws the label as brightness: -1 for label 0, then upwards; beyond 1 for label 3."""
+
+    def sample(self, labels: torch.Tensor, *, rng: torch.Generator) -> torch.Tensor:
+        return (labels - 1.0)[:, None, None, None] * torch.ones(1, 1, 8, 8)
+
+    def save(self, folder: Path) -> None: ...
+
+
+def train(*counts: int) -> Split:
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+    return Split(np.zeros((len(labels), 8, 8, 1), np.uint8), labels, tuple("abcdef"[: len(counts)]))
+
+
+def test_even_draws_the_same_number_of_every_class() -> None:
+    assert quota(np.array([40, 7, 2]), settings(per_class=9)).tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("level_to", "max_per_real", "expected"),
+    [(None, 100.0, [0, 33, 38]), (30, 100.0, [0, 23, 28]), (50, 100.0, [10, 43, 48]), (None, 1.5, [0, 10, 3])],
+)
+def test_level_tops_up_what_a_class_lacks_within_the_cap(
+    level_to: int | None, max_per_real: float, expected: list[int]
+) -> None:
+    chosen = settings(fill="level", level_to=level_to, max_per_real=max_per_real)
+    assert quota(np.array([40, 7, 2]), chosen).tolist() == expected
+
+
+def drawn_in(folder: Path) -> Path:
+    """What two ramps draw of four classes, two images each."""
+    generate(
+        "ramp", lambda folder: Ramp(), Path("samplers"), train(3, 2, 1, 1), folder / "out", folder / "some.png",
+        settings=settings(per_class=2), replicates=2, seed=0, compute=COMPUTE, card=lambda quota: f"{quota.tolist()}\n",
+    )  # fmt: skip
+    return folder / "out"
+
+
+def test_images_are_scaled_from_minus_one_to_one_and_clipped(tmp_path: Path) -> None:
+    drawn = read_split(drawn_in(tmp_path) / "replicate_1")
+    assert drawn.images[:, 0, 0, 0].tolist() == [0, 0, 128, 128, 255, 255, 255, 255]
+    assert drawn.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_every_image_is_marked_as_synthetic_and_knows_its_generator(tmp_path: Path) -> None:
+    folder = drawn_in(tmp_path)
+    rows = [(folder / f"replicate_{k}" / "metadata.csv").read_text().splitlines() for k in range(2)]
+    assert rows[0][0] == ",".join(COLUMNS)
+    assert rows[0][1] == "0,a,0,true,ramp,0"
+    assert rows[1][8] == "7,d,3,true,ramp,1"
+    assert all(",true,ramp," in row for each in rows for row in each[1:])
+    assert [path.name for path in sorted(folder.iterdir())] == ["README.md", "replicate_0", "replicate_1"]
+    assert (folder / "README.md").read_text() == "[2, 2, 2, 2]\n"

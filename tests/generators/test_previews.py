@@ -1,0 +1,20 @@
+"""Pictures of generated images."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from makeweight.core.data import Split
+from makeweight.generators.previews import grid
+
+
+def test_the_preview_has_a_row_for_each_class_and_white_where_images_lack() -> None:
+    drawn = Split(np.zeros((3, 8, 8, 3), np.uint8), np.array([0, 0, 1]), ("a", "b"))
+    picture = grid(drawn)
+    zoom = picture.height // 19  # two rows of eight pixels, three lines of margin
+    small = np.asarray(picture.resize((picture.width // zoom, picture.height // zoom), Image.Resampling.NEAREST))
+    black = (small == 0).all(2)
+    assert black[1:9].sum() == 2 * 64
+    assert black[10:18].sum() == 64
+    assert small.shape == (19, 109, 3)

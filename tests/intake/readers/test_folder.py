@@ -1,0 +1,166 @@
+"""Readers: what they find, before anything is decoded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from makeweight.core.errors import BadInput
+from makeweight.intake.interface import Note
+from tests.support.readers import TEST, TRAIN, VALIDATION, decoded, grey, labelled, read, read_csv, save, table
+
+
+def test_a_folder_gives_classes_by_name_and_images_from_any_depth(tmp_path: Path) -> None:
+    save(tmp_path / "b" / "deep" / "er" / "1.png", grey(10))
+    save(tmp_path / "a" / "2.PNG", grey(20))
+    save(tmp_path / ".hidden" / "3.png", grey(30))
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    reading = read(tmp_path)
+    assert reading.classes == ("a", "b")
+    assert decoded(reading)[:, 0, 0, 0].tolist() == [20, 10]
+    assert reading.origins == ["a/2.PNG", "b/deep/er/1.png"]
+    assert reading.ignored == (Note(".hidden", "hidden"), Note("a/notes.txt", "no image, by its name"))
+    assert reading.bad == ()
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
+def test_ready_made_splits_are_kept_by_the_names_of_their_folders(validation: str, tmp_path: Path) -> None:
+    for name in ("train", validation, "test"):
+        for label in ("cat", "dog"):
+            save(tmp_path / name / label / "1.png", grey(5))
+    reading = read(tmp_path)
+    assert reading.classes == ("cat", "dog")
+    told = dict(zip(reading.origins, reading.official.tolist(), strict=True))
+    assert told["train/cat/1.png"] == TRAIN
+    assert told[f"{validation}/dog/1.png"] == VALIDATION
+    assert told["test/dog/1.png"] == TEST
+
+
+def test_classes_that_are_called_like_splits_are_classes_unless_it_cannot_be_told(tmp_path: Path) -> None:
+    for name in ("train", "car"):
+        save(tmp_path / name / "1.png", grey(5))
+    assert read(tmp_path).classes == ("car", "train")
+    save(tmp_path / "test" / "1.png", grey(5))
+    with pytest.raises(BadInput, match=r"beside ready-made splits .* stands 'car'"):
+        read(tmp_path)
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "val", "validation"):
+        save(tmp_path / name / "a" / "1.png", grey(5))
+    with pytest.raises(BadInput, match="two folders mean the same split: train, val, validation"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda folder: folder.rename(folder.with_name("gone")), "there is no folder"),
+        (lambda folder: folder.rename(folder.with_name("x")) and folder.write_text("zip"), "is a file"),
+    ],
+)
+def test_a_folder_in_which_there_is_nothing_to_read_is_named(break_it: Any, message: str, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    save(folder / "a" / "1.png", grey(1))
+    save(folder / "b" / "2.png", grey(20))
+    break_it(folder)
+    with pytest.raises(BadInput, match=message) as caught:
+        read(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", grey(1))
+    save(tmp_path / "2.png", grey(1))
+    reading = read(tmp_path)
+    assert "has 1 sub-folder;" in reading.mistakes[0]
+    assert [each.path for each in reading.bad] == ["2.png"]
+    reading = read_csv(table(tmp_path / "all.csv", "path,label", "a/1.png,x", "gone.png,y", f"{tmp_path}/2.png,y"))
+    assert reading.mistakes == (
+        "data.path: the table names pictures of 1 classes; there must be two or more (2 lines cannot be used)",
+    )
+    assert [each.reason for each in reading.bad] == [
+        "does not exist",
+        "is an absolute path: write it as it is seen from the table's folder",
+    ]
+
+
+def test_a_picture_without_a_suffix_is_bad_with_the_way_out(tmp_path: Path) -> None:
+    save(tmp_path / "b" / "1.png", grey(1))
+    save(tmp_path / "a" / "1.png", grey(1)).rename(tmp_path / "a" / "1")
+    reading = read(tmp_path)
+    assert "give it the suffix .png" in reading.bad[0].reason
+    assert "no images in" in reading.mistakes[0]
+    assert "1 file there cannot be used" in reading.mistakes[0]
+
+
+@pytest.mark.parametrize(("above", "said"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
+def test_splits_by_another_name_are_known_or_suspected(above: tuple[str, str], said: bool, tmp_path: Path) -> None:
+    for name in above:
+        for label in ("cat", "dog"):
+            save(tmp_path / name / label / "1.png", grey(5))
+    reading = read(tmp_path)
+    assert reading.classes == (("exam", "learn") if said else ("cat", "dog"))
+    assert any("holds the same sub-folders, cat, dog" in remark for remark in reading.remarks) == said
+
+
+def test_the_folder_that_was_probably_meant_is_named(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        save(tmp_path / "PetImages" / label / "1.png", grey(1))
+    assert f"if they are PetImages/cat, PetImages/dog, name {tmp_path / 'PetImages'}" in read(tmp_path).mistakes[0]
+    for label in ("cat", "dog"):
+        save(tmp_path / label / "1.png", grey(1))
+    assert "'PetImages' holds folders of other classes (cat, dog) once more" in read(tmp_path).mistakes[0]
+    with pytest.raises(BadInput, match="~ is not expanded, write /"):
+        read(Path("~/nowhere/at/all"))
+
+
+def test_a_class_without_images_names_no_file_of_another_folder(tmp_path: Path) -> None:
+    save(tmp_path / "crack" / "1.png", grey(1))
+    (tmp_path / "crack" / "labels.xlsx").write_bytes(b"x")
+    (tmp_path / "new folder").mkdir()
+    assert read(tmp_path).mistakes == (f"data.path: no images in {tmp_path}/new folder: fill or remove the folder",)
+
+
+def test_links_in_a_ring_end(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "photos"
+    for name, other in (("a", "b"), ("b", "a")):
+        save(folder / name / "1.png", grey(5))
+        (folder / name / "inside").symlink_to(folder / other)
+        save(outside / name / "2.png", grey(5))
+        for link in ("one", "two"):
+            (outside / name / link).symlink_to(outside / other)
+    (folder / "a" / "out").symlink_to(outside / "a")
+    reading = read(folder, follow_links=True)
+    assert reading.origins == ["a/1.png", "a/out/2.png", "a/out/one/2.png", "b/1.png"]
+    assert {each.reason for each in reading.bad} == {"is a link to a folder that is taken in anyway: remove it"}
+
+
+def test_names_that_are_no_unicode_are_told_by_their_bytes(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", grey(1))
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff")).mkdir()
+    except OSError:
+        pytest.skip("this file system takes Unicode alone")
+    save(tmp_path / "a" / "2.png", grey(7)).rename(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff/\xfe.png"))
+    reading = read(tmp_path)
+    assert labelled(reading) == {"a/1.png": "a", "b\\xff/\\xfe.png": "b\\xff"}
+    assert decoded(reading)[1, 0, 0, 0] == 7
+
+
+def test_links_are_followed_inside_the_folder_and_never_in_circles(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    inside = save(folder / "a" / "1.png", grey(1))
+    save(folder / "b" / "2.png", grey(2))
+    (folder / "b" / "again.png").symlink_to(inside)
+    (folder / "b" / "round").symlink_to(folder)
+    (folder / "b" / "gone.png").symlink_to(folder / "nothing.png")
+    reading = read(folder, follow_links=True)
+    assert reading.origins == ["a/1.png", "b/2.png", "b/again.png"]
+    assert reading.bad == (
+        Note("b/gone.png", "is a link to nothing: remove it"),
+        Note("b/round", "is a link to a folder that holds it: remove it"),
+    )

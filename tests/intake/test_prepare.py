@@ -1,0 +1,676 @@
+"""From folders, tables and arrays to splits: the table of what must happen to bad input, and no leaks."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from makeweight.core.data import SPLITS
+from makeweight.core.text import in_markdown
+from makeweight.intake.interface import Form
+from makeweight.intake.prepare import prepare
+from makeweight.intake.readers.folder import Folder
+from makeweight.intake.report import Report
+from makeweight.runtime.splits import read_groups
+from tests.conftest import Invoke
+from tests.support.data_settings import settings
+from tests.support.preparing import READERS, RNG, photos, picture, run
+
+
+def table_of(folder: Path, *lines: str, mark: str = "") -> None:
+    """A table of all photos, with further lines."""
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
+    rows = ["path,label,split", *(f"{path},{path.parent},train" for path in paths), *lines]
+    (folder / "all.csv").write_text(mark + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def manifest(data: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_csv(data / name / "metadata.csv", keep_default_na=False) for name in SPLITS])
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something wrong, and what must be said of it."""
+
+    name: str
+    plant: Callable[[Path], object]
+    bad: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
+    conversions: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
+    changes: dict[str, Any] = field(default_factory=dict)
+    quarantine_helps: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / "cat" / name).write_bytes(content)
+
+
+def cut(folder: Path) -> None:
+    for suffix in ("png", "jpg", "webp", "bmp", "tiff"):
+        path = folder / "cat" / f"cut.{suffix}"
+        picture(32).save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def deep(top: float, kind: Any, name: str) -> Callable[[Path], object]:
+    pixels = np.linspace(0, top, 64).astype(kind).reshape(8, 8)
+    return lambda folder: Image.fromarray(pixels).save(folder / "cat" / name)
+
+
+def bomb(folder: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(folder / "cat" / "bomb.png", optimize=True)
+
+
+def link_out(folder: Path) -> None:
+    picture().save(folder.parent / "outside.png")
+    (folder / "cat" / "link.png").symlink_to(folder.parent / "outside.png")
+
+
+def litter(folder: Path) -> None:
+    for name in (".hidden", ".ipynb_checkpoints", "__MACOSX"):
+        photos(folder / "cat", (name,), each=1)
+    (folder / "Thumbs.db").write_bytes(b"x")
+
+
+def twins(folder: Path) -> None:
+    Image.open(folder / "cat" / "0.png").save(folder / "dog" / "same.bmp")
+
+
+def bad_table(folder: Path) -> None:
+    picture().save(folder.parent / "above.png")
+    table_of(
+        folder, "cat/none.png,cat,train", "cat/0.png,cat,train", "cat/1.png,dog,train", "../above.png,cat,train",
+        "extra.png,eel,test", "cat/2.png,,train", "cat/3.png,cat,trian", "cat/4.png,cat", mark="\ufeff",
+    )  # fmt: skip
+    picture().save(folder / "extra.png")
+
+
+CASES = (
+    Case("an empty file", write("x.png", b""), bad={"cat/x.png": "is empty: 0 bytes"}),
+    Case("text named .png", write("x.png", b"not an image"), bad={"cat/x.png": "is text, no picture"}),
+    Case("what macOS leaves", write("._x.png", b"\0\5\x16\7"), ignored={"cat/._x.png": "hidden"}),
+    Case(
+        "truncated files", cut,
+        bad={f"cat/cut.{suffix}": "cannot be|damaged" for suffix in ("png", "jpg", "webp", "bmp", "tiff")},
+    ),
+    Case("an image beside the classes", lambda folder: picture().save(folder / "x.png"), bad={"x.png": "lies beside"}),
+    Case(
+        "a JPEG named .png", lambda folder: picture().save(folder / "cat" / "x.png", "JPEG"),
+        conversions=("a JPEG named .png: read by its content",),
+    ),
+    Case(
+        "a float TIFF without a range", deep(1.0, np.float32, "x.tiff"),
+        bad={"cat/x.tiff": r"32-bit float from 0 to 1: say in data\.value_range"},
+    ),
+    Case(
+        "a float TIFF within the range", deep(1.0, np.float32, "x.tiff"), changes={"value_range": (0.0, 1.0)},
+        conversions=("32-bit float scaled to 8 bits",),
+    ),
+    Case(
+        "a TIFF out of range", deep(1.5, np.float32, "x.tiff"), changes={"value_range": (0.0, 1.0)},
+        bad={"cat/x.tiff": r"values from 0 to 1\.5, outside data\.value_range"},
+    ),
+    Case("16 bits", deep(65535, np.uint16, "x.png"), conversions=("16-bit grey scaled to 8 bits",)),
+    Case("12 bits in 16", deep(4095, np.uint16, "x.png"), bad={"cat/x.png": "would turn black"}),
+    Case("a decompression bomb", bomb, bad={"cat/bomb.png": "more pixels than the 89,478,485 that are allowed"}),
+    Case("a link out of the folder", link_out, bad={"cat/link.png": "is a link out of the folder"}),
+    Case("a link that may be followed", link_out, changes={"follow_links": True}),
+    Case(
+        "litter", litter,
+        ignored={
+            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden", "cat/__MACOSX": "left by the computer",
+            "Thumbs.db": "left by the computer",
+        },
+    ),
+    Case(
+        "Dog beside dog", lambda folder: photos(folder, ("Dog",)), quarantine_helps=False,
+        mistakes=(r"the classes 'Dog' and 'dog' differ only in case",),
+    ),
+    Case(
+        "a name in two Unicode forms", quarantine_helps=False,
+        plant=lambda folder: photos(folder, tuple(unicodedata.normalize(form, "bébé") for form in ("NFC", "NFD"))),
+        mistakes=(r"'b\S+' \(U\+0301 U\+0301\) and 'b\S+' \(U\+00E9 U\+00E9\) differ only in case or in",),
+    ),
+    Case(
+        "an empty class", lambda folder: (folder / "eel").mkdir(), quarantine_helps=False,
+        mistakes=(r"no images in \S+eel: fill or remove the folder",),
+    ),
+    Case(
+        "a class too small", lambda folder: photos(folder, ("eel",), each=2), quarantine_helps=False,
+        mistakes=(r"class 'eel' has 2 images, too few .* add images, join it with another class, or leave",),
+    ),
+    Case(
+        "a bad table", bad_table, changes={"reader": "csv"},
+        bad={
+            "all.csv, line 14: cat/none.png": "does not exist",
+            "all.csv, line 15: cat/0.png": "is named in all.csv, line 2 already",
+            "all.csv, line 16: cat/1.png": "line 3 already, as 'cat' and here as 'dog': neither is used",
+            "all.csv, line 17: ../above.png": "leads out of the folder",
+            "all.csv, line 18: extra.png": "has a label unknown in training lines: 'eel'",
+            "all.csv, line 19: cat/2.png": "has no label",
+            "all.csv, line 20: cat/3.png": "has the unknown split 'trian'",
+            "all.csv, line 21": "has 2 cells instead of 3",
+        },
+        remarks=("all.csv, line 1: begins with a byte-order mark",),
+    ),
+    Case("one picture under two labels", twins, conflicts=(("cat/0.png", "dog/same.bmp"),)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    case.plant(folder)
+    path = folder / "all.csv" if case.changes.get("reader") == "csv" else folder
+    for on_bad_file in ("refuse", "quarantine"):
+        _, mistakes = run(folder, path=path, on_bad_file=on_bad_file, **case.changes)
+        told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+        bad = {each["path"]: each["reason"] for each in told["bad"]}
+        assert bad.keys() == case.bad.keys()
+        assert all(re.search(case.bad[name], bad[name]) for name in bad), bad
+        assert {each["path"]: each["reason"] for each in told["ignored"]} == case.ignored
+        assert tuple(tuple(each["path"] for each in group) for group in told["conflicts"]) == case.conflicts
+        assert {each["what"] for each in told["conversions"]} - {"grey to RGB"} == set(case.conversions)
+        assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
+        assert all(re.search(words, mistakes) for words in case.mistakes), mistakes
+        table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
+        conflicting = [name for pair in case.conflicts for name in pair]
+        assert all(in_markdown(name) in table for name in [*bad, *case.ignored, *conflicting])
+        refused = bool(case.mistakes) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
+        assert bool(mistakes) == refused, mistakes
+        assert told["ended"] == ("refused" if refused else "split")
+        assert (tmp_path / "data" / "train").exists() == (not refused)
+        if not refused:
+            used = set(manifest(tmp_path / "data")["path"])
+            assert not used & {name for pair in case.conflicts for name in pair}
+            assert not used & bad.keys()
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", ("cat", "dog", "Dog"))
+    (folder / "eel").mkdir()
+    photos(folder, ("fox",), each=2)
+    write("x.png", b"text")(folder)
+    write("y.png", b"")(folder)
+    cut(folder)
+    twins(folder)
+    report, mistakes = run(folder)
+    assert len(report.bad) == 7
+    lines = mistakes.splitlines()
+    assert len(lines) == 5
+    for words in ("'Dog' and 'dog'", "no images in", "7 files cannot", "1 image under several labels", "class 'fox'"):
+        assert len([line for line in lines if words in line]) == 1
+
+
+def deep_photos(folder: Path, top: int, *, darkest: int = 0, channels: int = 1) -> Path:
+    """Twelve PNG files of 16 bits in two classes, with values from `darkest` to `top`; a third only to an eighth."""
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(6):
+            highest = darkest + (top - darkest) // (1 if index % 3 else 8)
+            values = RNG.integers(darkest, highest, (8, 8, channels), endpoint=True, dtype=np.uint16)
+            values.flat[:2] = darkest, highest
+            (folder / name / f"{index}.png").write_bytes(imagecodecs.png_encode(values.squeeze()))
+    return folder
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("darkest", "top", "words"),
+    [
+        (0, 1000, r"uses 0 to 1000 of 65535 and would turn black: .*, for instance \[0, 1023\]"),
+        (
+            0,
+            16383,
+            r"uses 0 to 16383 of 65535 and would turn black: .*, for instance \[0, 16383\], or data for \[0, 16383\]",
+        ),
+        (0, 32767, r"for instance \[0, 32767\]"),
+        (40000, 48000, r"would lose its contrast: .*, for instance \[40000, 48000\]"),
+    ],
+)
+def test_the_range_of_all_images_is_judged_before_any_is_converted(
+    darkest: int, top: int, words: str, channels: int, tmp_path: Path
+) -> None:
+    folder = deep_photos(tmp_path / "photos", top, darkest=darkest, channels=channels)
+    _, mistakes = run(folder)
+    told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+    assert len(told["bad"]) == 12
+    assert len({each["reason"] for each in told["bad"]}) == 1
+    assert re.search(words, told["bad"][0]["reason"])
+    assert re.search(words, mistakes)
+    report, mistakes = run(folder, value_range="data")
+    assert not mistakes
+    assert report.remarks[0].endswith(f"{darkest} is black and {top} white, the joint range of 12 images")
+    images = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
+    assert (images.min(), images.max()) == (0, 255)
+    assert sorted(image.max() > 40 for image in images) == [False] * 4 + [True] * 8  # dark images stay dark
+
+
+def test_16_bits_that_are_filled_by_all_images_together_are_taken_though_some_are_dark(tmp_path: Path) -> None:
+    assert not run(deep_photos(tmp_path / "photos", 65535))[1]
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
+def test_arrays_are_judged_by_their_joint_range(dtype: str, tmp_path: Path) -> None:
+    images = RNG.integers(0, 4095, (20, 8, 8), endpoint=True).astype(dtype)
+    images[0, 0, :2] = 0, 4095
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+    chosen = {"reader": "arrays", "path": tmp_path / "a.npz"}
+    assert "for instance [0, 4095], or data for" in run(tmp_path / "x", **chosen)[1]  # type: ignore[arg-type]
+    assert not run(tmp_path / "x", value_range="data", **chosen)[1]  # type: ignore[arg-type]
+    written = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
+    assert sorted(written.sum(axis=(1, 2, 3)).tolist()) == sorted(
+        np.round(images.astype(float) / 4095 * 255).astype(int).sum(axis=(1, 2)).tolist()
+    )
+
+
+def test_bytes_that_are_nearly_black_in_all_images_are_a_warning(tmp_path: Path) -> None:
+    for top, warned in ((16, True), (255, False)):
+        images = RNG.integers(0, top, (20, 40, 40), endpoint=True, dtype=np.uint8)
+        np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+        report, _ = run(tmp_path / "x", "arrays", tmp_path / "a.npz")
+        assert [warning[:45] for warning in report.warnings] == [
+            "no pixel of any image is above 16 of 255, so "
+        ] * warned
+
+
+def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def span_of(path: str, form: Form) -> tuple[float, float]:
+        measured.append(path)
+        return 0.0, 65535.0
+
+    monkeypatch.setattr("makeweight.intake.decoding.sources.span_of", span_of)
+    folder = photos(tmp_path / "photos")
+    deep(65535, np.uint16, "deep.png")(folder)
+    assert not run(folder, value_range="data")[1]
+    assert [Path(path).name for path in measured] == ["deep.png"]
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("makeweight.intake.decoding.parallel.LARGE", 100)
+    held: list[bool] = []
+    ordinary = fcntl.flock
+
+    def flock(file: Any, operation: int) -> None:
+        ordinary(file, operation)
+        if not str(file.name).endswith("large.lock"):
+            return
+        with Path(file.name).open("ab") as other:
+            try:
+                ordinary(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+
+    monkeypatch.setattr("makeweight.intake.decoding.parallel.fcntl.flock", flock)
+    folder = photos(tmp_path / "photos")
+    picture(64).save(folder / "cat" / "large.png")
+    assert not run(folder)[1]
+    assert held == [True]
+
+
+def test_near_infrared_called_opacity_is_refused_as_a_whole_and_real_opacity_is_not(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", channels=4)
+    report, mistakes = run(folder)
+    assert "half transparent in most of their pixels" in mistakes
+    assert not run(folder, bands=(1, 2, 3))[1]
+    assert not run(folder, bands=(1, 2, 3, 4))[1]
+    for path in folder.rglob("*.png"):
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[..., 3] = np.where(pixels[..., 3] > 99, 255, 0)
+        Image.fromarray(pixels).save(path)
+    report, mistakes = run(folder)
+    assert not mistakes
+    assert {
+        "what": "transparency laid over data.background",
+        "images": 12,
+        "example": "cat/0.png",
+    } in report.conversions
+
+
+@pytest.mark.parametrize("side", [8, 24, 64])
+def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(20):
+            coarse = RNG.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+            photo = Image.fromarray(coarse).resize((100, 100), Image.Resampling.BICUBIC)
+            photo.save(folder / name / f"{index}.png")
+            if index < 3:
+                photo.save(folder / name / f"copy{index}.jpg", quality=30)
+            if index == 3:
+                pale = np.asarray(photo) / 8 + np.asarray(photo.convert("L"))[..., None] * (7 / 8)
+                Image.fromarray(pale.astype(np.uint8)).save(folder / name / "3.png")
+                photo.convert("L").save(folder / name / "copy3.png")
+    report, mistakes = run(folder, image_size=side)
+    assert not mistakes
+    pairs = sorted(tuple(sorted(group)) for group in report.duplicates["near"])
+    copies = ("copy0.jpg", "copy1.jpg", "copy2.jpg", "copy3.png")
+    assert pairs == [(f"{name}/{i}.png", f"{name}/{copy}") for name in ("cat", "dog") for i, copy in enumerate(copies)]
+    assert report.warnings == []
+
+
+def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("train", "test"):
+        photos(folder / name, each=10, side=40)
+    for index in range(3):
+        Image.open(folder / "test" / "cat" / f"{index}.png").save(folder / "train" / "cat" / f"leak{index}.bmp")
+    report, mistakes = run(folder)
+    assert not mistakes
+    assert report.leaks["test_images"] == 3
+    assert report.leaks["of_test"] == 0.15
+    shared = {path for group in report.leaks["groups"] for path in group["train"] + group["validation"]}
+    assert shared == {f"train/cat/leak{index}.bmp" for index in range(3)}
+    assert any("LEAK" in remark and "3 test images (15.00%)" in remark for remark in report.remarks)
+    rows = manifest(tmp_path / "data")
+    assert set(rows["path"][rows["split"] == "test"]) == {
+        f"test/{c}/{i}.png" for c in ("cat", "dog") for i in range(10)
+    }
+    report, _ = run(folder, on_leak="drop")
+    assert report.leaks["groups"] == []
+    assert {each.path for each in report.ignored} == shared
+    assert not [path for path in manifest(tmp_path / "data")["path"] if "leak" in path]
+
+
+def nearly(source: Image.Image) -> Image.Image:
+    """What a person would call the same picture: a little darker, with less contrast and some noise."""
+    pixels = np.asarray(source).astype(float) * 0.9 + RNG.normal(0, 3, np.asarray(source).shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def smooth(side: int = 48) -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_duplicates_never_lie_in_two_splits(seed: int, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name / "copies").mkdir(parents=True)
+        for index in range(40):
+            original = smooth()
+            original.save(folder / name / f"{index}.png")
+            if index % 4 == 0:
+                original.save(folder / name / "copies" / f"{index}.bmp")
+            if index % 4 == 1:
+                nearly(original).save(folder / name / "copies" / f"{index}.png")
+            if index % 4 == 2:
+                original.save(folder / name / "copies" / f"{index}.jpg", quality=60)
+    chosen = settings(reader="folder", path=str(folder))
+    report, refused = prepare(Folder(), chosen, seed, workers=1, out=tmp_path / "data", report=tmp_path / "results")
+    assert refused is None
+    rows = manifest(tmp_path / "data")
+    assert len(rows) == 140
+    stems = rows["path"].str.replace("copies/", "").str.replace(r"\.\w+$", "", regex=True)
+    assert (rows.groupby(stems)["split"].nunique() == 1).all()
+    assert (rows.groupby(stems)["group"].nunique() == 1).all()
+    assert rows["group"].nunique() == 80
+    assert (rows["split"] == "test").sum() in range(24, 33)
+    assert len(report.duplicates["equal"]) == 20
+    assert len(report.duplicates["near"]) == 40
+    assert report.leaks["groups"] == []
+
+
+def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(30):
+            smooth().save(folder / name / f"{index}.png")
+    assert run(folder)[0].duplicates == {"equal": [], "near": []}
+    for index in range(10):
+        nearly(Image.open(folder / "cat" / "0.png")).save(folder / "cat" / f"near{index}.png")
+    assert "count as near-duplicates of" in run(folder)[1]
+    assert "count as near-duplicates of" in run(folder, image_size=24)[1]
+    for path in folder.rglob("*.png"):
+        Image.open(path).resize((24, 24)).save(path)
+    small = run(folder)[0]
+    assert small.duplicates["near"] == []
+    assert "near-duplicates were NOT searched for in 70 of 70 images" in small.warnings[0]
+    assert small.text().splitlines()[2].startswith("- WARNING: near-duplicates were NOT searched for")
+    assert run(folder, near_duplicates=None)[0].duplicates["near"] == []
+
+
+def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(12):
+            smooth().save(folder / name / f"{index}.png")
+    original = Image.open(folder / "cat" / "0.png")
+    for index in range(4):
+        nearly(original).save(folder / "cat" / f"near{index}.png")
+    report, mistakes = run(folder)  # five of sixteen: more than 2%, yet a handful
+    assert not mistakes
+    assert [len(group) for group in report.duplicates["near"]] == [5]
+    nearly(original).save(folder / "cat" / "one_more.png")
+    _, mistakes = run(folder)
+    assert re.fullmatch(
+        r"data: 6 images of class 'cat' \(35\.3% of it\) count as near-duplicates of 'cat/\S+', among them 'cat/.*: "
+        r"if they differ, lower data\.near_duplicates \(0\.4\) or set it to null; if not, remove some or raise "
+        r"data\.largest_group \(0\.02\)",
+        mistakes,
+    )
+    assert not run(folder, largest_group=0.4)[1]
+
+
+def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    Image.open(folder / "cat" / "0.png").save(folder / "cat" / "copy.bmp")
+    lines = [f"{path.relative_to(folder)},{path.parent.name}," for path in sorted(folder.rglob("*.*"))]
+    patient = {"cat/1.png": "p", "cat/copy.bmp": "p", "dog/3.png": "p"}
+    lines = [line + patient.get(line.split(",")[0], "") for line in lines]
+    (folder / "all.csv").write_text("\n".join(["path,label,group", *lines]))
+    _, mistakes = run(folder, "csv", folder / "all.csv")
+    assert not mistakes
+    rows = manifest(tmp_path / "data").set_index("path")
+    together = rows.loc[["cat/0.png", "cat/copy.bmp", "cat/1.png", "dog/3.png"]]
+    assert together["group"].nunique() == together["split"].nunique() == 1
+    assert rows["group"].nunique() == 25 - 3
+
+
+def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_duplicates_are_not_sought(
+    tmp_path: Path,
+) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    Image.open(folder / "cat" / "9.png").save(folder / "cat" / "copy.bmp")
+    patients = {"cat/8.png": "p", "dog/8.png": "p", "cat/10.png": "q", "cat/11.png": "q", "dog/2.png": "r"}
+    rows = ["path,label,split,group"]
+    for path in sorted(folder.rglob("*.*")):
+        name = str(path.relative_to(folder))
+        number = int(path.stem) if path.stem.isdigit() else 9
+        split = "test" if number > 7 else "validation" if number > 5 else "train"
+        rows.append(f"{name},{path.parent.name},{split},{patients.get(name, '')}")
+    (folder / "all.csv").write_text("\n".join(rows))
+    _, mistakes = run(folder, "csv", folder / "all.csv", near_duplicates=None)
+    assert not mistakes
+    test = tmp_path / "data" / "test"
+    groups = dict(zip(pd.read_csv(test / "metadata.csv")["path"], read_groups(test), strict=True))
+    assert groups["cat/8.png"] == groups["dog/8.png"]
+    assert groups["cat/9.png"] == groups["cat/copy.bmp"]
+    assert groups["cat/10.png"] == groups["cat/11.png"]
+    assert len(groups) == 9
+    assert len(set(groups.values())) == 6
+
+
+def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for index in range(6):
+            picture(channels=1).convert("RGB").save(folder / name / f"{index}.png")
+    report, _ = run(folder)
+    assert report.form["channels"] == 1
+    assert "no image has any colour, though 12 are stored with it" in report.form["channels_because"]
+    images = np.load(tmp_path / "data" / "train" / "images.npy")
+    assert images.shape[3] == 1
+    rows = manifest(tmp_path / "data")
+    import hashlib
+
+    written = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
+    assert [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in written] == rows["hash"].tolist()
+    assert run(folder, channels=3)[0].form["channels"] == 3
+
+
+def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    run(folder)
+    for name in SPLITS:
+        rows = pd.read_csv(tmp_path / "data" / name / "metadata.csv")
+        images, labels = (np.load(tmp_path / "data" / name / f"{what}.npy") for what in ("images", "labels"))
+        for row, image, label in zip(rows.itertuples(), images, labels, strict=True):
+            assert np.array_equal(np.asarray(Image.open(folder / str(row.path))), image)
+            assert str(row.path).split("/")[0] == ("cat", "dog")[label] == row[2]
+
+
+@pytest.mark.parametrize("reader", ["folder", "digits"])
+def test_any_number_of_workers_writes_the_same_bytes(reader: str, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=600)
+    path = None if reader == "digits" else str(folder)
+    written = []
+    for workers in (1, 2):
+        out = tmp_path / f"data{workers}"
+        _, refused = prepare(
+            READERS[reader](), settings(reader=reader, path=path), 0, workers=workers, out=out, report=out / "report"
+        )
+        assert refused is None
+        written.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.*")) if p.is_file()})
+    assert written[0] == written[1]
+    assert len(written[0]) == 5 * 3 + 2 + 1
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_near_duplicates_with_two_labels_are_asked_about(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=10, side=40)
+    nearly(Image.open(folder / "cat" / "0.png")).save(folder / "dog" / "again.png")
+    assert "1 pair of near-duplicates with two labels, among them cat/0.png and dog/again.png: are both right?" in (
+        run(folder)[0].remarks
+    )
+
+
+def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos(tmp_path / "photos")
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Report, "write", refuse)
+    assert run(folder)[1].endswith("No space left on device: the data report could not be written; free some space")
+
+
+@pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not
+def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", each=12)
+    assert not run(folder)[1]
+    before = contents(tmp_path / "data")
+    photos(folder, ("eel" * 40,), each=1200)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # the kernel then refuses to write, as on a full disk
+    try:
+        _, mistakes = run(folder, channels=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.search(r"data: File too large: the images take up to 0\.\d+ GiB there", mistakes)
+    assert "\n" not in mistakes
+    assert contents(tmp_path / "data") == before
+    assert not list((tmp_path / "data").glob(".prepare-*"))
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos(tmp_path / "photos", ("cat", "dog", "eel"))
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:  # as the system does for all but the administrator, who may be the one to run tests
+        if str(path).endswith("eel"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report, mistakes = run(folder)
+    assert {each.path: each.reason for each in report.bad} == {"eel": "cannot be read: Permission denied"}
+    assert "1 file cannot be used" in mistakes
+
+
+def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos(tmp_path / "photos")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert re.fullmatch(r"data\.path: \S+ cannot be read \(Permission denied\): .*", run(folder)[1])
+
+
+INTERRUPTED = """
+import os, signal, sys
+from makeweight.runtime import files
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started without
+replace, done = os.replace, []
+def interrupted(source, target):
+    done.append(target)
+    replace(source, target)
+    if len(done) == int(sys.argv.pop()):
+        signal.raise_signal(signal.SIGINT)
+files.os.replace = interrupted
+from makeweight.commands.prepare import prepare
+from makeweight.commands.command import app
+app(prepare)()
+"""
+
+
+@pytest.mark.parametrize("moves", [1, 3, 5])
+def test_an_interruption_in_the_middle_of_the_exchange_leaves_the_earlier_images(
+    moves: int, workspace: Path, invoke: Invoke
+) -> None:
+    assert invoke("prepare")[0] == 0
+    before = contents(workspace / "data")
+    code = INTERRUPTED.replace("int(sys.argv.pop())", str(moves))
+    done = subprocess.run([sys.executable, "-c", code], cwd=workspace, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing is lost: run the same command again\n")
+    assert contents(workspace / "data") == before
+    assert not list((workspace / "data").glob(".prepare-*"))
+
+
+def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    (tmp_path / "data" / ".prepare-killed" / "train").mkdir(parents=True)
+    assert not run(folder)[1]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        ".prepare.lock",
+        "test",
+        "train",
+        "validation",
+    ]

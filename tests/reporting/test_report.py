@@ -1,0 +1,350 @@
+"""The report: what it says, that strangers' words stay words, and that a real browser shows it as it should be."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from makeweight.core.errors import BadInput
+from makeweight.quality.similarity import similarities
+from makeweight.reporting.report import Places, report, write_report
+from makeweight.runtime import plots
+from makeweight.runtime.files import read_json
+from tests.support.study import ARMS, CLASSES, EVIL, Study, finished, small_study
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The facts of the small study, and the folder with its report."""
+    parameters, places = small_study(tmp_path_factory.mktemp("study"))
+    without_times = Places(places.data, places.models, places.runs, places.results, None)
+    facts = report(parameters, without_times, similarities(without_times.data, parameters.generators))
+    write_report(facts, places.results)
+    return facts, places.results
+
+
+TWO_GENERATORS: dict[str, Any] = {
+    "replicates": 4, "generators": ["cgan", "smote"], "transforms": ["plain", "classical"],
+    "compare": {"control": "oversample-classical", "variance": False},
+    "data": {"reader": "folder", "path": "/home/somebody/photos/birds", "imbalance": None},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """Two generators, two transforms, and grouped test images of which a class has two."""
+    accuracy = {"oversample-classical": 0.95, "cgan-plain": 0.9, "cgan-classical": 0.9}
+    accuracy |= {"smote-plain": 0.4, "smote-classical": 0.3}
+    made = Study(TWO_GENERATORS, (40, 30, 2), 2, accuracy, 0.3, ("forty", "thirty", "two"))
+    parameters, places = finished(tmp_path_factory.mktemp("several"), made)
+    facts = report(
+        parameters,
+        Places(places.data, places.models, places.runs, places.results, None),
+        similarities(places.data, parameters.generators),
+    )
+    write_report(facts, places.results)
+    return facts, places.results
+
+
+class Reader(HTMLParser):
+    """What a reader gets: texts, and every tag with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def page(results: Path) -> str:
+    return (results / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_answer_comes_first_and_every_contrast_arm_and_class_is_there(study: tuple[dict[str, Any], Path]) -> None:
+    facts, results = study
+    text = "".join(Reader(page(results)).texts)
+    markdown = (results / "report.md").read_text(encoding="utf-8")
+    (primary,) = facts["main"]
+    assert text.index(primary["answer"]) < text.index("What was compared") < text.index("Arms")
+    assert markdown.index(primary["answer"]) < markdown.index("## What was compared") < markdown.index("## Arms")
+    for arm in ARMS:
+        assert arm in text
+        assert arm in markdown
+    for name in CLASSES:
+        assert name in text
+    assert "sha" in text.lower()
+    assert "one generator" in text
+
+
+def test_every_sentence_of_the_comparison_stands_once_on_the_page(several: tuple[dict[str, Any], Path]) -> None:
+    facts, results = several
+    text = "".join(Reader(page(results)).texts)
+    contrasts = [*facts["main"], *facts["others"]]
+    assert [each["arm"] for each in contrasts] == ["cgan-classical", "cgan-plain", "smote-plain", "smote-classical"]
+    answers = {each["answer"] for each in contrasts}
+    assert len(answers) == len(contrasts)
+    common = [*facts["basis"], *(each[:1].upper() + each[1:] for each in facts["explanations"].values())]
+    for sentence in [*common, *answers, *(each["sentences"][0] for each in contrasts)]:
+        assert text.count(sentence) == 1, sentence
+    for sentence in facts["main"][0]["sentences"]:
+        others = sum(sentence in each["sentences"] for each in facts["others"])
+        assert text.count(sentence) == 1 + others
+
+
+def test_the_first_screen_names_the_data_set_and_its_sizes(several: tuple[dict[str, Any], Path]) -> None:
+    _, results = several
+    first = page(results).partition('<h2 id="arms">')[0]
+    assert "“birds” (reader folder), 3 classes; 24 training, 15 validation and 72 test images." in first
+    assert "in 36 groups" in first
+    assert "The smallest class, “two”, has 2 test images; one test image more or less" in first
+
+
+def test_differences_without_a_test_have_no_verdict(several: tuple[dict[str, Any], Path]) -> None:
+    facts, results = several
+    rows = {row.head: row.cells for row in facts["estimates"].rows}
+    assert len(rows) == 8 * 7 / 2 - 4
+    assert "smote-plain minus cgan-plain" in rows
+    folded = page(results).partition("<details><summary>Estimates, not tested</summary>")[2].partition("</details>")[0]
+    assert all(head in folded for head in rows)
+    assert not re.search("helps|hurts|equivalent|inconclusive", folded)
+
+
+def test_every_statistic_has_an_explanation(study: tuple[dict[str, Any], Path]) -> None:
+    facts, results = study
+    rows = {row.head: row for row in facts["statistics"].rows}
+    assert {"difference", "confidence interval", "adjusted p", "p (equivalence)", "minimum detectable effect", "power",
+            "variance components", "posterior probabilities"} < set(rows)  # fmt: skip
+    assert all(row.explanation for row in rows.values())
+    for row in rows.values():
+        assert f"<small>{row.explanation}</small>" in page(results)
+
+
+def test_runs_that_do_not_differ_have_no_interval_of_their_own(tmp_path: Path) -> None:
+    same = {"none-plain": 0.8, "oversample-plain": 1.0, "cgan-plain": 1.0}
+    parameters, places = finished(tmp_path, Study(accuracy=same))
+    facts = report(parameters, places, similarities(places.data, parameters.generators))
+    rows = {row.head: row.cells for row in facts["statistics"].rows}
+    assert rows["confidence interval, fixed test set"] == ["–"]
+    assert rows["difference"] == ["0.00"]
+    assert facts["main"][0]["answer"] == "We cannot tell whether GAN images help."
+    assert "No gain that matters is possible here: the control reaches 100.00%" in facts["main"][0]["sentences"][2]
+
+
+def test_the_interval_for_new_test_images_is_never_narrower_than_that_for_these(
+    several: tuple[dict[str, Any], Path],
+) -> None:
+    compared = read_json(several[1] / "comparison.json")["contrasts"]
+    assert all(
+        each["low"] <= max(each["fixed_low"], -1) and each["high"] >= min(each["fixed_high"], 1) for each in compared
+    )
+
+
+def test_a_gain_that_cannot_exist_stands_in_no_cell(several: tuple[dict[str, Any], Path]) -> None:
+    facts, _ = several
+    largest = 100 * facts["main"][0]["largest_possible"]
+    rows = {row.head: row.cells[0] for row in facts["statistics"].rows}
+    assert facts["main"][0]["detectable"] > facts["main"][0]["largest_possible"]
+    assert rows["minimum detectable effect"] == f"more than is possible ({largest:.1f} points)"
+    for name in ("confidence interval", "confidence interval, fixed test set", "equivalence interval"):
+        assert float(re.split(" to | \\(", rows[name])[1]) <= largest + 0.005
+
+
+def test_no_zero_has_a_sign_and_no_one_is_in_the_plural(several: tuple[dict[str, Any], Path]) -> None:
+    _, results = several
+    for name in ("report.html", "report.md"):
+        text = re.sub(r"<svg.*?</svg>", "", (results / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert not re.search(r"[-+−]0\.0+(?!\d)", text)
+        assert not re.search(r"(?<![\d.,+-])1 (points|runs|test images|images|groups|classes)", text)
+
+
+def test_every_row_of_dots_stands_on_a_band_of_its_own() -> None:
+    values = pd.DataFrame({f"arm {k}": [80.0, 81, 82, 83, 84] for k in range(5)})
+    (axes,) = plots.arms(values, "accuracy").axes
+    bands = sorted((each.get_extents().y0, each.get_extents().y1) for each in axes.patches)
+    in_rows = axes.transData.transform([(0, -0.5), (0, 0.5)])  # pixels; the axis points down
+    assert len(bands) == 3
+    assert bands[-1] == pytest.approx(sorted(in_rows[:, 1]))
+    for row, dots in enumerate(axes.collections):
+        heights = np.asarray(dots.get_offsets())[:, 1]
+        assert (abs(heights - row) < 0.5).all()
+    assert list(axes.get_yticks()) == [0, 1, 2, 3, 4]
+
+
+def test_a_class_that_is_called_like_a_script_is_shown_and_not_run(study: tuple[dict[str, Any], Path]) -> None:
+    _, results = study
+    read = Reader(page(results))
+    assert "script" not in {tag for tag, _ in read.tags}
+    assert EVIL in read.texts
+    markdown = (results / "report.md").read_text(encoding="utf-8")
+    assert "<script" not in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| a&#124;b &#42;c&#42; &#95;d&#95; |")]
+    assert len(rows) == 1
+
+
+def test_markdown_tables_have_as_many_cells_in_every_row(study: tuple[dict[str, Any], Path]) -> None:
+    _, results = study
+    tables = re.findall(r"(?:^\|.*\|\n)+", (results / "report.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(tables) == 5
+    for table in tables:
+        lines = table.splitlines()
+        assert len({line.count("|") for line in lines}) == 1, table
+        assert set(lines[1]) <= set("|-")
+
+
+def test_it_needs_nothing_but_itself_and_is_small(study: tuple[dict[str, Any], Path]) -> None:
+    _, results = study
+    for tag, attributes in Reader(page(results)).tags:
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, value)
+    assert not re.search(r"url\((?!#)", page(results))
+    assert (results / "report.html").stat().st_size < 1_000_000
+
+
+def test_pictures_have_names_and_tables_have_captions_and_headers(study: tuple[dict[str, Any], Path]) -> None:
+    _, results = study
+    read = Reader(page(results))
+    names = [attributes.get("alt") for tag, attributes in read.tags if tag == "img"]
+    assert names
+    assert all(names)
+    assert ("html", {"lang": "en"}) in read.tags
+    kinds = [tag for tag, _ in read.tags]
+    assert kinds.count("table") == kinds.count("caption") == kinds.count("thead")
+    assert all(attributes.get("scope") for tag, attributes in read.tags if tag == "th")
+    assert all(attributes.get("aria-hidden") == "true" for tag, attributes in read.tags if tag == "svg")
+
+
+def test_the_same_study_gives_the_same_bytes_and_times_only_on_request(tmp_path: Path) -> None:
+    parameters, places = small_study(tmp_path)
+    written = []
+    for logs in (None, None, places.logs):
+        write_report(
+            report(
+                parameters,
+                Places(places.data, places.models, places.runs, places.results, logs),
+                similarities(places.data, parameters.generators),
+            ),
+            places.results,
+        )
+        written.append(page(places.results))
+    assert written[0] == written[1]
+    assert "12.5" not in written[0]
+    assert "12.5" in written[2]
+
+
+def test_what_a_stage_has_not_left_is_named(tmp_path: Path) -> None:
+    parameters, places = small_study(tmp_path)
+    (places.results / "comparison.json").unlink()
+    with pytest.raises(BadInput, match=r"comparison\.json is missing: run compare first"):
+        report(parameters, places, similarities(places.data, parameters.generators))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for argument in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options, ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+def _log(browser: Any, kind: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = browser.get_log(kind)
+    return entries
+
+
+def resize(browser: Any, width: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [360, 390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it_without_a_request_an_error_or_a_text_that_runs_over(
+    width: int, scheme: str, browser: Chrome, study: tuple[dict[str, Any], Path]
+) -> None:
+    facts, results = study
+    resize(browser, width)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    _log(browser, "performance")  # forget what came before
+    browser.get((results / "report.html").as_uri())
+    assert facts["main"][0]["answer"] in browser.find_element("css selector", ".verdict").text
+    assert _log(browser, "browser") == []
+    requested = re.findall(r'"requestWillBeSent".*?"url":"([^"]{0,12})', str(_log(browser, "performance")))
+    assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    # Only what stands in a box that scrolls may be wider than the page.
+    over = browser.execute_script(
+        """return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, svg, details:not([open])')
+           && (e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth))
+           .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert over == []
+    light = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (light == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["study", "several"])
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(
+    name: str, browser: Chrome, request: pytest.FixtureRequest
+) -> None:
+    _, results = request.getfixturevalue(name)
+    resize(browser, 390)
+    browser.get((results / "report.html").as_uri())
+    over = browser.execute_script(
+        """document.querySelectorAll('details').forEach(e => e.open = true)
+           return [...document.querySelectorAll('body *')].filter(e => !e.closest('svg, thead')
+           && (e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth))
+           .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert over == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pictures_stand_under_their_heads(width: int, browser: Chrome, several: tuple[dict[str, Any], Path]) -> None:
+    resize(browser, width)
+    browser.get((several[1] / "report.html").as_uri())
+    cells = browser.execute_script(
+        """const text = document.createRange()
+           const left = head => (text.selectNodeContents(head), text.getBoundingClientRect().left)
+           return [...document.querySelectorAll('.pictures tbody td')].map(cell => {
+             const head = cell.closest('table').querySelectorAll('thead th')[cell.cellIndex]
+             const label = getComputedStyle(cell, '::before')
+             return { head: left(head), name: head.textContent, label: label.content, display: label.display,
+                      image: cell.querySelector('img').getBoundingClientRect().left,
+                      cell: cell.getBoundingClientRect().left } })"""
+    )
+    assert len(cells) == 2 * 3 * 3
+    for cell in cells:
+        if width > 640:
+            assert cell["image"] == pytest.approx(cell["head"], abs=1)
+        else:
+            assert cell["label"] == f'"{cell["name"]}"'
+            assert cell["display"] == "block"
+            assert cell["image"] == pytest.approx(cell["cell"], abs=1)

@@ -1,0 +1,205 @@
+"""Running K of a thing: once each, side by side, the same bytes however many workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from makeweight.runtime.replicates import Job, Replicate, copy_finished, run_replicates, together
+from tests.conftest import PROJECT
+from tests.support.replicates import Growing, beside, compute, grouped, job, products, ran
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_more_replicates_run_only_the_new_ones(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    few = run_replicates(job(log), 2, compute(), cache=tmp_path / "cache")
+    more = run_replicates(job(log), 4, compute(), cache=tmp_path / "cache")
+    assert ran(log) == [0, 1, 2, 3]
+    assert more[:2] == few
+
+
+def test_another_input_or_machine_setting_runs_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    first, other, threads = (
+        run_replicates(job(log, setting), 1, settings, cache=tmp_path / "cache")
+        for setting, settings in ((0, compute()), (1, compute()), (0, compute(threads_per_replicate=2)))
+    )
+    assert len({*first, *other, *threads}) == 3
+
+
+def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
+    one = run_replicates(job(tmp_path / "log"), 3, compute(workers=1), cache=tmp_path / "one")
+    two = run_replicates(job(tmp_path / "log"), 3, compute(workers=2), cache=tmp_path / "two")
+    assert products(one) == products(two)
+
+
+def test_work_that_takes_several_gets_those_that_are_missing_in_groups(tmp_path: Path) -> None:
+    some, more = (
+        run_replicates(grouped(True), replicates, compute(together=3), cache=tmp_path / "cache")
+        for replicates in (4, 7)
+    )
+    assert beside(some) == ["0 1 2", "0 1 2", "0 1 2", "3"]
+    assert beside(more) == [*beside(some), "4 5 6", "4 5 6", "4 5 6"]
+
+
+def test_work_that_takes_one_gets_one_and_by_itself_only_a_gpu_makes_groups(tmp_path: Path) -> None:
+    one = run_replicates(grouped(False), 2, compute(together=3), cache=tmp_path / "one")
+    assert beside(one) == ["0", "1"]
+    by_itself = run_replicates(grouped(True), 2, compute(), cache=tmp_path / "auto")
+    assert beside(by_itself) == ["0", "1"]
+    assert together(grouped(True), compute(), "cuda") > 1
+
+
+def test_a_replicate_that_fails_leaves_nothing_and_those_before_it_stay(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(RuntimeError, match="broken"):
+        run_replicates(job(tmp_path / "log", fail_at=1), 3, compute(), cache=cache)
+    assert len(list(cache.iterdir())) == 1
+    run_replicates(job(tmp_path / "log"), 3, compute(), cache=cache)
+    assert ran(tmp_path / "log") == [0, 1, 1, 2]
+
+
+def test_workers_end_when_the_process_that_waits_for_them_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from makeweight.runtime.replicates import Job, run_replicates\n"
+        "from tests.support.replicates import Endless, compute\n"
+        "job = Job('endless', Endless(), lambda k: {'replicate': k}, steps=1200, images_per_step=1)\n"
+        "run_replicates(job, 2, compute(workers=2))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    waiting = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    files = [tmp_path / f"steps_{k}" for k in range(2)]
+    for _ in range(600):
+        if all(file.exists() for file in files):
+            break
+        time.sleep(0.1)
+    waiting.kill()
+    waiting.wait()
+    time.sleep(1)
+    after = [file.read_text() for file in files]
+    time.sleep(1)
+    assert [file.read_text() for file in files] == after
+
+
+def test_workers_that_grow_finish_their_work(tmp_path: Path) -> None:
+    growing = Job("grow", Growing(), lambda k: {"replicate": k}, steps=1, images_per_step=1)
+    folders = run_replicates(growing, 6, compute(workers=2), cache=tmp_path / "cache")
+    assert [int(np.load(folder / "product.npy")) for folder in folders] == list(range(6))
+
+
+class Looking:
+    """Tells what it finds from an earlier run."""
+
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        (replicate,) = replicates
+        found = sorted(path.name for path in replicate.unfinished.iterdir())
+        (replicate.folder / "found").write_text(" ".join(found))
+        (replicate.unfinished / "state").write_text("half")
+        if found == ["inputs.json"]:
+            raise RuntimeError("killed")
+
+
+def test_what_an_unfinished_replicate_has_kept_is_there_next_time_unless_an_input_has_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(setting: int) -> str:
+        looking = Job("look", Looking(), lambda k: {"setting": setting, "data": 64 * str(setting)}, 1, 1)
+        return (run_replicates(looking, 1, compute())[0] / "found").read_text()
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(1)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(2)
+    told = "look, replicate 0 was not finished, but starts afresh: setting was 1 and is 2; data has changed\n"
+    assert capsys.readouterr().err == told
+    assert run(2) == "inputs.json state"
+    kept = tmp_path / ".makeweight/checkpoints/look"
+    assert [path.name for path in kept.iterdir()] == ["replicate_0.lock"]
+
+    (kept / "replicate_0").mkdir()
+    (kept / "replicate_0" / "state").write_text("of something unknown")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(3)
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Copies of two finished replicates, whose cache is gone."""
+    for k, folder in enumerate(run_replicates(job(tmp_path / "log"), 2, compute())):
+        copy_finished(folder, tmp_path / f"outputs/replicate_{k}")
+    shutil.rmtree(".makeweight")
+    return tmp_path / "outputs"
+
+
+def test_finished_replicates_are_adopted_from_outputs_byte_for_byte(outputs: Path, tmp_path: Path) -> None:
+    folders = run_replicates(job(tmp_path / "log"), 3, compute(), outputs=outputs)
+    assert ran(tmp_path / "log") == [0, 1, 2]
+    for k in range(2):
+        kept, adopted = (
+            {path.name: path.read_bytes() for path in folder.iterdir()}
+            for folder in (outputs / f"replicate_{k}", folders[k])
+        )
+        assert adopted == kept
+        assert set(kept) == {"half", "product.npy", "record.json"}
+    record = json.loads((outputs / "replicate_1/record.json").read_text())
+    assert record["fingerprint"] == folders[1].name
+    assert record["machine"]["device"] == "cpu"
+    assert "torch" in record["versions"]
+
+
+def test_outputs_of_another_fingerprint_are_not_adopted(outputs: Path, tmp_path: Path) -> None:
+    run_replicates(job(tmp_path / "log", setting=1), 2, compute(), outputs=outputs)
+    assert ran(tmp_path / "log") == [0, 0, 1, 1]
+
+
+def test_a_finished_replicate_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    counted: list[set[int]] = []
+    replace, fsync = os.replace, os.fsync
+
+    def syncing(file: int) -> None:
+        synced.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    def watching(source: Path, target: Path) -> None:
+        if Path(target).parent.name == "cache":
+            counted.append({path.stat().st_ino for path in [Path(source), *Path(source).rglob("*")]} - synced)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", watching)
+    run_replicates(job(tmp_path / "log"), 1, compute(), cache=tmp_path / "cache")
+    assert counted == [set()]
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "extra", "no record", "record of something else"])
+def test_damaged_outputs_are_run_anew(damage: str, outputs: Path, tmp_path: Path) -> None:
+    file, record = outputs / "replicate_1/half", outputs / "replicate_1/record.json"
+    match damage:
+        case "changed":
+            file.write_text("whole")
+        case "missing":
+            file.unlink()
+        case "extra":
+            (file.parent / "another").touch()
+        case "no record":
+            record.write_text("{")
+        case _:
+            record.write_text("[]")
+    folders = run_replicates(job(tmp_path / "log"), 2, compute(), outputs=outputs)
+    assert ran(tmp_path / "log") == [0, 1, 1]
+    assert (folders[1] / "half").read_text() == "half"

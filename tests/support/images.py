@@ -1,0 +1,27 @@
+"""Images and image specifications for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from makeweight.core.data import Images
+from makeweight.intake.interface import Form
+
+RNG = np.random.default_rng(0)
+
+
+def smooth(n: int, side: int = 32, channels: int = 3) -> Images:
+    """Pictures with large structures, no two alike."""
+    small = RNG.integers(0, 256, (n, 6, 6, channels), dtype=np.uint8)
+    whole = [Image.fromarray(each.squeeze()).resize((side, side), Image.Resampling.BICUBIC) for each in small]
+    return np.stack([np.asarray(each).reshape(side, side, channels) for each in whole])
+
+
+def form(**changes: Any) -> Form:
+    values = {
+        "side": 8, "channels": 3, "fit": "pad", "background": (0, 0, 0), "value_range": None, "first_frame": False
+    }  # fmt: skip
+    return Form(**{**values, **changes})

@@ -1,0 +1,64 @@
+"""Small image folders, and what readers find in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from makeweight.core.data import Images
+from makeweight.intake.decoding.parallel import form_of, looked_at
+from makeweight.intake.interface import Reading
+from makeweight.intake.readers.arrays import ArrayFiles
+from makeweight.intake.readers.folder import Folder
+from makeweight.intake.readers.tables import CSV
+from tests.support.data_settings import settings
+
+TRAIN, VALIDATION, TEST = range(3)
+
+
+def save(path: Path, pixels: Any, mode: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(np.asarray(pixels))
+    (picture.convert(mode) if mode else picture).save(path)
+    return path
+
+
+def grey(value: int, height: int = 8, width: int = 8) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.full((height, width), value, np.uint8)
+
+
+def read(folder: Path, **changes: Any) -> Reading:
+    return Folder().read(settings(reader="folder", path=str(folder), **changes))
+
+
+def decoded(reading: Reading, **changes: Any) -> Images:
+    form = form_of(looked_at(reading.pictures, 1), settings(**changes))
+    return np.stack([reading.pictures.squares(i, form, (form.side,))[0][0] for i in range(len(reading.pictures))])
+
+
+def labelled(reading: Reading) -> dict[str, str]:
+    return {path: reading.classes[label] for path, label in zip(reading.origins, reading.labels, strict=True)}
+
+
+def table(path: Path, *lines: str, mark: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(mark + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def read_csv(path: Path, **changes: Any) -> Reading:
+    return CSV().read(settings(reader="csv", path=str(path), **changes))
+
+
+def read_arrays(path: Path, **changes: Any) -> Reading:
+    return ArrayFiles().read(settings(reader="arrays", path=str(path), **changes))
+
+
+def write_arrays(folder: Path, **arrays: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    return folder

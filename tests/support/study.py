@@ -1,0 +1,110 @@
+"""A finished study with made predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from makeweight.comparison.compare import compare, write_comparison
+from makeweight.core.data import Split
+from makeweight.core.metrics import scores
+from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.core.study import arms
+from makeweight.reporting.report import Places
+from makeweight.runtime.files import write_arrays, write_csv, write_json
+from makeweight.runtime.splits import write_split
+from tests.conftest import write_params
+
+EVIL = "<script>alert(1)</script>"
+CLASSES = (EVIL, "a|b *c* _d_", "nan")
+ARMS = ("none-plain", "oversample-plain", "cgan-plain")
+SMALL_CHANGES: dict[str, Any] = {
+    "replicates": 3, "transforms": ["plain"], "compare": {"variance": True, "control": "oversample-plain"}
+}  # fmt: skip
+
+
+def split(seed: int, counts: Sequence[int], names: tuple[str, ...] = CLASSES) -> Split:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Split(rng.integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8), labels, names)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study with made predictions.
+
+    Attributes:
+        changes: of the parameters.
+        test: images of each class.
+        group: images in each group of test images.
+        accuracy: of each arm; by default, later arms are better.
+        noise: part of the images on which a replicate of an arm differs from the others by chance.
+        names: of the classes.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    test: tuple[int, ...] = (25, 25, 25)
+    group: int = 1
+    accuracy: dict[str, float] = field(default_factory=dict)
+    noise: float = 1.0
+    names: tuple[str, ...] = CLASSES
+
+
+def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
+    """The study as the stages before `report` leave it."""
+    parameters = read_parameters(write_params(folder / "params.yaml", SMALL_CHANGES, study.changes))
+    places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
+    several = (1,) * len(study.names)
+    test = split(2, study.test, study.names)
+    for name, each in (("train", 8), ("validation", 5)):
+        write_split(places.data / name, split(each, np.multiply(each, several).tolist(), study.names), {})
+    write_split(places.data / "test", test, {})
+    history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
+    for family in parameters.generators:
+        for k in range(parameters.replicates):
+            drawn = split(10 + k, np.multiply(4, several).tolist(), study.names)
+            write_split(places.data / f"synthetic/{family}/replicate_{k}", drawn, {})
+            (places.models / f"{family}/samplers/replicate_{k}").mkdir(parents=True)
+        write_csv(places.models / family / "history.csv", history)
+    for number, arm in enumerate(map(str, arms(parameters))):
+        accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
+        _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
+    (folder / "logs").mkdir()
+    write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
+    write_comparison(compare(parameters, places.runs), places.results)
+    return parameters, places
+
+
+def small_study(folder: Path) -> tuple[Parameters, Places]:
+    """Three classes, three arms, three replicates."""
+    return finished(folder, Study())
+
+
+def _run(
+    run: Path, test: Split, history: pd.DataFrame, number: int, accuracy: float, replicates: int, study: Study
+) -> None:
+    rng = np.random.default_rng(number if study.noise == 1 else 0)
+    own = np.random.default_rng(number)
+    hard = np.broadcast_to(rng.random(len(test)), (replicates, len(test)))
+    again = own.random(hard.shape)
+    right = np.where(own.random(hard.shape) < study.noise, again, hard) < accuracy
+    predicted = np.where(right, test.labels, (test.labels + 1) % len(test.classes))
+    probabilities = np.eye(len(test.classes), dtype=np.float32)[predicted]
+    run.mkdir(parents=True)
+    predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
+    groups = np.arange(len(test)) // study.group
+    write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
+    rows = [
+        {"replicate": k, "split": name, "metric": metric, "value": value}
+        for k, p in enumerate(probabilities)
+        for name in ("validation", "test")
+        for metric, value in scores(test.labels, p, test.classes).items()
+    ]
+    for table in ("scores.csv", "variance.csv"):
+        write_csv(run / table, pd.DataFrame(rows))
+    write_csv(run / "history.csv", history.rename(columns={"generator_loss": "loss"}))

@@ -1,0 +1,109 @@
+"""The state of a training: packed, written and restored without the loss of a bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from makeweight.training.checkpoints import Checkpoints, State, pack, unpack
+from makeweight.training.ema import Average
+
+
+def state(seed: int) -> State:
+    """Networks as families train them: channels last, with a fused optimizer."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Conv2d(5, 2, 3))
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), 0.1, fused=True)
+    return {
+        "network": network, "average": Average(network, 0.9), "optimizer": optimizer,
+        "rng": torch.Generator().manual_seed(seed),
+    }  # fmt: skip
+
+
+def train(held: State, steps: int) -> None:
+    network, optimizer, rng, average = (held[name] for name in ("network", "optimizer", "rng", "average"))
+    assert isinstance(network, nn.Module)
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    assert isinstance(rng, torch.Generator)
+    assert isinstance(average, Average)
+    for _ in range(steps):
+        loss = network(torch.randn(4, 3, 8, 8, generator=rng)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(network)
+
+
+def test_a_training_goes_on_from_its_packed_state_bit_for_bit() -> None:
+    whole, first, second = state(0), state(0), state(1)
+    train(whole, 10)
+    train(first, 4)
+    position = unpack(pack(first, {"step": 4, "rows": [{"loss": 0.1, "none": None}], "frame": torch.ones(2)}), second)
+    train(second, 6)
+    assert (position["step"], position["rows"]) == (4, [{"loss": 0.1, "none": None}])
+    assert torch.equal(position["frame"], torch.ones(2))
+    assert pack(second, {}) == pack(whole, {})
+
+
+def test_what_is_packed_does_not_change_with_what_is_trained_on() -> None:
+    held = state(0)
+    packed = pack(held, {})
+    train(held, 3)
+    assert pack(held, {}) != packed
+    unpack(packed, held)
+    assert pack(held, {}) == packed
+
+
+def test_a_crash_while_writing_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, held = Checkpoints(tmp_path / "kept", seconds=60), state(0)
+    kept.write("0", pack(held, {"step": 1}))
+
+    def crash(file: int) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("makeweight.training.checkpoints.os.fsync", crash)
+    with pytest.raises(OSError, match="full"):
+        kept.write("0", pack(held, {"step": 2}))
+    assert kept.restore("0", held) == {"step": 1}
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda packed: packed[: len(packed) // 2], lambda packed: b"", lambda packed: b"x" * 99]
+)
+def test_a_damaged_file_counts_as_none(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    held = state(0)
+    (tmp_path / "0").write_bytes(damage(pack(held, {"step": 1})))
+    assert Checkpoints(tmp_path, 1).restore("0", held) is None
+    assert Checkpoints(tmp_path, 1).restore("1", held) is None
+
+
+def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("makeweight.training.checkpoints.time.monotonic", lambda: now[0])
+    kept = Checkpoints(tmp_path, seconds=5)
+    assert not kept.due
+    now[0] = 5.0
+    assert kept.due
+    kept.write("0", b"not one of those that are written now and then")
+    assert kept.due
+    kept.write_now_and_then("0", b"fast")
+    now[0] = 9.9
+    assert not kept.due
+    now[0] = 10.0
+    assert kept.due
+
+    def slow(file: int) -> None:
+        now[0] += 1.0
+
+    monkeypatch.setattr("makeweight.training.checkpoints.os.fsync", slow)
+    kept.write_now_and_then("0", b"slow")
+    now[0] = 60.0
+    assert not kept.due
+    now[0] = 61.0
+    assert kept.due

@@ -1,0 +1,67 @@
+"""Trainings that go wrong are noticed, and only these."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from makeweight.core.data import Split
+from makeweight.core.images import median_distance
+from makeweight.core.parameters import WatchSettings
+from makeweight.training.monitors import alike, discriminator_won, not_finite, real_spreads
+
+SETTINGS = WatchSettings(on_trouble="stop", least_error=0.01, least_diversity=0.1)
+
+
+def test_figures_and_weights_that_are_no_numbers_are_named() -> None:
+    network = torch.nn.Linear(2, 2)
+    assert not_finite({"loss": 1.0}, {"network": network}) is None
+    assert "no number any more: loss" in str(not_finite({"loss": math.nan, "other": 1.0}, {"network": network}))
+    assert not_finite({"loss": 1.0, "error_validation": math.nan}, {"network": network}) is None
+    torch.nn.init.constant_(network.weight, math.inf)
+    assert "weights of network" in str(not_finite({"loss": 1.0}, {"network": network}))
+
+
+def history(train: float, generated: float, n: int = 25, validation: float = 0.0) -> list[dict[str, float]]:
+    errors = {"error_train": train, "error_validation": validation, "error_generated": generated}
+    return [{"step": k, **errors} for k in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "won"),
+    [
+        (history(0.0, 0.01), True),
+        (history(0.0, 0.0, n=24), False),
+        (history(0.0, 0.02), False),
+        (history(0.02, 0.0), False),
+        (history(0.0, 0.0, validation=0.5), True),
+        ([{"step": k, "error_validation": 0.0, "error_generated": 0.0} for k in range(25)], False),
+        ([*history(0.0, 0.0), *history(0.5, 0.0, n=1)], False),
+        ([*history(0.0, 0.0), *history(0.1, 0.0, n=1)], True),
+        ([*history(0.5, 0.5), *history(0.0, 0.0)], True),
+        ([{"step": 1, "reconstruction": 0.0}] * 30, False),
+    ],
+)
+def test_a_discriminator_has_won_when_it_errs_on_neither_side_for_long(rows: list[dict[str, float]], won: bool) -> None:
+    assert (discriminator_won(rows, SETTINGS) is not None) == won
+
+
+def test_median_distance_is_the_median_distance() -> None:
+    assert median_distance(np.array([[0.0], [1.0], [10.0]])) == 9
+    assert median_distance(np.zeros((1, 4))) == 0
+
+
+def test_classes_whose_images_are_all_alike_are_named_unless_real_ones_are_too() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
+    labels = np.repeat([0, 1, 2], 10)
+    images[labels == 2] = 7
+    train = Split(images, labels, ("varied", "collapsed", "always one"))
+    drawn = images.copy()
+    drawn[labels == 1] = rng.integers(100, 103, (10, 8, 8, 1))
+    found = alike(drawn, labels, train, real_spreads(train), SETTINGS)
+    assert str(found).startswith("all drawn images of 'collapsed' are alike; try ")
+    assert alike(images, labels, train, real_spreads(train), SETTINGS) is None
