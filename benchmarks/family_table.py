@@ -27,16 +27,16 @@ from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, splits
 from makeweight.classification.fit import fit, predict
-from makeweight.classification.mixing import Menu, mixed_menu, real_menu, serve
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, serve
 from makeweight.core.data import Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.plugins import names
 from makeweight.core.seeds import derive
-from makeweight.quality.similarity import likeness
-from makeweight.runtime.machine import Machine, keep_memory, machine, settled
-from makeweight.training.loop import Run
+from makeweight.quality.similarity import similarity
+from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap
+from makeweight.training.loop import TrainingContext
 
 DATA: dict[str, dict[str, Any]] = {
     "digits": {},
@@ -51,7 +51,7 @@ DATA: dict[str, dict[str, Any]] = {
 EACH, STEPS = {"digits": 500, "mnist": 4000, "cifar10": 1000}, {"digits": 500, "mnist": 1000, "cifar10": 1000}
 
 
-def reached(menu: Menu, train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
+def reached(menu: Mixing, train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
     """Balanced accuracy on validation images of a classifier that was served `menu`, with the classical transform."""
     seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
     transform = find_transform("classical", parameters.recipes)
@@ -74,29 +74,30 @@ def main(data: str, path: str | None, families: list[str]) -> None:
     )
     chosen, batch = machine(parameters.compute), parameters.classifier.batch
     train, validation, known = splits(parameters)
-    keep_memory()
-    with settled(chosen.threads):
+    retain_heap()
+    with fixed_threads(chosen.threads):
         network = judge(known, chosen)
         right = recognised(network, validation, chosen).mean()
         print(f"{data}: {len(train)} training images; the judge recognises {right:.1%} of real validation images")
         seed = derive(parameters.seed, "classifier", 0)
-        base = reached(real_menu("oversample", train, batch, seed), train, validation, parameters, chosen)
+        base = reached(control_mixing("oversample", train, batch, seed), train, validation, parameters, chosen)
         print(f"oversample-classical: {base:.2%}")
         print("family  seconds  agreement (worst)  diversity (worst)  novelty (worst)  arm")
         for name in families:
             start = time.perf_counter()
-            run = Run(torch.device(chosen.device), chosen.autocast)
+            run = TrainingContext(torch.device(chosen.device), chosen.autocast)
             seeds = [derive(parameters.seed, "generator", name, 0)]
             (sampler,) = find_family(name, parameters.families).fit(train, monitor=validation, seeds=seeds, run=run)
             seconds = time.perf_counter() - start
             labels = labels_for(len(train.classes), EACH[data])
             images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
             drawn = Split(as_images(images), labels, train.classes)
-            agreement, like = recognised(network, drawn, chosen), likeness(drawn, train, validation)
-            menu = mixed_menu(train, drawn, parameters.generate, batch, seed)
+            agreement, like = recognised(network, drawn, chosen), similarity(drawn, train, validation)
+            menu = generator_mixing(train, drawn, parameters.generate, batch, seed)
             arm = reached(menu, train, validation, parameters, chosen)
             columns = (
-                f"{figure.mean():.2f} ({figure.min():.2f})" for figure in (agreement, like.diversity, like.novelty)
+                f"{figure.mean():.2f} ({figure.min():.2f})"
+                for figure in (agreement, like.diversity, like.distance_ratio)
             )
             print(f"{name}  {seconds:.0f}  {'  '.join(columns)}  {arm:.2%}", flush=True)
 

@@ -32,8 +32,8 @@ from benchmarks.workspace import PROJECT
 from makeweight.core.data import Split
 from makeweight.core.parameters import read_parameters
 from makeweight.generators.interface import Family
-from makeweight.runtime.machine import keep_memory, machine, settled
-from makeweight.training.loop import Run
+from makeweight.runtime.machine import fixed_threads, machine, retain_heap
+from makeweight.training.loop import TrainingContext
 
 SIZES = (8, 28, 32, 64)
 SECONDS = 12.0  # of each measurement, at least 5 steps
@@ -91,7 +91,7 @@ def ours(family: Family, train: Split, device: torch.device, autocast: torch.dty
             raise Enough
 
     with suppress(Enough):
-        family.fit(train, monitor=train, seeds=[0], run=Run(device, autocast, progress))
+        family.fit(train, monitor=train, seeds=[0], run=TrainingContext(device, autocast, progress))
     return iter(moments)
 
 
@@ -106,7 +106,7 @@ def operations(family: Family, train: Split, device: torch.device) -> int:
 
     counter = FlopCounterMode(display=False)
     with suppress(Enough), counter:
-        family.fit(train, monitor=train, seeds=[0], run=Run(device, None, progress))
+        family.fit(train, monitor=train, seeds=[0], run=TrainingContext(device, None, progress))
     return totals[2] - totals[1]
 
 
@@ -125,7 +125,7 @@ def main(sizes: list[int]) -> None:
     makeweight.training.loop.RECORDS = makeweight.training.loop.SHOWINGS = (
         1  # what is looked at now and then is not what is timed
     )
-    with settled(chosen.threads):
+    with fixed_threads(chosen.threads):
         peaks = {each: ceiling(device, each) / 1e9 for each in (torch.float32, torch.bfloat16)}
         print(f"{chosen}; ceiling", {str(each): round(peak) for each, peak in peaks.items()}, "GFLOP/s")
         print("family        size  GFLOP a step  images/s  part of the ceiling  plain loop, images/s  ratio")
@@ -134,7 +134,7 @@ def main(sizes: list[int]) -> None:
             median_seconds(now(device) for _ in LOOPS[name](family, noise(size)))  # type: ignore[operator]
             for name, family, size in cases
         ]
-        keep_memory()  # as the stages do, and people's loops do not
+        retain_heap()  # as the stages do, and people's loops do not
         for (name, family, size), beside in zip(cases, plain, strict=True):
             work = operations(family, noise(size), device) / 1e9
             seconds = median_seconds(ours(family, noise(size), device, chosen.autocast))

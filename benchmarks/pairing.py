@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.workspace import PROJECT, splits
 from makeweight.classification.fit import fit, predict
 from makeweight.classification.interface import find_transform
-from makeweight.classification.mixing import Menu, mixed_menu, order, real_menu, serve
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, order, serve
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores
@@ -29,15 +29,15 @@ from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.seeds import derive
 from makeweight.generators.generate import quota
 from makeweight.generators.interface import find_family
-from makeweight.runtime.machine import Machine, keep_memory, settled
-from makeweight.training.loop import Run
+from makeweight.runtime.machine import Machine, fixed_threads, retain_heap
+from makeweight.training.loop import TrainingContext
 
 REPLICATES, STEPS, EACH = 40, 200, 500
 MACHINE = Machine("cpu", "float32", 1)
 RESAMPLES = 2000
 
 
-def shared_places(first: Menu, second: Menu, steps: int, seed: int) -> float:
+def shared_places(first: Mixing, second: Mixing, steps: int, seed: int) -> float:
     """The share of places at which two arms of the same training images show the same one of these."""
     one, other = (np.stack(list(islice(order(menu, seed), steps))) for menu in (first, second))
     return float(((one == other) & (one < len(first.splits[0]))).mean())
@@ -47,17 +47,17 @@ def tell_shared_places(train: Split, parameters: Parameters) -> None:
     """Print a line for each pair of arms."""
     batch, settings = parameters.classifier.batch, parameters.generate
     level = settings.model_copy(update={"fill": "level"})
-    menus = {control: real_menu(control, train, batch, 0) for control in ("none", "oversample")}
+    menus = {control: control_mixing(control, train, batch, 0) for control in ("none", "oversample")}
     for chosen in (settings, level):
         labels = np.repeat(np.arange(len(train.classes)), quota(train.counts, chosen))
         blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
-        menus[chosen.fill] = mixed_menu(train, blank, chosen, batch, 0)
+        menus[chosen.fill] = generator_mixing(train, blank, chosen, batch, 0)
     for one, other in combinations(menus, 2):
         print(f"{one} and {other}: {shared_places(menus[one], menus[other], parameters.classifier.steps, 0):.1%}")
 
 
 def predicted(
-    menu: Menu, weights: int, data: int, train: Split, validation: Split, parameters: Parameters, transform: str
+    menu: Mixing, weights: int, data: int, train: Split, validation: Split, parameters: Parameters, transform: str
 ) -> NDArray[np.float32]:
     """Probabilities for the validation images of a classifier with first weights `weights`, fed in the order `data`."""
 
@@ -81,10 +81,10 @@ def main(transform: str) -> None:
     controls: list[NDArray[np.float32]] = []
     paired: list[NDArray[np.float32]] = []
     weights_only: list[NDArray[np.float32]] = []
-    keep_memory()
-    with settled(1):
+    retain_heap()
+    with fixed_threads(1):
         for k in range(REPLICATES):
-            run = Run(torch.device("cpu"), None)
+            run = TrainingContext(torch.device("cpu"), None)
             seeds = [derive(parameters.seed, "generator", "gaussian", k)]
             (sampler,) = find_family("gaussian", parameters.families).fit(
                 train, monitor=validation, seeds=seeds, run=run
@@ -92,11 +92,11 @@ def main(transform: str) -> None:
             images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(k))
             drawn = Split(as_images(images), labels, train.classes)
             seed, other = (derive(parameters.seed, use, k) for use in ("classifier", "another order"))
-            control = real_menu("oversample", train, batch, seed)
+            control = control_mixing("oversample", train, batch, seed)
             for found, data, menu in (
                 (controls, seed, control),
-                (paired, seed, mixed_menu(train, drawn, parameters.generate, batch, seed)),
-                (weights_only, other, mixed_menu(train, drawn, parameters.generate, batch, other)),
+                (paired, seed, generator_mixing(train, drawn, parameters.generate, batch, seed)),
+                (weights_only, other, generator_mixing(train, drawn, parameters.generate, batch, other)),
             ):
                 found.append(predicted(menu, seed, data, train, validation, parameters, transform))
     seconds = time.perf_counter() - start

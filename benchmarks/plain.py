@@ -18,7 +18,7 @@ from makeweight.generators.blocks.losses import LOSSES
 from makeweight.generators.blocks.networks import Decoder, Shape, conditions
 from makeweight.generators.families.autoencoder import Autoencoder, Autoencoding
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS
-from makeweight.generators.families.cgan.family import HEARING, ConditionalGAN
+from makeweight.generators.families.cgan.family import LABEL_INPUTS, ConditionalGAN
 from makeweight.generators.families.cvae import (
     ConditionalVAE,
     VariationalAutoencoding,
@@ -26,7 +26,7 @@ from makeweight.generators.families.cvae import (
     independent_pixels,
     reconstruction,
 )
-from makeweight.training.rng import Streams
+from makeweight.training.rng import ReplicateGenerators
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -54,12 +54,12 @@ def ordinary(network: Network) -> Network:
 def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Decoder]:
     """Our default as a tutorial would write it; yields the generator after each step."""
     torch.manual_seed(seed)
-    shape, loss, rng = Shape.of(train), LOSSES[settings.loss], Streams([seed], torch.device("cpu"))
+    shape, loss, rng = Shape.of(train), LOSSES[settings.loss], ReplicateGenerators([seed], torch.device("cpu"))
 
     def augmented(images: Tensor) -> Tensor:
         return augment(images[None], settings.augment, rng)[0]
 
-    generator = ordinary(Decoder(shape, settings.latent, settings.generator_width, HEARING[settings.conditioning]))
+    generator = ordinary(Decoder(shape, settings.latent, settings.generator_width, LABEL_INPUTS[settings.conditioning]))
     discriminator = ordinary(
         DISCRIMINATORS[settings.conditioning](
             shape, settings.discriminator_width, normed="discriminator" in settings.spectral_norm, attention=None
@@ -76,8 +76,8 @@ def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Deco
         on_real = discriminator.score(of_real, wanted)
         on_generated = discriminator(augmented(generated.detach()), wanted)
         on_wrong = discriminator.score(of_real, wrong)
-        loss_d = (1 - settings.mismatch) * loss.discriminator(on_real, on_generated)
-        loss_d = loss_d + settings.mismatch * loss.discriminator(on_real, on_wrong)
+        loss_d = (1 - settings.matching_aware_weight) * loss.discriminator(on_real, on_generated)
+        loss_d = loss_d + settings.matching_aware_weight * loss.discriminator(on_real, on_wrong)
         optimize_d.zero_grad()
         loss_d.backward()
         optimize_d.step()

@@ -38,7 +38,7 @@ def seconds(parameters: Parameters, family: Family, train: Split, replicates: in
     """Of a training from its start to its end, the start of the processes included."""
     start = time.perf_counter()
     train_generators(
-        "timed", family, train, train, Path(out), replicates=replicates, seed=replicates, watch=parameters.watch,
+        "timed", family, train, train, Path(out), replicates=replicates, seed=replicates, watch=parameters.monitor,
         compute=parameters.compute, card=lambda machine: "",
     )  # fmt: skip
     return time.perf_counter() - start

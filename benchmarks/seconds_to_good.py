@@ -43,8 +43,8 @@ from makeweight.core.data import Images, Split
 from makeweight.core.images import as_images
 from makeweight.core.parameters import read_parameters
 from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler
-from makeweight.runtime.machine import Machine, keep_memory, machine, settled
-from makeweight.training.loop import Run, Sampler
+from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap
+from makeweight.training.loop import Sampler, TrainingContext
 
 EVERY, EACH, WANTED = 50, 100, 0.95
 
@@ -89,7 +89,7 @@ def timed(train: Callable[[Clock], None], clock: Clock) -> dict[str, float]:
 def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine, seed: int) -> Callable[[Clock], None]:
     """The family itself."""
 
-    class Watched(Run):
+    class Watched(TrainingContext):
         clock: Clock
 
         def show(self, step: int, *samplers: Sampler) -> None:
@@ -102,7 +102,7 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
             self.clock.look(step, {f", temperature {each:g}": draw(each) for each in (1.0, settings.temperature)})
 
     def run(clock: Clock) -> None:
-        keep_memory()
+        retain_heap()
         told = Watched(torch.device(chosen.device), chosen.autocast)
         told.clock = clock
         makeweight.training.loop.SHOWINGS = settings.steps // EVERY
@@ -189,7 +189,7 @@ def main(root: Path, minutes: float, seeds: int) -> None:
     chosen, settings = machine(parameters.compute), find_family("cgan", parameters.families)
     assert isinstance(settings, ConditionalGAN)
     train, validation, everything = mnist(root, COUNTS)
-    with settled(chosen.threads):
+    with fixed_threads(chosen.threads):
         network = judge(everything, chosen)
         right = recognised(network, validation, chosen)
         print(f"the judge takes {np.average(right):.2%} of real validation images for what they are")

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 
 from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.intake.decoding.parallel import form_of, looked_at
-from makeweight.intake.grouping.splitting import Roll, divide
+from makeweight.intake.decoding.parallel import read_headers, spec_of
+from makeweight.intake.grouping.splitting import SplitInput, split_images
 from makeweight.intake.interface import find_reader
 
 PROJECT = Path(__file__).parent.parent
@@ -53,9 +53,9 @@ def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
     """Training and validation images, and all but validation and test images. No test image is decoded."""
     data = parameters.data
     reading = find_reader(parameters.data).read(data)
-    form = form_of(looked_at(reading.pictures, 1), data)
-    roll = Roll(reading.labels, reading.classes, reading.official, np.arange(len(reading.labels)))
-    indices = divide(roll, data, parameters.seed)
+    form = spec_of(read_headers(reading.pictures, 1), data)
+    roll = SplitInput(reading.labels, reading.classes, reading.predefined, np.arange(len(reading.labels)))
+    indices = split_images(roll, data, parameters.seed)
     held_out = np.concatenate([indices["validation"], indices["test"]])
     rest = np.setdiff1d(np.arange(len(reading.labels)), held_out)
 

@@ -38,7 +38,7 @@ PLUGINS = {
 # of a family's or the classifier's code.
 PRINTED = {"check": {"makeweight.project.plan"}, "prepare": {"makeweight.project.plan"}}
 # What a stage may read without declaring it: it changes no byte.
-FREE = {"compute.workers", "compute.checkpoint_seconds"}
+UNASSIGNED = {"compute.workers", "compute.checkpoint_seconds"}
 
 
 def command_of(stage: str) -> str:
@@ -149,7 +149,7 @@ def test_a_stage_declares_the_parameters_that_it_reads(
             code, output = invoke(*arguments)
             assert code == 0, output
         declared = {re.sub(r"\$\{item\.(\w+)\}", lambda m: ITEM[m[1]], key) for key in STAGES[stage]["params"]}
-        assert {key for key in seen - FREE if not any(covers(d, key) for d in declared)} == set(), stage
+        assert {key for key in seen - UNASSIGNED if not any(covers(d, key) for d in declared)} == set(), stage
         assert {d for d in declared if not any(covers(d, key) or covers(key, d) for key in seen)} == set(), stage
 
 

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from makeweight.core.plugins import find
     from makeweight.core.validation import Settings
     from makeweight.generators.interface import Family
-    from makeweight.intake.interface import Reader, Reading
+    from makeweight.intake.interface import DatasetListing, Reader
     from makeweight.runtime.splits import read_split, write_split
-    from makeweight.training.loop import Run, Sampler
+    from makeweight.training.loop import Sampler, TrainingContext
 
 __all__ = [
     "BadInput",
+    "DatasetListing",
     "Family",
     "Parameters",
     "Reader",
-    "Reading",
-    "Run",
     "Sampler",
     "Settings",
     "Split",
+    "TrainingContext",
     "Transform",
     "as_images",
     "find",
@@ -44,8 +44,8 @@ _MODULES = {
     "Family": "generators.interface",
     "Parameters": "core.parameters",
     "Reader": "intake.interface",
-    "Reading": "intake.interface",
-    "Run": "training.loop",
+    "DatasetListing": "intake.interface",
+    "TrainingContext": "training.loop",
     "Sampler": "training.loop",
     "Settings": "core.validation",
     "Split": "core.data",

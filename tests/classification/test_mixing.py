@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from makeweight.classification.mixing import levelled, mixed_menu, real_menu, serve
+from makeweight.classification.mixing import control_mixing, generator_mixing, oversample_indices, serve
 from makeweight.classification.transforms import Classical
 from makeweight.comparison.sentences import exposure
 from makeweight.core.data import Split
@@ -27,7 +27,13 @@ def split(*counts: int, kind: int = REAL) -> Split:
 
 
 def settings(**changes: Any) -> GenerateSettings:
-    values = {"fill": "even", "per_class": 4, "share": 0.25, "level_to": None, "max_per_real": 10.0}
+    values = {
+        "fill": "even",
+        "per_class": 4,
+        "synthetic_fraction": 0.25,
+        "balance_to": None,
+        "max_synthetic_ratio": 10.0,
+    }
     return GenerateSettings.model_validate({**values, **changes})
 
 
@@ -38,14 +44,14 @@ def served(menu: Any, steps: int, seed: int = 0) -> tuple[Any, Any, Any]:
 
 
 def test_none_shows_every_image_once_before_any_twice() -> None:
-    _, numbers, _ = served(real_menu("none", split(9, 3), batch=4, seed=0), steps=6)
+    _, numbers, _ = served(control_mixing("none", split(9, 3), batch=4, seed=0), steps=6)
     first, second = numbers.reshape(2, 12)
     assert sorted(first) == sorted(second) == list(range(12))
     assert list(first) != list(second)
 
 
 def test_oversample_levels_classes_and_uses_every_image_nearly_as_often() -> None:
-    _, numbers, labels = served(real_menu("oversample", split(10, 4, 1), batch=6, seed=0), steps=5)
+    _, numbers, labels = served(control_mixing("oversample", split(10, 4, 1), batch=6, seed=0), steps=5)
     assert np.bincount(labels.ravel()).tolist() == [10, 10, 10]
     times = np.bincount(numbers.ravel())
     assert set(times[:10]) == {1}
@@ -54,7 +60,7 @@ def test_oversample_levels_classes_and_uses_every_image_nearly_as_often() -> Non
 
 
 def test_even_has_the_same_synthetic_share_in_every_batch_and_in_every_class() -> None:
-    menu = mixed_menu(split(12, 4, 1), split(4, 4, 4, kind=DRAWN), settings(), batch=8, seed=0)
+    menu = generator_mixing(split(12, 4, 1), split(4, 4, 4, kind=DRAWN), settings(), batch=8, seed=0)
     kinds, _, labels = served(menu, steps=18)
     assert ((kinds == DRAWN).sum(1) == 2).all()
     assert np.bincount(labels[kinds == DRAWN]).tolist() == [12, 12, 12]
@@ -63,13 +69,13 @@ def test_even_has_the_same_synthetic_share_in_every_batch_and_in_every_class() -
 
 @pytest.mark.parametrize(("share", "expected"), [(0.001, 1), (0.999, 7)])
 def test_even_never_leaves_out_one_of_the_two(share: float, expected: int) -> None:
-    menu = mixed_menu(split(3, 3), split(3, 3, kind=DRAWN), settings(share=share), batch=8, seed=0)
+    menu = generator_mixing(split(3, 3), split(3, 3, kind=DRAWN), settings(share=share), batch=8, seed=0)
     assert (served(menu, steps=2)[0] == DRAWN).sum(1).tolist() == [expected] * 2
 
 
 def test_level_tops_up_with_synthetic_images_and_repeats_what_is_still_missing() -> None:
     # Class b has 2 real and 4 drawn of the 10 that a has; class c 1 and 9.
-    menu = mixed_menu(split(10, 2, 1), split(0, 4, 9, kind=DRAWN), settings(fill="level"), batch=10, seed=0)
+    menu = generator_mixing(split(10, 2, 1), split(0, 4, 9, kind=DRAWN), settings(fill="level"), batch=10, seed=0)
     kinds, _, labels = served(menu, steps=3)
     assert np.bincount(labels.ravel()).tolist() == [10, 10, 10]
     assert (kinds[labels == 0] == REAL).all()
@@ -81,8 +87,8 @@ def test_even_shows_the_batches_of_oversample_with_a_share_of_the_places_replace
     share: float, replaced: int
 ) -> None:
     train, steps = split(30, 12, 5), 60
-    control = real_menu("oversample", train, batch=16, seed=0)
-    menu = mixed_menu(train, split(7, 7, 7, kind=DRAWN), settings(share=share), batch=16, seed=0)
+    control = control_mixing("oversample", train, batch=16, seed=0)
+    menu = generator_mixing(train, split(7, 7, 7, kind=DRAWN), settings(share=share), batch=16, seed=0)
     kinds, numbers, labels = served(menu, steps)
     _, expected, expected_labels = served(control, steps)
     assert ((kinds == DRAWN).sum(1) == replaced).all()
@@ -92,7 +98,7 @@ def test_even_shows_the_batches_of_oversample_with_a_share_of_the_places_replace
 
 def test_no_place_no_real_image_and_no_synthetic_image_is_preferred() -> None:
     train, steps = split(40, 10, 5), 900  # 40 passes of 120 in batches of 8, of which 2 are replaced
-    menu = mixed_menu(train, split(6, 6, 6, kind=DRAWN), settings(), batch=8, seed=0)
+    menu = generator_mixing(train, split(6, 6, 6, kind=DRAWN), settings(), batch=8, seed=0)
     kinds, numbers, labels = served(menu, steps)
     drawn = kinds == DRAWN
     assert np.abs(drawn.mean(0) - 0.25).max() < 4 * (0.25 * 0.75 / steps) ** 0.5
@@ -105,9 +111,9 @@ def test_no_place_no_real_image_and_no_synthetic_image_is_preferred() -> None:
 
 def test_level_shows_each_real_image_where_oversample_shows_it_first_in_a_pass() -> None:
     train = split(10, 4, 1)
-    menu = mixed_menu(train, split(0, 6, 9, kind=DRAWN), settings(fill="level"), batch=6, seed=0)
+    menu = generator_mixing(train, split(0, 6, 9, kind=DRAWN), settings(fill="level"), batch=6, seed=0)
     kinds, numbers, labels = served(menu, steps=25)
-    _, expected, expected_labels = served(real_menu("oversample", train, batch=6, seed=0), steps=25)
+    _, expected, expected_labels = served(control_mixing("oversample", train, batch=6, seed=0), steps=25)
     assert np.array_equal(labels, expected_labels)
     assert (kinds == REAL).sum() == 5 * 15
     assert np.array_equal(numbers[kinds == REAL], expected[kinds == REAL])
@@ -115,19 +121,19 @@ def test_level_shows_each_real_image_where_oversample_shows_it_first_in_a_pass()
 
 def test_images_that_arms_share_follow_one_another_in_the_same_order() -> None:
     train = split(10, 4, 1)
-    level = mixed_menu(train, split(0, 6, 9, kind=DRAWN), settings(fill="level"), batch=6, seed=0)
+    level = generator_mixing(train, split(0, 6, 9, kind=DRAWN), settings(fill="level"), batch=6, seed=0)
     kinds, numbers, _ = served(level, steps=25)
-    _, alone, _ = served(real_menu("none", train, batch=5, seed=0), steps=15)
+    _, alone, _ = served(control_mixing("none", train, batch=5, seed=0), steps=15)
     assert np.array_equal(numbers[kinds == REAL], alone.ravel())
 
 
-@pytest.mark.parametrize("source", ["oversample", "even", "level"])
+@pytest.mark.parametrize("source", ["oversample", "uniform", "balance"])
 def test_images_at_shared_places_are_changed_in_the_same_way(source: str) -> None:
     # A transform that took more random numbers for a bright image would change all images after it differently.
     recipe = validate(Classical, [{"ShotNoise": {"p": 1.0}}, {"HorizontalFlip": {"p": 0.5}}], key="recipe")
-    train, drawn = split(10, 4, 4, kind=200), split(0 if source == "level" else 6, 6, 6, kind=3)
-    control = real_menu("oversample", train, batch=8, seed=0)
-    menu = control if source == "oversample" else mixed_menu(train, drawn, settings(fill=source), batch=8, seed=0)
+    train, drawn = split(10, 4, 4, kind=200), split(0 if source == "balance" else 6, 6, 6, kind=3)
+    control = control_mixing("oversample", train, batch=8, seed=0)
+    menu = control if source == "oversample" else generator_mixing(train, drawn, settings(fill=source), batch=8, seed=0)
     shared = 0
     for (images, _), (expected, _) in zip(serve(menu, 5, 0), serve(control, 5, 0), strict=True):
         same = (images == expected).all((1, 2, 3))
@@ -139,7 +145,7 @@ def test_images_at_shared_places_are_changed_in_the_same_way(source: str) -> Non
 
 def test_even_needs_synthetic_images_of_every_class_that_has_real_ones() -> None:
     with pytest.raises(BadInput, match=r"no synthetic images of class 'b'.*: run generate again"):
-        mixed_menu(split(3, 3, 0), split(3, 0, 0, kind=DRAWN), settings(), batch=8, seed=0)
+        generator_mixing(split(3, 3, 0), split(3, 0, 0, kind=DRAWN), settings(), batch=8, seed=0)
 
 
 def test_how_many_real_images_a_generator_arm_shows_is_said_and_true() -> None:
@@ -149,7 +155,7 @@ def test_how_many_real_images_a_generator_arm_shows_is_said_and_true() -> None:
     assert "more" not in exposure(settings(fill="level"))
     train, drawn = split(10, 4, 1), split(0, 6, 9, kind=DRAWN)
     even, level = (
-        (served(mixed_menu(train, each, settings(fill=fill), batch=8, seed=0), 30)[0] == REAL).mean()
+        (served(generator_mixing(train, each, settings(fill=fill), batch=8, seed=0), 30)[0] == REAL).mean()
         for fill, each in (("even", split(5, 5, 5, kind=DRAWN)), ("level", drawn))
     )
     assert even == 0.75
@@ -157,16 +163,20 @@ def test_how_many_real_images_a_generator_arm_shows_is_said_and_true() -> None:
 
 
 def test_the_order_of_batches_comes_from_the_seed_alone() -> None:
-    menu = real_menu("none", split(9, 3), batch=4, seed=0)
+    menu = control_mixing("none", split(9, 3), batch=4, seed=0)
     first, again, other = (served(menu, steps=5, seed=seed)[1] for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_a_class_without_images_is_left_out_of_levelling() -> None:
-    assert np.bincount(split(4, 0, 2).labels[levelled(split(4, 0, 2).labels, 0)], minlength=3).tolist() == [4, 0, 4]
+    assert np.bincount(split(4, 0, 2).labels[oversample_indices(split(4, 0, 2).labels, 0)], minlength=3).tolist() == [
+        4,
+        0,
+        4,
+    ]
 
 
 def test_a_batch_larger_than_the_pool_passes_through_it_several_times() -> None:
-    _, numbers, _ = served(real_menu("none", split(3), batch=7, seed=0), steps=3)
+    _, numbers, _ = served(control_mixing("none", split(3), batch=7, seed=0), steps=3)
     assert np.bincount(numbers.ravel()).tolist() == [7, 7, 7]

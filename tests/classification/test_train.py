@@ -25,7 +25,7 @@ MACHINE = Machine("cpu", "float32", 1)
 COMPUTE = ComputeSettings(
     device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
 )
-GENERATE = GenerateSettings(fill="even", per_class=4, share=0.5, level_to=None, max_per_real=10.0)
+GENERATE = GenerateSettings(fill="even", per_class=4, share=0.5, balance_to=None, max_synthetic_ratio=10.0)
 SETTINGS = ClassifierSettings(
     name="small_cnn", steps=30, batch=16, learning_rate=0.01, weight_decay=0.0, label_smoothing=0.0
 )
@@ -157,7 +157,7 @@ def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch:
 
 
 def test_another_generator_share_trains_anew_but_only_where_it_matters() -> None:
-    other = GENERATE.model_copy(update={"share": 0.25})
+    other = GENERATE.model_copy(update={"synthetic_fraction": 0.25})
     for source, synthetic, same in (("none", None, True), ("cgan", [DRAWN], False)):
         first = training(source, synthetic)
         second = Training(**{**{name: getattr(first, name) for name in first.__dataclass_fields__}, "generate": other})

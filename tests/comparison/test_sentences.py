@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from makeweight.comparison.finding import ContrastResult
+from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import based_on, contrast_text, explanations
 from makeweight.comparison.test_sets import TestSet
 from makeweight.comparison.variance_components import Component, VarianceComponents
@@ -153,7 +153,7 @@ def test_grouped_images_are_counted_and_asked_for_in_groups() -> None:
     assert re.search(r"about [\d,]+ groups of test images \(", text)
 
 
-GENERATE = GenerateSettings(fill="even", per_class=4, share=0.25, level_to=None, max_per_real=10.0)
+GENERATE = GenerateSettings(fill="even", per_class=4, share=0.25, balance_to=None, max_synthetic_ratio=10.0)
 
 
 def basis(test_set: TestSet, replicates: int = 5) -> list[str]:

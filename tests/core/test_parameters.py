@@ -13,7 +13,7 @@ from makeweight.core.parameters import Parameters, read_parameters
 from tests.conftest import PROJECT, write_params
 
 
-def mistakes(path: Path) -> list[str]:
+def errors(path: Path) -> list[str]:
     with pytest.raises(BadInput) as caught:
         read_parameters(path)
     return str(caught.value).splitlines()
@@ -50,19 +50,19 @@ def mistakes(path: Path) -> list[str]:
 def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    (line,) = mistakes(write_params(tmp_path / "params.yaml", change))
+    (line,) = errors(write_params(tmp_path / "params.yaml", change))
     assert message in line
 
 
 def test_every_mistake_has_a_line_of_its_own(tmp_path: Path) -> None:
-    lines = mistakes(write_params(tmp_path / "params.yaml", {"seed": -1, "data": {"fit": "x"}}))
+    lines = errors(write_params(tmp_path / "params.yaml", {"seed": -1, "data": {"fit": "x"}}))
     assert [line.split()[0] for line in lines] == ["seed", "data.fit"]
 
 
 def test_a_missing_key_is_named_since_nothing_has_a_default(tmp_path: Path) -> None:
     text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text.replace("  margin:", "  # margin:"))
-    assert mistakes(tmp_path / "params.yaml") == ["compare.margin is missing"]
+    assert errors(tmp_path / "params.yaml") == ["compare.margin is missing"]
 
 
 def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
@@ -86,13 +86,13 @@ def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
 )
 def test_a_file_that_holds_no_parameters_is_told_in_one_line_each(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(content)
-    assert message in mistakes(tmp_path / "params.yaml")[0]
+    assert message in errors(tmp_path / "params.yaml")[0]
 
 
 def test_a_missing_file_and_a_binary_one_are_told(tmp_path: Path) -> None:
-    assert "cannot be read" in mistakes(tmp_path / "params.yaml")[0]
+    assert "cannot be read" in errors(tmp_path / "params.yaml")[0]
     (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "is not UTF-8 text" in mistakes(tmp_path / "params.yaml")[0]
+    assert "is not UTF-8 text" in errors(tmp_path / "params.yaml")[0]
 
 
 def test_parameters_cannot_be_changed(tmp_path: Path) -> None:

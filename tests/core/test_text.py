@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from makeweight.core.text import as_cell, from_cell, points
-from makeweight.intake.interface import Note
+from makeweight.intake.interface import FileIssue
 from makeweight.intake.report import Report
 from makeweight.runtime.files import write_csv
 from makeweight.runtime.splits import write_labels
@@ -47,8 +47,10 @@ def test_a_class_name_with_line_breaks_survives_a_table(tmp_path: Path) -> None:
 
 def test_the_data_report_holds_no_html_and_no_links(tmp_path: Path) -> None:
     evil = "<img onerror=x> [x](javascript:y) `c` a|b"
-    report = Report(evil, evil, bad=[Note(evil, evil)], remarks=[evil], mistakes=[evil], ignored=[Note(evil, "why")])
-    report.classes, report.conflicts = {evil: {"train": 1}}, [[Note(evil, evil)]]
+    report = Report(
+        evil, evil, bad=[FileIssue(evil, evil)], remarks=[evil], errors=[evil], ignored=[FileIssue(evil, "why")]
+    )
+    report.classes, report.conflicts = {evil: {"train": 1}}, [[FileIssue(evil, evil)]]
     report.thinned = evil
     report.write(tmp_path)
     text = (tmp_path / "data_report.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from makeweight.core import plugins
-from makeweight.core.parameters import ComputeSettings, GenerateSettings, WatchSettings
+from makeweight.core.parameters import ComputeSettings, GenerateSettings, MonitorSettings
 from makeweight.core.text import in_markdown
 from makeweight.generators.cards import COLUMNS, Study, data_card, model_card, releases, size_category
 from makeweight.generators.generate import generate
@@ -29,8 +29,8 @@ NASTY = (
     "a\nb", "a\n---\nb", "a\r\nb", "\ta", "it's \"quoted\"", "*a* _b_ ~~c~~ $d$", "&lt;", "![a](b)", "naïve 猫 🐈",
     "a\u2028b", "a\u202eb", "\x00\x85",
 )  # fmt: skip
-WATCH = WatchSettings(on_trouble="step_back", least_error=0.02, least_diversity=0.1)
-LEVEL = GenerateSettings(fill="level", per_class=1, share=0.5, level_to=None, max_per_real=100.0)
+WATCH = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
+LEVEL = GenerateSettings(fill="level", per_class=1, share=0.5, balance_to=None, max_synthetic_ratio=100.0)
 COMPUTE = ComputeSettings(
     device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
 )
@@ -41,7 +41,7 @@ def study(classes: tuple[str, ...] = ("a", "b", "c"), name: str = "cgan") -> Stu
     return Study(name, classes, tuple(range(2, 2 + len(classes))), 8, 1, replicates=2, seed=7)
 
 
-def of_model(about: Study | None = None, watch: WatchSettings = WATCH) -> str:
+def of_model(about: Study | None = None, watch: MonitorSettings = WATCH) -> str:
     about = about or study()
     return model_card(about, family(about.family), watch, releases(), MACHINE)
 
@@ -172,10 +172,12 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
     assert [names["classes"][label] for label in names["labels"]] == names["rows"]["class"].tolist()
 
 
-@pytest.mark.parametrize("on_trouble", ["step_back", "stop"])
-def test_what_would_have_happened_is_told(on_trouble: Any) -> None:
-    card = of_model(watch=WatchSettings(on_trouble=on_trouble, least_error=0.03, least_diversity=0.2))
-    assert f"`watch.on_trouble: {on_trouble}`" in card
+@pytest.mark.parametrize("on_divergence", ["rollback", "stop"])
+def test_what_would_have_happened_is_told(on_divergence: Any) -> None:
+    card = of_model(
+        watch=MonitorSettings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
+    )
+    assert f"`monitor.on_divergence: {on_divergence}`" in card
     assert "at most 0.03 of errors" in card
     assert "below 0.2 of" in card
 

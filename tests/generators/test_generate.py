@@ -20,7 +20,14 @@ COMPUTE = ComputeSettings(
 
 
 def settings(**changes: object) -> GenerateSettings:
-    values = {"fill": "even", "per_class": 4, "share": 0.5, "level_to": None, "max_per_real": 10.0, **changes}
+    values = {
+        "fill": "even",
+        "per_class": 4,
+        "synthetic_fraction": 0.5,
+        "balance_to": None,
+        "max_synthetic_ratio": 10.0,
+        **changes,
+    }
     return GenerateSettings.model_validate(values)
 
 
@@ -43,13 +50,13 @@ def test_even_draws_the_same_number_of_every_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level_to", "max_per_real", "expected"),
+    ("balance_to", "max_synthetic_ratio", "expected"),
     [(None, 100.0, [0, 33, 38]), (30, 100.0, [0, 23, 28]), (50, 100.0, [10, 43, 48]), (None, 1.5, [0, 10, 3])],
 )
 def test_level_tops_up_what_a_class_lacks_within_the_cap(
-    level_to: int | None, max_per_real: float, expected: list[int]
+    balance_to: int | None, max_synthetic_ratio: float, expected: list[int]
 ) -> None:
-    chosen = settings(fill="level", level_to=level_to, max_per_real=max_per_real)
+    chosen = settings(fill="level", balance_to=balance_to, max_synthetic_ratio=max_synthetic_ratio)
     assert quota(np.array([40, 7, 2]), chosen).tolist() == expected
 
 

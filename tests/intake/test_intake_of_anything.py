@@ -29,7 +29,7 @@ from PIL import Image
 
 from makeweight.core.data import SPLITS
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import from_cell, legible
+from makeweight.core.text import from_cell, valid_unicode
 from makeweight.intake.prepare import prepare
 from makeweight.intake.readers.folder import Folder
 from makeweight.intake.readers.tables import CSV
@@ -294,7 +294,7 @@ def check_nothing_is_passed_over(root: Path, data: Path, told: dict[str, Any], c
     if chosen.imbalance is None and chosen.on_leak == "keep":
         for folder, _, names in os.walk(root):
             for name in names:
-                path = legible(str(Path(folder, name).relative_to(root)))
+                path = valid_unicode(str(Path(folder, name).relative_to(root)))
                 above = {path[:end] for end, letter in enumerate(path) if letter == "/"}
                 assert path in used or path in listed or above & listed, path
 

@@ -38,7 +38,7 @@ def test_one_repair_for_paths_with_the_same_fault(change: Callable[[str], str], 
     photos(tmp_path / "deep", ("crème", "épine"), each=3)
     reading = read_csv(written(tmp_path, change))
     assert "the nearest file is 'deep/crème/0.png'" in reading.bad[0].reason
-    line = next(line for line in reading.mistakes if "have the same fault" in line)
+    line = next(line for line in reading.errors if "have the same fault" in line)
     assert "all 6 paths that name no file" in line
     assert repair in line
 
@@ -47,7 +47,7 @@ def test_no_file_is_guessed_where_several_may_be_meant(tmp_path: Path) -> None:
     photos(tmp_path, ("a", "b"), each=2)
     reading = read_csv(table(tmp_path / "all.csv", "path,label", "0.png,a", "a/9.png,a", "a/0.png,a", "b/0.png,b"))
     assert [each.reason for each in reading.bad] == ["does not exist", "does not exist"]
-    assert not any("same fault" in line for line in (*reading.remarks, *reading.mistakes))
+    assert not any("same fault" in line for line in (*reading.remarks, *reading.errors))
 
 
 def all_links(folder: Path) -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from makeweight.core.data import SPLITS
 from makeweight.core.text import in_markdown
-from makeweight.intake.interface import Form
+from makeweight.intake.interface import ImageSpec
 from makeweight.intake.prepare import prepare
 from makeweight.intake.readers.folder import Folder
 from makeweight.intake.report import Report
@@ -52,7 +52,7 @@ class Case:
     plant: Callable[[Path], object]
     bad: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
-    mistakes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     conversions: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
@@ -146,20 +146,20 @@ CASES = (
     ),
     Case(
         "Dog beside dog", lambda folder: photos(folder, ("Dog",)), quarantine_helps=False,
-        mistakes=(r"the classes 'Dog' and 'dog' differ only in case",),
+        errors=(r"the classes 'Dog' and 'dog' differ only in case",),
     ),
     Case(
         "a name in two Unicode forms", quarantine_helps=False,
         plant=lambda folder: photos(folder, tuple(unicodedata.normalize(form, "bébé") for form in ("NFC", "NFD"))),
-        mistakes=(r"'b\S+' \(U\+0301 U\+0301\) and 'b\S+' \(U\+00E9 U\+00E9\) differ only in case or in",),
+        errors=(r"'b\S+' \(U\+0301 U\+0301\) and 'b\S+' \(U\+00E9 U\+00E9\) differ only in case or in",),
     ),
     Case(
         "an empty class", lambda folder: (folder / "eel").mkdir(), quarantine_helps=False,
-        mistakes=(r"no images in \S+eel: fill or remove the folder",),
+        errors=(r"no images in \S+eel: fill or remove the folder",),
     ),
     Case(
         "a class too small", lambda folder: photos(folder, ("eel",), each=2), quarantine_helps=False,
-        mistakes=(r"class 'eel' has 2 images, too few .* add images, join it with another class, or leave",),
+        errors=(r"class 'eel' has 2 images, too few .* add images, join it with another class, or leave",),
     ),
     Case(
         "a bad table", bad_table, changes={"reader": "csv"},
@@ -185,7 +185,7 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
     case.plant(folder)
     path = folder / "all.csv" if case.changes.get("reader") == "csv" else folder
     for on_bad_file in ("refuse", "quarantine"):
-        _, mistakes = run(folder, path=path, on_bad_file=on_bad_file, **case.changes)
+        _, errors = run(folder, path=path, on_bad_file=on_bad_file, **case.changes)
         told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
         bad = {each["path"]: each["reason"] for each in told["bad"]}
         assert bad.keys() == case.bad.keys()
@@ -194,12 +194,12 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
         assert tuple(tuple(each["path"] for each in group) for group in told["conflicts"]) == case.conflicts
         assert {each["what"] for each in told["conversions"]} - {"grey to RGB"} == set(case.conversions)
         assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
-        assert all(re.search(words, mistakes) for words in case.mistakes), mistakes
+        assert all(re.search(words, errors) for words in case.errors), errors
         table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
         conflicting = [name for pair in case.conflicts for name in pair]
         assert all(in_markdown(name) in table for name in [*bad, *case.ignored, *conflicting])
-        refused = bool(case.mistakes) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
-        assert bool(mistakes) == refused, mistakes
+        refused = bool(case.errors) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
+        assert bool(errors) == refused, errors
         assert told["ended"] == ("refused" if refused else "split")
         assert (tmp_path / "data" / "train").exists() == (not refused)
         if not refused:
@@ -216,9 +216,9 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     write("y.png", b"")(folder)
     cut(folder)
     twins(folder)
-    report, mistakes = run(folder)
+    report, errors = run(folder)
     assert len(report.bad) == 7
-    lines = mistakes.splitlines()
+    lines = errors.splitlines()
     assert len(lines) == 5
     for words in ("'Dog' and 'dog'", "no images in", "7 files cannot", "1 image under several labels", "class 'fox'"):
         assert len([line for line in lines if words in line]) == 1
@@ -254,14 +254,14 @@ def test_the_range_of_all_images_is_judged_before_any_is_converted(
     darkest: int, top: int, words: str, channels: int, tmp_path: Path
 ) -> None:
     folder = deep_photos(tmp_path / "photos", top, darkest=darkest, channels=channels)
-    _, mistakes = run(folder)
+    _, errors = run(folder)
     told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
     assert len(told["bad"]) == 12
     assert len({each["reason"] for each in told["bad"]}) == 1
     assert re.search(words, told["bad"][0]["reason"])
-    assert re.search(words, mistakes)
-    report, mistakes = run(folder, value_range="data")
-    assert not mistakes
+    assert re.search(words, errors)
+    report, errors = run(folder, value_range="data")
+    assert not errors
     assert report.remarks[0].endswith(f"{darkest} is black and {top} white, the joint range of 12 images")
     images = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
     assert (images.min(), images.max()) == (0, 255)
@@ -299,7 +299,7 @@ def test_bytes_that_are_nearly_black_in_all_images_are_a_warning(tmp_path: Path)
 def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
 
-    def span_of(path: str, form: Form) -> tuple[float, float]:
+    def span_of(path: str, form: ImageSpec) -> tuple[float, float]:
         measured.append(path)
         return 0.0, 65535.0
 
@@ -334,16 +334,16 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
 
 def test_near_infrared_called_opacity_is_refused_as_a_whole_and_real_opacity_is_not(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", channels=4)
-    report, mistakes = run(folder)
-    assert "half transparent in most of their pixels" in mistakes
+    report, errors = run(folder)
+    assert "half transparent in most of their pixels" in errors
     assert not run(folder, bands=(1, 2, 3))[1]
     assert not run(folder, bands=(1, 2, 3, 4))[1]
     for path in folder.rglob("*.png"):
         pixels = np.asarray(Image.open(path)).copy()
         pixels[..., 3] = np.where(pixels[..., 3] > 99, 255, 0)
         Image.fromarray(pixels).save(path)
-    report, mistakes = run(folder)
-    assert not mistakes
+    report, errors = run(folder)
+    assert not errors
     assert {
         "what": "transparency laid over data.background",
         "images": 12,
@@ -366,8 +366,8 @@ def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp
                 pale = np.asarray(photo) / 8 + np.asarray(photo.convert("L"))[..., None] * (7 / 8)
                 Image.fromarray(pale.astype(np.uint8)).save(folder / name / "3.png")
                 photo.convert("L").save(folder / name / "copy3.png")
-    report, mistakes = run(folder, image_size=side)
-    assert not mistakes
+    report, errors = run(folder, image_size=side)
+    assert not errors
     pairs = sorted(tuple(sorted(group)) for group in report.duplicates["near"])
     copies = ("copy0.jpg", "copy1.jpg", "copy2.jpg", "copy3.png")
     assert pairs == [(f"{name}/{i}.png", f"{name}/{copy}") for name in ("cat", "dog") for i, copy in enumerate(copies)]
@@ -380,8 +380,8 @@ def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path
         photos(folder / name, each=10, side=40)
     for index in range(3):
         Image.open(folder / "test" / "cat" / f"{index}.png").save(folder / "train" / "cat" / f"leak{index}.bmp")
-    report, mistakes = run(folder)
-    assert not mistakes
+    report, errors = run(folder)
+    assert not errors
     assert report.leaks["test_images"] == 3
     assert report.leaks["of_test"] == 0.15
     shared = {path for group in report.leaks["groups"] for path in group["train"] + group["validation"]}
@@ -467,18 +467,18 @@ def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_n
     original = Image.open(folder / "cat" / "0.png")
     for index in range(4):
         nearly(original).save(folder / "cat" / f"near{index}.png")
-    report, mistakes = run(folder)  # five of sixteen: more than 2%, yet a handful
-    assert not mistakes
+    report, errors = run(folder)  # five of sixteen: more than 2%, yet a handful
+    assert not errors
     assert [len(group) for group in report.duplicates["near"]] == [5]
     nearly(original).save(folder / "cat" / "one_more.png")
-    _, mistakes = run(folder)
+    _, errors = run(folder)
     assert re.fullmatch(
         r"data: 6 images of class 'cat' \(35\.3% of it\) count as near-duplicates of 'cat/\S+', among them 'cat/.*: "
         r"if they differ, lower data\.near_duplicates \(0\.4\) or set it to null; if not, remove some or raise "
-        r"data\.largest_group \(0\.02\)",
-        mistakes,
+        r"data\.max_group_fraction \(0\.02\)",
+        errors,
     )
-    assert not run(folder, largest_group=0.4)[1]
+    assert not run(folder, max_group_fraction=0.4)[1]
 
 
 def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
@@ -488,8 +488,8 @@ def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
     patient = {"cat/1.png": "p", "cat/copy.bmp": "p", "dog/3.png": "p"}
     lines = [line + patient.get(line.split(",")[0], "") for line in lines]
     (folder / "all.csv").write_text("\n".join(["path,label,group", *lines]))
-    _, mistakes = run(folder, "csv", folder / "all.csv")
-    assert not mistakes
+    _, errors = run(folder, "csv", folder / "all.csv")
+    assert not errors
     rows = manifest(tmp_path / "data").set_index("path")
     together = rows.loc[["cat/0.png", "cat/copy.bmp", "cat/1.png", "dog/3.png"]]
     assert together["group"].nunique() == together["split"].nunique() == 1
@@ -509,8 +509,8 @@ def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_dupl
         split = "test" if number > 7 else "validation" if number > 5 else "train"
         rows.append(f"{name},{path.parent.name},{split},{patients.get(name, '')}")
     (folder / "all.csv").write_text("\n".join(rows))
-    _, mistakes = run(folder, "csv", folder / "all.csv", near_duplicates=None)
-    assert not mistakes
+    _, errors = run(folder, "csv", folder / "all.csv", near_duplicates=None)
+    assert not errors
     test = tmp_path / "data" / "test"
     groups = dict(zip(pd.read_csv(test / "metadata.csv")["path"], read_groups(test), strict=True))
     assert groups["cat/8.png"] == groups["dog/8.png"]
@@ -597,11 +597,11 @@ def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> No
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # the kernel then refuses to write, as on a full disk
     try:
-        _, mistakes = run(folder, channels=1)
+        _, errors = run(folder, channels=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert re.search(r"data: File too large: the images take up to 0\.\d+ GiB there", mistakes)
-    assert "\n" not in mistakes
+    assert re.search(r"data: File too large: the images take up to 0\.\d+ GiB there", errors)
+    assert "\n" not in errors
     assert contents(tmp_path / "data") == before
     assert not list((tmp_path / "data").glob(".prepare-*"))
 
@@ -616,9 +616,9 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    report, mistakes = run(folder)
+    report, errors = run(folder)
     assert {each.path: each.reason for each in report.bad} == {"eel": "cannot be read: Permission denied"}
-    assert "1 file cannot be used" in mistakes
+    assert "1 file cannot be used" in errors
 
 
 def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

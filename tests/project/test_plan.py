@@ -121,7 +121,7 @@ def test_replicates_side_by_side_take_the_time_of_their_rounds(tmp_path: Path) -
 
 def test_replicates_in_one_program_are_one_training(tmp_path: Path) -> None:
     # 3 and 2 generators at a time, side by side: one round of 100 s; the classifiers as before: 225 s.
-    chosen = parameters(tmp_path, **{**TIMED, "compute": {"workers": 2, "device": "cpu", "together": 3}})
+    chosen = parameters(tmp_path, **{**TIMED, "compute": {"workers": 2, "device": "cpu", "replicates_per_program": 3}})
     assert "about 5 min" in line_of_times(chosen, generator_cgan=1.0, classifier_classical=0.5)[0]
 
 

@@ -19,7 +19,7 @@ from tests.conftest import PROJECT, write_params
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
 # A multiple of two processes; and no draws that each process makes for its own part of a batch.
-ALIKE = {"augment": [], "mismatch": 0.0}
+ALIKE = {"augment": [], "matching_aware_weight": 0.0}
 
 
 def together(path: Path, *command: str) -> None:
@@ -45,7 +45,7 @@ def gradients():
     lecam, rng = LeCam(1), torch.Generator().manual_seed(1)
     noise, images = torch.randn(12, 8, generator=rng), torch.randn(12, 1, 16, 16, generator=rng)
     wanted = conditions(torch.arange(12) % 3, 3)
-    noise, images, wanted = (distributed.part(each[None])[0] for each in (noise, images, wanted))
+    noise, images, wanted = (distributed.shard(each[None])[0] for each in (noise, images, wanted))
     generated = generator(noise, wanted)
     on_real, on_generated = discriminator(images, wanted), discriminator(generated, wanted)
     loss = LOSSES["hinge"].discriminator(on_real, on_generated) + lecam(on_real[None], on_generated[None])[0]
@@ -56,13 +56,13 @@ def gradients():
     return held, generator.norms[0].norm.running_var, len(noise)
 
 alone, variance_alone, n_alone = gradients()
-distributed.join("cpu")
+distributed.init("cpu")
 together, variance, n = gradients()
 rank = os.environ["RANK"]
 # Biases before a batch norm have none but rounding: beside that of their network, it is nothing.
 scale = max(float(value.abs().max()) for value in alone.values())
 worst = max(float((together[name] - value).abs().max()) / scale for name, value in alone.items())
-told = {"worst": worst, "parts": [n_alone, n], "processes": distributed.processes(), "scale": scale,
+told = {"worst": worst, "parts": [n_alone, n], "processes": distributed.world_size(), "scale": scale,
         "variance": float((variance - variance_alone).abs().max()),
         "sums": [float(value.double().sum()) for value in together.values()]}
 Path(sys.argv[1], rank).write_text(json.dumps(told))
@@ -92,7 +92,7 @@ from makeweight.generators.interface import find_family
 from makeweight.runtime.splits import read_split
 from makeweight.training.loop import Run
 
-distributed.join("cpu")
+distributed.init("cpu")
 train = read_split(Path("data/train"))
 for name in ("cgan", "cvae", "autoencoder"):
     family = find_family(name, read_parameters(Path("params.yaml")).families)
@@ -137,10 +137,10 @@ def test_the_command_spreads_a_replicate_and_learns_what_one_process_learns(tmp_
 def test_a_batch_that_cannot_be_divided_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "processes", lambda: 2)
     with pytest.raises(BadInput, match="a batch of 15 cannot be divided among 2 processes: choose a multiple"):
-        distributed.part(torch.zeros(1, 15))
+        distributed.shard(torch.zeros(1, 15))
 
 
 def test_in_one_process_nothing_happens() -> None:
-    distributed.join("cpu")
-    distributed.wait()
-    assert (distributed.processes(), distributed.leads()) == (1, True)
+    distributed.init("cpu")
+    distributed.barrier()
+    assert (distributed.world_size(), distributed.is_main_process()) == (1, True)

@@ -49,11 +49,11 @@ def fill(context: AbstractContextManager[Path], name: str, *, fail: bool = False
 
 def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
     target = tmp_path / "data"
-    fill(files.replaced_folder(target), "old")
+    fill(files.atomic_directory(target), "old")
     with pytest.raises(RuntimeError):
-        fill(files.replaced_folder(target), "half", fail=True)
+        fill(files.atomic_directory(target), "half", fail=True)
     assert [path.name for path in target.iterdir()] == ["old"]
-    fill(files.replaced_folder(target), "new")
+    fill(files.atomic_directory(target), "new")
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -62,9 +62,9 @@ def test_files_are_replaced_all_or_none_beside_others(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("kept")
     (tmp_path / "a").write_text("old")
     with pytest.raises(RuntimeError):
-        fill(files.replaced_files(tmp_path), "a", fail=True)
+        fill(files.atomic_files(tmp_path), "a", fail=True)
     assert (tmp_path / "a").read_text() == "old"
-    fill(files.replaced_files(tmp_path), "a")
+    fill(files.atomic_files(tmp_path), "a")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"kept": "kept", "a": "new"}
 
 
@@ -101,9 +101,9 @@ def test_what_a_killed_process_leaves_is_not_beside_its_target_and_goes_when_nob
     assert list(Path("data/synthetic").iterdir()) == []
     (left,) = files.TEMPORARY.iterdir()
     with files.in_use():  # as another process would
-        fill(files.replaced_folder(Path("data/other")), "new")
+        fill(files.atomic_directory(Path("data/other")), "new")
         assert left.exists()
-    fill(files.replaced_folder(Path("data/synthetic/cgan")), "new")
+    fill(files.atomic_directory(Path("data/synthetic/cgan")), "new")
     assert list(files.TEMPORARY.iterdir()) == []
     assert [path.name for path in Path("data/synthetic").iterdir()] == ["cgan"]
 
@@ -117,7 +117,7 @@ def test_on_another_file_system_the_temporary_folder_stands_beside_its_target(
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
     monkeypatch.setattr(os, "rename", rename)
-    with files.replaced_folder(Path("data/cgan")) as folder:
+    with files.atomic_directory(Path("data/cgan")) as folder:
         assert folder.parent == Path("data")
         (folder / "new").touch()
     assert [path.name for path in Path("data/cgan").iterdir()] == ["new"]

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from makeweight.core.errors import BadInput
-from makeweight.runtime.machine import machine, settled, workers
+from makeweight.runtime.machine import fixed_threads, machine, workers
 from tests.support.replicates import compute
 
 
 def test_threads_are_settled_inside_and_restored_after() -> None:
     before = torch.get_num_threads()
-    with settled(1):
+    with fixed_threads(1):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 

@@ -8,31 +8,31 @@ import numpy as np
 
 from makeweight.core.data import SPLITS
 from makeweight.core.parameters import DataSettings
-from makeweight.intake.grouping.splitting import Roll
-from makeweight.intake.interface import FREE
+from makeweight.intake.grouping.splitting import SplitInput
+from makeweight.intake.interface import UNASSIGNED
 
 
 def settings(**changes: Any) -> DataSettings:
     values = {
         "reader": "digits", "path": None, "download": None, "image_size": None, "fit": "pad", "channels": None,
         "background": (0, 0, 0), "bands": None, "value_range": None, "first_frame": False, "follow_links": False,
-        "on_bad_file": "refuse", "near_duplicates": 0.4, "largest_group": 0.02, "on_leak": "keep",
+        "on_bad_file": "refuse", "near_duplicates": 0.4, "max_group_fraction": 0.02, "on_leak": "keep",
         "test_fraction": 0.2, "validation_fraction": 0.1, "counts": None, "imbalance": None,
     }  # fmt: skip
     return DataSettings.model_validate({**values, **changes})
 
 
-def roll(*counts: int, test: int = 0, validation: int = 0, groups: Any = None) -> Roll:
+def roll(*counts: int, test: int = 0, validation: int = 0, groups: Any = None) -> SplitInput:
     """`counts` images of each class, then `test` test images of each, then `validation` ones."""
     sizes = (*counts, *[test] * len(counts), *[validation] * len(counts))
     labels = np.repeat(np.tile(np.arange(len(counts)), 3), sizes).astype(np.int64)
-    official = np.repeat([FREE, SPLITS.index("test"), SPLITS.index("validation")],
+    predefined = np.repeat([UNASSIGNED, SPLITS.index("test"), SPLITS.index("validation")],
                          [sum(counts), test * len(counts), validation * len(counts)])  # fmt: skip
     own = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    return Roll(labels, tuple("abcdef"[: len(counts)]), official.astype(np.int8), own.astype(np.int64))
+    return SplitInput(labels, tuple("abcdef"[: len(counts)]), predefined.astype(np.int8), own.astype(np.int64))
 
 
-def counts_of(source: Roll, indices: dict[str, Any]) -> dict[str, list[int]]:
+def counts_of(source: SplitInput, indices: dict[str, Any]) -> dict[str, list[int]]:
     return {
         name: np.bincount(source.labels[rows], minlength=len(source.classes)).tolist() for name, rows in indices.items()
     }

@@ -12,7 +12,7 @@ from makeweight.core import plugins
 from makeweight.core.data import Split
 from makeweight.core.validation import validate
 from makeweight.generators.interface import Family
-from makeweight.training.loop import Run, Sampler
+from makeweight.training.loop import Sampler, TrainingContext
 from tests.conftest import PROJECT, SMALL, merge
 
 CLASSES = ("a", "b", "c")
@@ -30,8 +30,8 @@ def family(name: str) -> Family:
     return built
 
 
-def run(steps: list[int] | None = None) -> Run:
-    return Run(torch.device("cpu"), None, (lambda step: None) if steps is None else steps.append)
+def run(steps: list[int] | None = None) -> TrainingContext:
+    return TrainingContext(torch.device("cpu"), None, (lambda step: None) if steps is None else steps.append)
 
 
 def fitted(name: str, train: Split, seed: int = 3) -> Sampler:

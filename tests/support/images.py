@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from makeweight.core.data import Images
-from makeweight.intake.interface import Form
+from makeweight.intake.interface import ImageSpec
 
 RNG = np.random.default_rng(0)
 
@@ -20,8 +20,8 @@ def smooth(n: int, side: int = 32, channels: int = 3) -> Images:
     return np.stack([np.asarray(each).reshape(side, side, channels) for each in whole])
 
 
-def form(**changes: Any) -> Form:
+def form(**changes: Any) -> ImageSpec:
     values = {
         "side": 8, "channels": 3, "fit": "pad", "background": (0, 0, 0), "value_range": None, "first_frame": False
     }  # fmt: skip
-    return Form(**{**values, **changes})
+    return ImageSpec(**{**values, **changes})

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from makeweight.core.data import Images
-from makeweight.intake.decoding.parallel import form_of, looked_at
-from makeweight.intake.interface import Reading
+from makeweight.intake.decoding.parallel import read_headers, spec_of
+from makeweight.intake.interface import DatasetListing
 from makeweight.intake.readers.arrays import ArrayFiles
 from makeweight.intake.readers.folder import Folder
 from makeweight.intake.readers.tables import CSV
@@ -30,16 +30,16 @@ def grey(value: int, height: int = 8, width: int = 8) -> np.ndarray[Any, np.dtyp
     return np.full((height, width), value, np.uint8)
 
 
-def read(folder: Path, **changes: Any) -> Reading:
+def read(folder: Path, **changes: Any) -> DatasetListing:
     return Folder().read(settings(reader="folder", path=str(folder), **changes))
 
 
-def decoded(reading: Reading, **changes: Any) -> Images:
-    form = form_of(looked_at(reading.pictures, 1), settings(**changes))
+def decoded(reading: DatasetListing, **changes: Any) -> Images:
+    form = spec_of(read_headers(reading.pictures, 1), settings(**changes))
     return np.stack([reading.pictures.squares(i, form, (form.side,))[0][0] for i in range(len(reading.pictures))])
 
 
-def labelled(reading: Reading) -> dict[str, str]:
+def labelled(reading: DatasetListing) -> dict[str, str]:
     return {path: reading.classes[label] for path, label in zip(reading.origins, reading.labels, strict=True)}
 
 
@@ -49,11 +49,11 @@ def table(path: Path, *lines: str, mark: str = "") -> Path:
     return path
 
 
-def read_csv(path: Path, **changes: Any) -> Reading:
+def read_csv(path: Path, **changes: Any) -> DatasetListing:
     return CSV().read(settings(reader="csv", path=str(path), **changes))
 
 
-def read_arrays(path: Path, **changes: Any) -> Reading:
+def read_arrays(path: Path, **changes: Any) -> DatasetListing:
     return ArrayFiles().read(settings(reader="arrays", path=str(path), **changes))
 
 

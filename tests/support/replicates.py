@@ -42,7 +42,7 @@ def compute(**changes: object) -> ComputeSettings:
         "precision": "float32",
         "workers": 1,
         "threads_per_replicate": 1,
-        "together": "auto",
+        "replicates_per_program": "auto",
         "checkpoint_seconds": 5.0,
         **changes,
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from makeweight.training.rng import Streams
+from makeweight.training.rng import ReplicateGenerators
 
 
-def rng(seed: int = 0) -> Streams:
-    return Streams([seed], torch.device("cpu"))
+def rng(seed: int = 0) -> ReplicateGenerators:
+    return ReplicateGenerators([seed], torch.device("cpu"))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from makeweight.training.checkpoints import Checkpoints, State, pack, unpack
-from makeweight.training.ema import Average
+from makeweight.training.ema import EMA
 
 
 def state(seed: int) -> State:
@@ -19,7 +19,7 @@ def state(seed: int) -> State:
     network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 0.1, fused=True)
     return {
-        "network": network, "average": Average(network, 0.9), "optimizer": optimizer,
+        "network": network, "average": EMA(network, 0.9), "optimizer": optimizer,
         "rng": torch.Generator().manual_seed(seed),
     }  # fmt: skip
 
@@ -29,7 +29,7 @@ def train(held: State, steps: int) -> None:
     assert isinstance(network, nn.Module)
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert isinstance(rng, torch.Generator)
-    assert isinstance(average, Average)
+    assert isinstance(average, EMA)
     for _ in range(steps):
         loss = network(torch.randn(4, 3, 8, 8, generator=rng)).square().mean()
         optimizer.zero_grad()

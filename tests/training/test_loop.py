@@ -14,9 +14,9 @@ from torch import nn
 
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import WatchSettings
+from makeweight.core.parameters import MonitorSettings
 from makeweight.training.checkpoints import Checkpoints, State, pack
-from makeweight.training.loop import Run, Watch
+from makeweight.training.loop import Monitor, TrainingContext
 
 CPU = torch.device("cpu")
 LABELS = np.repeat([0, 1], 6).astype(np.int64)
@@ -46,7 +46,7 @@ class Varied:
 
 
 def walk(
-    run: Run,
+    run: TrainingContext,
     total: int = 40,
     at: Callable[[int, dict[str, Any]], None] = lambda step, state: None,
     loss: Callable[[int, float], float] = lambda step, rate: rate,
@@ -69,13 +69,13 @@ def walk(
     return pack(state, {"history": run.histories[0], "frames": [frame.step for frame in run.frames[0]]})
 
 
-def watch(on_trouble: str = "step_back") -> Watch:
-    settings = {"on_trouble": on_trouble, "least_error": 0.02, "least_diversity": 0.1}
-    return Watch(WatchSettings.model_validate(settings), TRAIN)
+def watch(on_divergence: str = "rollback") -> Monitor:
+    settings = {"on_divergence": on_divergence, "min_discriminator_error": 0.02, "min_diversity_ratio": 0.1}
+    return Monitor(MonitorSettings.model_validate(settings), TRAIN)
 
 
 def test_steps_are_recorded_and_shown_evenly_the_last_one_always() -> None:
-    run = Run(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, watch=watch())
     walk(run, total=250)
     assert [row["step"] for row in run.histories[0]] == list(range(2, 251, 2))
     assert [frame.step for frame in run.frames[0]] == [*range(24, 250, 24), 250]
@@ -85,7 +85,7 @@ def test_steps_are_recorded_and_shown_evenly_the_last_one_always() -> None:
 
 @pytest.mark.parametrize("kills", [[1], [7, 8, 31], [40]])
 def test_one_that_is_killed_goes_on_bit_for_bit(kills: list[int], tmp_path: Path) -> None:
-    expected = walk(Run(CPU, None, watch=watch()))
+    expected = walk(TrainingContext(CPU, None, watch=watch()))
     for kill in kills:
 
         def die(step: int, state: object, kill: int = kill) -> None:
@@ -93,31 +93,31 @@ def test_one_that_is_killed_goes_on_bit_for_bit(kills: list[int], tmp_path: Path
                 raise Killed
 
         with pytest.raises(Killed):
-            walk(Run(CPU, None, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0)), at=die)
+            walk(TrainingContext(CPU, None, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0)), at=die)
     seen: list[int] = []
-    resumed = Run(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0))
+    resumed = TrainingContext(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0))
     assert walk(resumed) == expected
     assert seen[0] == max(1, kills[-1] - 1)
 
 
 def test_several_loops_of_one_run_are_resumed_each_by_itself(tmp_path: Path) -> None:
-    def both(run: Run, kill: bool) -> list[bytes]:
+    def both(run: TrainingContext, kill: bool) -> list[bytes]:
         def die(step: int, state: object) -> None:
             if kill and step == 10:
                 raise Killed
 
         return [walk(run), walk(run, total=20, at=die)]
 
-    expected = both(Run(CPU, None), kill=False)
+    expected = both(TrainingContext(CPU, None), kill=False)
     with pytest.raises(Killed):
-        both(Run(CPU, None, checkpoints=Checkpoints(tmp_path, 0.0)), kill=True)
+        both(TrainingContext(CPU, None, checkpoints=Checkpoints(tmp_path, 0.0)), kill=True)
     seen: list[int] = []
-    assert both(Run(CPU, None, seen.append, checkpoints=Checkpoints(tmp_path, 0.0)), kill=False) == expected
+    assert both(TrainingContext(CPU, None, seen.append, checkpoints=Checkpoints(tmp_path, 0.0)), kill=False) == expected
     assert seen[:2] == [40, 9]
 
 
 def test_trouble_stops_a_training_that_shall_stop_and_tells_what_to_try() -> None:
-    run = Run(CPU, None, name="train-generator x, replicate 1", watch=watch("stop"))
+    run = TrainingContext(CPU, None, name="train-generator x, replicate 1", watch=watch("stop"))
     with pytest.raises(
         BadInput, match=r"^train-generator x, replicate 1: after 13 steps, no number .*; try lower"
     ) as told:
@@ -128,7 +128,7 @@ def test_trouble_stops_a_training_that_shall_stop_and_tells_what_to_try() -> Non
 def test_trouble_steps_back_to_the_last_good_state_at_half_the_learning_rate(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = Run(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, watch=watch())
     walk(run, loss=lambda step, rate: math.nan if step == 13 and rate > 0.06 else rate)
     assert "after 13 steps, no number any more: loss" in capsys.readouterr().err
     assert [row["step"] for row in run.histories[0]] == list(range(1, 41))
@@ -144,7 +144,9 @@ def test_after_a_step_back_other_random_numbers_come() -> None:
             draws.append(float(state["rng"].get_state().float().sum()))
 
     walk(
-        Run(CPU, None, watch=watch()), at=look, loss=lambda step, rate: math.nan if step == 13 and rate > 0.03 else 0.0
+        TrainingContext(CPU, None, watch=watch()),
+        at=look,
+        loss=lambda step, rate: math.nan if step == 13 and rate > 0.03 else 0.0,
     )
     assert len(draws) == 3
     assert len(set(draws)) == 3
@@ -152,7 +154,7 @@ def test_after_a_step_back_other_random_numbers_come() -> None:
 
 def test_it_gives_up_after_three_steps_back() -> None:
     with pytest.raises(BadInput, match="stepped back 3 times already"):
-        walk(Run(CPU, None, watch=watch()), loss=lambda step, rate: math.nan if step == 13 else 0.0)
+        walk(TrainingContext(CPU, None, watch=watch()), loss=lambda step, rate: math.nan if step == 13 else 0.0)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_one_that_is_killed_around_a_step_back_goes_on_bit_for_bit(kill: int, pa
     def loss(step: int, rate: float) -> float:
         return math.nan if step in (13, 15) and rate > (0.06 if step == 13 else 0.03) else rate
 
-    expected = walk(Run(CPU, None, watch=watch()), loss=loss)
+    expected = walk(TrainingContext(CPU, None, watch=watch()), loss=loss)
     times = 0
 
     def die(step: int, state: object) -> None:
@@ -171,8 +173,8 @@ def test_one_that_is_killed_around_a_step_back_goes_on_bit_for_bit(kill: int, pa
         if step == kill and times == passing:
             raise Killed
 
-    def run() -> Run:
-        return Run(CPU, None, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0))
+    def run() -> TrainingContext:
+        return TrainingContext(CPU, None, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0))
 
     with pytest.raises(Killed):
         walk(run(), loss=loss, at=die)
@@ -181,20 +183,20 @@ def test_one_that_is_killed_around_a_step_back_goes_on_bit_for_bit(kill: int, pa
 
 def test_images_that_are_all_alike_are_trouble_only_in_the_second_half() -> None:
     with pytest.raises(BadInput, match=r"after 24 steps, all drawn images of 'a', 'b' are alike"):
-        walk(Run(CPU, None, watch=watch("stop")), sampler=Varied(same=True))
+        walk(TrainingContext(CPU, None, watch=watch("stop")), sampler=Varied(same=True))
 
 
 def test_a_second_step_back_halves_the_learning_rate_once_more_also_from_a_later_state() -> None:
     def loss(step: int, rate: float) -> float:
         return math.nan if (step == 13 and rate > 0.06) or (step == 23 and rate > 0.03) else rate
 
-    run = Run(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, watch=watch())
     walk(run, loss=loss)
     assert [row["loss"] for row in run.histories[0]] == pytest.approx([0.1] * 12 + [0.05] * 8 + [0.025] * 20)
 
 
 def test_a_discriminator_is_judged_by_what_it_does_after_a_step_back() -> None:
-    run = Run(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, watch=watch())
 
     weight = nn.Linear(1, 1)
     optimizer = torch.optim.SGD(weight.parameters(), lr=0.1)
@@ -219,8 +221,8 @@ def test_checkpoints_are_kept_now_and_then_also_where_good_states_come_often(
         if step == 39:
             raise Killed
 
-    def run(seen: list[int]) -> Run:
-        return Run(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 5.0))
+    def run(seen: list[int]) -> TrainingContext:
+        return TrainingContext(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 5.0))
 
     with pytest.raises(Killed):
         walk(run([]), at=pass_time)

@@ -10,19 +10,19 @@ import torch
 
 from makeweight.core.data import Split
 from makeweight.core.images import median_distance
-from makeweight.core.parameters import WatchSettings
-from makeweight.training.monitors import alike, discriminator_won, not_finite, real_spreads
+from makeweight.core.parameters import MonitorSettings
+from makeweight.training.monitors import discriminator_saturation, mode_collapse, non_finite, real_distances
 
-SETTINGS = WatchSettings(on_trouble="stop", least_error=0.01, least_diversity=0.1)
+SETTINGS = MonitorSettings(on_divergence="stop", min_discriminator_error=0.01, min_diversity_ratio=0.1)
 
 
 def test_figures_and_weights_that_are_no_numbers_are_named() -> None:
     network = torch.nn.Linear(2, 2)
-    assert not_finite({"loss": 1.0}, {"network": network}) is None
-    assert "no number any more: loss" in str(not_finite({"loss": math.nan, "other": 1.0}, {"network": network}))
-    assert not_finite({"loss": 1.0, "error_validation": math.nan}, {"network": network}) is None
+    assert non_finite({"loss": 1.0}, {"network": network}) is None
+    assert "no number any more: loss" in str(non_finite({"loss": math.nan, "other": 1.0}, {"network": network}))
+    assert non_finite({"loss": 1.0, "error_validation": math.nan}, {"network": network}) is None
     torch.nn.init.constant_(network.weight, math.inf)
-    assert "weights of network" in str(not_finite({"loss": 1.0}, {"network": network}))
+    assert "weights of network" in str(non_finite({"loss": 1.0}, {"network": network}))
 
 
 def history(train: float, generated: float, n: int = 25, validation: float = 0.0) -> list[dict[str, float]]:
@@ -46,7 +46,7 @@ def history(train: float, generated: float, n: int = 25, validation: float = 0.0
     ],
 )
 def test_a_discriminator_has_won_when_it_errs_on_neither_side_for_long(rows: list[dict[str, float]], won: bool) -> None:
-    assert (discriminator_won(rows, SETTINGS) is not None) == won
+    assert (discriminator_saturation(rows, SETTINGS) is not None) == won
 
 
 def test_median_distance_is_the_median_distance() -> None:
@@ -62,6 +62,6 @@ def test_classes_whose_images_are_all_alike_are_named_unless_real_ones_are_too()
     train = Split(images, labels, ("varied", "collapsed", "always one"))
     drawn = images.copy()
     drawn[labels == 1] = rng.integers(100, 103, (10, 8, 8, 1))
-    found = alike(drawn, labels, train, real_spreads(train), SETTINGS)
+    found = mode_collapse(drawn, labels, train, real_distances(train), SETTINGS)
     assert str(found).startswith("all drawn images of 'collapsed' are alike; try ")
-    assert alike(images, labels, train, real_spreads(train), SETTINGS) is None
+    assert mode_collapse(images, labels, train, real_distances(train), SETTINGS) is None

@@ -21,11 +21,11 @@ from makeweight.generators.blocks.networks import Decoder, Shape, conditions
 from makeweight.generators.families.cgan.family import ConditionalGAN
 from makeweight.generators.interface import find_family
 from makeweight.generators.train import train_generators
-from makeweight.runtime.machine import settled
+from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints
-from makeweight.training.loop import Run, Sampler, TroubleTogether, Watch
-from makeweight.training.rng import Streams
-from makeweight.training.stacking import Stacked, together
+from makeweight.training.loop import BatchedTrainingFailure, Monitor, Sampler, TrainingContext
+from makeweight.training.rng import ReplicateGenerators
+from makeweight.training.stacking import StackedNetworks, together
 from tests.conftest import PROJECT, write_params
 
 CPU = torch.device("cpu")
@@ -39,7 +39,10 @@ PENALTIES = {"gradient_penalty": 1.0, "r1": 1.0, "r2": 1.0, "lecam": 0.1}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("cgan", SMALL),
     "penalties": ("cgan", {**SMALL, "loss": "relativistic", "penalties": PENALTIES, "attention": 4}),
-    "auxiliary": ("cgan", {**SMALL, "conditioning": "auxiliary", "mismatch": 0.0, "discriminator_steps": 2}),
+    "auxiliary": (
+        "cgan",
+        {**SMALL, "conditioning": "auxiliary", "matching_aware_weight": 0.0, "discriminator_steps": 2},
+    ),
     "concat": ("cgan", {**SMALL, "conditioning": "concat", "spectral_norm": ["generator"], "ramp": 0.5}),
     "cvae": ("cvae", {"encoder_width": 8, "decoder_width": 8, "latent": 8, "batch": 16}),
     "autoencoder": ("autoencoder", {"encoder_width": 8, "decoder_width": 8, "latent": 8, "batch": 16}),
@@ -48,7 +51,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    with settled(1):
+    with fixed_threads(1):
         yield
 
 
@@ -71,11 +74,11 @@ def drawn(sampler: Sampler) -> torch.Tensor:
 @pytest.mark.parametrize("case", CASES)
 def test_together_they_agree_with_one_by_one_over_the_first_20_steps(case: str, tmp_path: Path) -> None:
     model = family(tmp_path, *CASES[case])
-    batched = Run(CPU, None)
+    batched = TrainingContext(CPU, None)
     samplers = model.fit(split(), monitor=split(), seeds=SEEDS, run=batched)
     assert len(samplers) == len(SEEDS)
     for seed, sampler, history in zip(SEEDS, samplers, batched.histories, strict=True):
-        alone = Run(CPU, None)
+        alone = TrainingContext(CPU, None)
         (expected,) = model.fit(split(), monitor=split(), seeds=[seed], run=alone)
         torch.testing.assert_close(drawn(sampler), drawn(expected), rtol=0, atol=1e-3)
         for row, wanted in zip(history, alone.histories[0], strict=True):
@@ -87,7 +90,7 @@ def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, m
     monkeypatch.setattr("makeweight.training.checkpoints.SHARE", 1e9)
     model = family(tmp_path, *CASES["penalties"])
 
-    def fit(run: Run) -> tuple[list[bytes], object]:
+    def fit(run: TrainingContext) -> tuple[list[bytes], object]:
         samplers = model.fit(split(), monitor=split(), seeds=SEEDS, run=run)
         return [drawn(each).numpy().tobytes() for each in samplers], run.histories
 
@@ -98,24 +101,24 @@ def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, m
         if step == 13:
             raise Killed
 
-    expected = fit(Run(CPU, None))
+    expected = fit(TrainingContext(CPU, None))
     with pytest.raises(Killed):
-        fit(Run(CPU, None, die, checkpoints=Checkpoints(tmp_path / "kept", 0.0)))
+        fit(TrainingContext(CPU, None, die, checkpoints=Checkpoints(tmp_path / "kept", 0.0)))
     seen: list[int] = []
-    assert fit(Run(CPU, None, seen.append, checkpoints=Checkpoints(tmp_path / "kept", 0.0))) == expected
+    assert fit(TrainingContext(CPU, None, seen.append, checkpoints=Checkpoints(tmp_path / "kept", 0.0))) == expected
     assert seen[0] == 12
 
 
 def test_one_that_goes_wrong_takes_the_others_out_of_the_program(tmp_path: Path) -> None:
     rules = read_parameters(PROJECT / "params.yaml").watch
     model = family(tmp_path, "cvae", {**CASES["cvae"][1], "learning_rate": 1e30})
-    with pytest.raises(TroubleTogether, match="no number any more"):
-        model.fit(split(), monitor=split(), seeds=SEEDS, run=Run(CPU, None, watch=Watch(rules, split())))
+    with pytest.raises(BatchedTrainingFailure, match="no number any more"):
+        model.fit(split(), monitor=split(), seeds=SEEDS, run=TrainingContext(CPU, None, watch=Monitor(rules, split())))
 
 
 def test_each_replicate_draws_what_it_would_draw_alone() -> None:
-    both = Streams([3, 4], CPU)
-    alone = [Streams([seed], CPU) for seed in (3, 4)]
+    both = ReplicateGenerators([3, 4], CPU)
+    alone = [ReplicateGenerators([seed], CPU) for seed in (3, 4)]
     assert torch.equal(both.rand(10, 2), torch.cat([each.rand(5, 2) for each in alone]))
     assert torch.equal(both.randn(6), torch.cat([each.randn(3) for each in alone]))
     assert torch.equal(both.randint(0, 100, 8, 1), torch.cat([each.randint(0, 100, 4, 1) for each in alone]))
@@ -133,7 +136,7 @@ def test_networks_come_out_as_they_went_in() -> None:
 def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -> None:
     networks = [Decoder(Shape(12, 1, 3), 8, 4) for _ in range(2)]
     stack = together(networks, CPU)
-    assert isinstance(stack, Stacked)
+    assert isinstance(stack, StackedNetworks)
     codes, wanted = torch.randn(2, 6, 8), conditions(torch.arange(6) % 3, 3).expand(2, 6, 3)
     drawn_in_training = stack(codes, wanted)
     for k, network in enumerate(networks):
@@ -173,13 +176,15 @@ def test_after_trouble_they_are_trained_one_by_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters(PROJECT / "params.yaml")
-    unwatched = parameters.watch.model_copy(update={"least_diversity": 0.0})
+    unwatched = parameters.monitor.model_copy(update={"min_diversity_ratio": 0.0})
     model = family(tmp_path, *CASES["autoencoder"])
     fit = type(model).fit
 
-    def fit_or_trip(self: Any, train: Split, *, monitor: Split, seeds: list[int], run: Run) -> list[Sampler]:
+    def fit_or_trip(
+        self: Any, train: Split, *, monitor: Split, seeds: list[int], run: TrainingContext
+    ) -> list[Sampler]:
         if len(seeds) > 1:
-            raise TroubleTogether("replicate 1: it went wrong")
+            raise BatchedTrainingFailure("replicate 1: it went wrong")
         return list(fit(self, train, monitor=monitor, seeds=seeds, run=run))
 
     def models(together: int, out: str) -> dict[str, bytes]:
@@ -202,7 +207,7 @@ def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pyte
     parameters = read_parameters(PROJECT / "params.yaml")
     train_generators(
         "cgan", family(tmp_path, *CASES["default"]), split(), split(), tmp_path / "out", replicates=3, seed=0,
-        watch=parameters.watch, compute=parameters.compute.model_copy(update={"device": "cpu", "together": 3}),
+        watch=parameters.monitor, compute=parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3}),
         card=lambda machine: "",
     )  # fmt: skip
     history = pd.read_csv(tmp_path / "out" / "history.csv")

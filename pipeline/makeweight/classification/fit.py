@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from makeweight.classification.interface import Transform
-from makeweight.classification.mixing import Menu, mixed_menu, real_menu, serve
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, serve
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.parameters import ClassifierSettings, GenerateSettings
 from makeweight.core.plugins import find
@@ -71,7 +71,7 @@ class Training:
         batches = (
             (self.transform.apply(images, derive(seed, "transform", step)), labels)
             for step, (images, labels) in enumerate(
-                serve(self._menu(replicate.number, seed), self.settings.steps, seed)
+                serve(self._mixing(replicate.number, seed), self.settings.steps, seed)
             )
         )
         machine = replicate.machine
@@ -83,10 +83,10 @@ class Training:
             probabilities = predict(network, getattr(self, name).images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
 
-    def _menu(self, replicate: int, seed: int) -> Menu:
+    def _mixing(self, replicate: int, seed: int) -> Mixing:
         if self.synthetic is None:
-            return real_menu(self.arm.source, self.train, self.settings.batch, seed)
-        return mixed_menu(self.train, self.synthetic[replicate], self.generate, self.settings.batch, seed)
+            return control_mixing(self.arm.source, self.train, self.settings.batch, seed)
+        return generator_mixing(self.train, self.synthetic[replicate], self.generate, self.settings.batch, seed)
 
     def inputs(self) -> Callable[[int], Mapping[str, object]]:
         """The fingerprint of a replicate, as a function of its number."""
@@ -95,7 +95,7 @@ class Training:
             "arm": str(self.arm),
             "settings": self.settings.model_dump(),
             "transform": self.transform.model_dump(),
-            "mixed": None if self.synthetic is None else [self.generate.fill, self.generate.share],
+            "mixed": None if self.synthetic is None else [self.generate.strategy, self.generate.synthetic_fraction],
             "splits": [fingerprints.of_split(split) for split in (self.train, self.validation, self.test)],
             "seed": self.seed,
             "code": plugin_code.of_code(

@@ -24,7 +24,7 @@ from makeweight.core.seeds import stream
 
 
 @dataclass(frozen=True, slots=True)
-class Menu:
+class Mixing:
     """What a classifier is shown.
 
     Attributes:
@@ -35,7 +35,7 @@ class Menu:
     """
 
     splits: tuple[Split, ...]
-    one_pass: Labels
+    epoch: Labels
     batch: int
     replaced: int = 0
 
@@ -55,12 +55,14 @@ class Menu:
         return images
 
 
-def real_menu(control: str, train: Split, batch: int, seed: int) -> Menu:
+def control_mixing(control: str, train: Split, batch: int, seed: int) -> Mixing:
     """The menu of a control: the real images as they are (`none`), or repeated until classes are level."""
-    return Menu((train,), levelled(train.labels, seed) if control == "oversample" else np.arange(len(train)), batch)
+    return Mixing(
+        (train,), oversample_indices(train.labels, seed) if control == "oversample" else np.arange(len(train)), batch
+    )
 
 
-def mixed_menu(train: Split, synthetic: Split, settings: GenerateSettings, batch: int, seed: int) -> Menu:
+def generator_mixing(train: Split, synthetic: Split, settings: GenerateSettings, batch: int, seed: int) -> Mixing:
     """The menu of a generator arm: real and synthetic images, level over the classes in both ways to fill.
 
     `even` serves every class the same share of synthetic images, so that being synthetic tells nothing about the
@@ -70,18 +72,18 @@ def mixed_menu(train: Split, synthetic: Split, settings: GenerateSettings, batch
         BadInput: `even`, and a class has real images but no synthetic ones.
     """
     splits = (train, synthetic)
-    if settings.fill == "level":
-        return Menu(splits, levelled(np.concatenate([train.labels, synthetic.labels]), seed), batch)
+    if settings.strategy == "balance":
+        return Mixing(splits, oversample_indices(np.concatenate([train.labels, synthetic.labels]), seed), batch)
     if len(missing := np.flatnonzero((train.counts > 0) & (synthetic.counts == 0))):
         raise BadInput(
-            f"there are no synthetic images of class {train.classes[missing[0]]!r}, which generate.fill: even needs: "
+            f"there are no synthetic images of class {train.classes[missing[0]]!r}, which generate.strategy: even needs: "
             "run generate again"
         )
-    replaced = min(batch - 1, max(1, round(settings.share * batch)))
-    return Menu(splits, levelled(train.labels, seed), batch, replaced)
+    replaced = min(batch - 1, max(1, round(settings.synthetic_fraction * batch)))
+    return Mixing(splits, oversample_indices(train.labels, seed), batch, replaced)
 
 
-def levelled(labels: Labels, seed: int) -> Labels:
+def oversample_indices(labels: Labels, seed: int) -> Labels:
     """Indices in which every class that occurs stands as often as the largest: whole passes, then a random rest."""
     target = int(np.bincount(labels).max())
     rows = []
@@ -92,34 +94,34 @@ def levelled(labels: Labels, seed: int) -> Labels:
     return np.concatenate(rows)
 
 
-def serve(menu: Menu, steps: int, seed: int) -> Iterator[tuple[Images, Labels]]:
+def serve(menu: Mixing, steps: int, seed: int) -> Iterator[tuple[Images, Labels]]:
     """`steps` batches: images uint8 [batch, h, w, c] and labels int64 [batch]."""
     labels = menu.labels
     for indices in islice(order(menu, seed), steps):
         yield menu.images(indices), labels[indices]
 
 
-def order(menu: Menu, seed: int) -> Iterator[Labels]:
+def order(menu: Mixing, seed: int) -> Iterator[Labels]:
     """The indices of one batch after the other, without end, each int64 [batch]."""
     batches = _batches(menu, seed)
     return _with_synthetic(menu, batches, seed) if menu.replaced else batches
 
 
-def _batches(menu: Menu, seed: int) -> Iterator[Labels]:
-    labels = menu.labels[menu.one_pass]
+def _batches(menu: Mixing, seed: int) -> Iterator[Labels]:
+    labels = menu.labels[menu.epoch]
     of_class = [(int(label), np.flatnonzero(labels == label)) for label in np.unique(labels)]
     keys = np.empty(len(labels))
-    waiting = menu.one_pass[:0]
+    waiting = menu.epoch[:0]
     for number in count():
         for label, own in of_class:
             keys[own] = stream(seed, "batches", number, label).random(len(own))
-        waiting = np.concatenate([waiting, menu.one_pass[keys.argsort(kind="stable")]])
+        waiting = np.concatenate([waiting, menu.epoch[keys.argsort(kind="stable")]])
         while len(waiting) >= menu.batch:
             yield waiting[: menu.batch]
             waiting = waiting[menu.batch :]
 
 
-def _with_synthetic(menu: Menu, batches: Iterator[Labels], seed: int) -> Iterator[Labels]:
+def _with_synthetic(menu: Mixing, batches: Iterator[Labels], seed: int) -> Iterator[Labels]:
     """The batches with `menu.replaced` images of each replaced by synthetic ones of the same class.
 
     At any time every class has had the same part of its images replaced, to within an image. Within a class those
@@ -129,7 +131,7 @@ def _with_synthetic(menu: Menu, batches: Iterator[Labels], seed: int) -> Iterato
     real, synthetic = menu.splits
     rng = stream(seed, "replaced")
     drawn = {
-        int(label): _endless(len(real) + np.flatnonzero(synthetic.labels == label), seed, int(label))
+        int(label): _cycle(len(real) + np.flatnonzero(synthetic.labels == label), seed, int(label))
         for label in np.unique(real.labels)
     }
     times = np.zeros(len(real), np.int64)
@@ -157,7 +159,7 @@ def _whole(owed: NDArray[np.float64], limits: Labels, total: int, rng: np.random
     return numbers
 
 
-def _endless(indices: Labels, seed: int, label: int) -> Iterator[int]:
+def _cycle(indices: Labels, seed: int, label: int) -> Iterator[int]:
     """One reshuffled pass after the other through the synthetic images of a class."""
     rng = stream(seed, "synthetic", label)
     while True:

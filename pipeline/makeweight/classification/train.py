@@ -15,7 +15,7 @@ from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import ComputeSettings
 from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
-from makeweight.runtime.files import in_use, joined, read_arrays, replaced_folder, write_arrays, write_csv
+from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, write_arrays, write_csv
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
 
 REPLICATES = "replicates"  # the folder of finished replicates, from which a later run takes them up again
@@ -52,7 +52,7 @@ def train_classifiers(
     varied = []
     if variance and training.synthetic is not None:
         varied = _with_one_generator(training, replicates, compute, kept)
-    with replaced_folder(out) as folder:
+    with atomic_directory(out) as folder:
         write_csv(folder / SCORES, table)
         predicted = {replicate_name(k): _probabilities(result, "test") for k, result in enumerate(finished)}
         images = {

@@ -36,7 +36,7 @@ def prepare(
     if told.found or told.bad or told.ignored:
         typer.echo(told.text(LINES) + "\n", err=refused is not None)
     if refused:
-        first, rest = told.mistakes[:MISTAKES], told.mistakes[MISTAKES:]
+        first, rest = told.errors[:MISTAKES], told.errors[MISTAKES:]
         more = [f"… and {len(rest)} more: {report / DATA_REPORT_TABLE} lists them all"] if rest else []
         raise BadInput("\n".join([*first, *more]))
     try:  # the splits are good even if the parameters of later stages are not

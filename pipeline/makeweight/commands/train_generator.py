@@ -40,9 +40,9 @@ def train_generator(
         out,
         replicates=parameters.replicates,
         seed=parameters.seed,
-        watch=parameters.watch,
+        watch=parameters.monitor,
         compute=parameters.compute,
-        card=partial(model_card, study, settings, parameters.watch, releases()),
+        card=partial(model_card, study, settings, parameters.monitor, releases()),
     )
     return f"wrote {parameters.replicates} generators to {out}"
 

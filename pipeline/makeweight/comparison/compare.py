@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from makeweight.comparison.finding import ContrastResult
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import contributions
+from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import based_on, contrast_text, explanations
 from makeweight.comparison.test_sets import TestSet
 from makeweight.core.data import Labels
@@ -21,10 +21,10 @@ from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
 from makeweight.core.study import Arm, arms, contrasts, other_contrasts, primary
-from makeweight.core.text import rounded, spoken
+from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
 from makeweight.runtime.artifacts import ARMS, COMPARISON, GROUPS, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
-from makeweight.runtime.files import read_arrays, replaced_files, save_picture, write_csv, write_json
+from makeweight.runtime.files import atomic_files, read_arrays, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
 KEPT = ("gain", "low", "high", "verdict")  # of a tested contrast, there
@@ -187,12 +187,12 @@ def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Par
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
     """Write `metrics.json`, `arms.csv`, `contrasts.csv`, `comparison.json` and `arms.png` into `out`."""
-    with replaced_files(out) as folder:
+    with atomic_files(out) as folder:
         write_json(folder / "metrics.json", _metrics(comparison))
         write_csv(folder / ARMS, comparison.arms)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
         write_json(folder / COMPARISON, _whole(comparison))
-        what = f"dots: replicates, lines join them, bars: means\n{spoken(comparison.metric)} on test images"
+        what = f"dots: replicates, lines join them, bars: means\n{readable(comparison.metric)} on test images"
         save_picture(plots.arms(on_test_images(comparison), what), folder / "arms.png")
 
 

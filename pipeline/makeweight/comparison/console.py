@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from makeweight.comparison.compare import Comparison
-from makeweight.comparison.finding import ContrastResult
+from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import contrast_text
 from makeweight.core.metrics import OVERALL
-from makeweight.core.text import counted, percent, spoken
+from makeweight.core.text import counted, percent, readable
 
 WIDTH = 80  # columns: longer lines are hard to read
 
@@ -55,7 +55,7 @@ def _arms(comparison: Comparison) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("arm", overflow="fold")
     for metric in OVERALL:
-        table.add_column(spoken(metric), justify="right")
+        table.add_column(readable(metric), justify="right")
     on_test = comparison.arms[comparison.arms["split"] == "test"]
     for name, rows in on_test.groupby("arm", sort=False):
         figures = rows.set_index("metric")

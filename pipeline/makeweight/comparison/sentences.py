@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from makeweight.comparison.finding import ContrastResult
 from makeweight.comparison.power import POWER, Range
+from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.test_sets import TestSet
 from makeweight.core.parameters import DataSettings, GenerateSettings, Parameters
 from makeweight.core.study import Arm, control
-from makeweight.core.text import amount, capitalised, counted, legible, points, possible_range, rough, shown, spoken
+from makeweight.core.text import (
+    amount,
+    capitalised,
+    counted,
+    points,
+    possible_range,
+    readable,
+    rough,
+    shown,
+    valid_unicode,
+)
 
 FAMILIES = {"cgan": "GAN", "cvae": "VAE", "smote": "SMOTE", "gaussian": "Gaussian", "autoencoder": "autoencoder"}
 METRICS = {
@@ -84,7 +94,7 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
         f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
         "after it was fitted to the training images.",
         "Run": "one repetition of everything from another random seed: generator, synthetic images, classifier.",
-        capitalised(spoken(metric)): f"{METRICS[metric]}. Differences are in percentage points.",
+        capitalised(readable(metric)): f"{METRICS[metric]}. Differences are in percentage points.",
         "Data set": f"{_data_set(parameters.data)}, {counted(len(test_set.images), 'class', 'classes')}.",
         "Scope": "this data set, this split into training and test images, and these settings; other ones may differ.",
     }
@@ -92,7 +102,7 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
 
 def quoted(name: str) -> str:
     """The name of a class within a sentence."""
-    return f"“{shown(legible(name))}”"
+    return f"“{shown(valid_unicode(name))}”"
 
 
 def _images(result: ContrastResult) -> str:
@@ -116,7 +126,7 @@ def _answer(result: ContrastResult) -> str:
 def _both_figures(result: ContrastResult) -> str:
     reference = result.reference_mean
     return (
-        f"{capitalised(spoken(result.metric))} is {100 * (reference + result.gain):.2f}% with them "
+        f"{capitalised(readable(result.metric))} is {100 * (reference + result.gain):.2f}% with them "
         f"({result.contrast.arm}) and {100 * reference:.2f}% without them ({result.contrast.reference}, the control): "
         f"a difference of {points(result.gain)} points."
     )
@@ -216,7 +226,7 @@ def _coarse_classes(test_set: TestSet) -> str:
     coarse = sorted(test_set.coarse.items(), key=lambda item: -item[1])
     if not coarse:
         return ""
-    metric, more = spoken(test_set.metric), f"more than the {amount(test_set.margin)} that matters"
+    metric, more = readable(test_set.metric), f"more than the {amount(test_set.margin)} that matters"
     if test_set.metric == "accuracy":
         return f"; one test image more or less changes accuracy by {amount(_worth(coarse[0][1]))}, {more}"
     named = [f"{quoted(name)} ({amount(_worth(value))})" for name, value in coarse[:NAMED_CLASSES]]
@@ -238,10 +248,10 @@ def _data_set(settings: DataSettings) -> str:
 
 def exposure(settings: GenerateSettings) -> str:
     """One sentence: how many real images a generator arm shows, compared with `oversample`, its control."""
-    if settings.fill == "level":
+    if settings.strategy == "balance":
         return (
             "Under `level` a generator arm shows real images less often than its control: synthetic images take the "
             "places of repetitions."
         )
-    share = f"{100 * settings.share:.3g}%"
+    share = f"{100 * settings.synthetic_fraction:.3g}%"
     return f"Under `even` with a share of {share} a generator arm shows {share} fewer real images than its control."

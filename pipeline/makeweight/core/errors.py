@@ -7,5 +7,5 @@ class BadInput(Exception):
     """A user's mistake. The message is one line that says what, where and what to do."""
 
 
-class BadPicture(Exception):
+class ImageError(Exception):
     """A picture that cannot be used. The message is the reason; whoever catches it knows the path."""

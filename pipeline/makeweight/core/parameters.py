@@ -41,7 +41,7 @@ class DataSettings(Settings):
     follow_links: bool
     on_bad_file: Literal["refuse", "quarantine"]
     near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None
-    largest_group: Fraction
+    max_group_fraction: Fraction
     on_leak: Literal["keep", "drop"]
     test_fraction: Fraction
     validation_fraction: Fraction
@@ -66,11 +66,11 @@ class DataSettings(Settings):
 class GenerateSettings(Settings):
     """How many synthetic images are drawn, and how they are mixed with real ones."""
 
-    fill: Literal["even", "level"]
+    strategy: Literal["uniform", "balance"]
     per_class: Count
-    share: Fraction
-    level_to: Count | None
-    max_per_real: Positive
+    synthetic_fraction: Fraction
+    balance_to: Count | None
+    max_synthetic_ratio: Positive
 
 
 class ClassifierSettings(Settings):
@@ -94,12 +94,12 @@ class CompareSettings(Settings):
     variance: bool
 
 
-class WatchSettings(Settings):
+class MonitorSettings(Settings):
     """What a training that goes wrong looks like, and what is done about it."""
 
-    on_trouble: Literal["step_back", "stop"]
-    least_error: Annotated[float, Field(ge=0, lt=0.5)]
-    least_diversity: Annotated[float, Field(ge=0, lt=1)]
+    on_divergence: Literal["rollback", "stop"]
+    min_discriminator_error: Annotated[float, Field(ge=0, lt=0.5)]
+    min_diversity_ratio: Annotated[float, Field(ge=0, lt=1)]
 
 
 class ComputeSettings(Settings):
@@ -109,7 +109,7 @@ class ComputeSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"]
     workers: Count | Literal["auto"]
     threads_per_replicate: Count
-    together: Count | Literal["auto"]
+    replicates_per_program: Count | Literal["auto"]
     checkpoint_seconds: Positive
 
 
@@ -130,7 +130,7 @@ class Parameters(Settings):
     transforms: Names
     data: DataSettings
     families: dict[str, Any]
-    watch: WatchSettings
+    monitor: MonitorSettings
     generate: GenerateSettings
     recipes: dict[str, Any]
     classifier: ClassifierSettings

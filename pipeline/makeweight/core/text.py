@@ -21,7 +21,7 @@ NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 NOTHING = "–"
 
 
-def legible(name: str) -> str:
+def valid_unicode(name: str) -> str:
     r"""`name` as valid Unicode: bytes that are no UTF-8, as Linux allows in names of files, become `\xff`."""
     return SURROGATE.sub(lambda found: _escaped(ord(found[0])), name)
 
@@ -39,7 +39,7 @@ def shown(text: str) -> str:
 
 def told(path: str | Path) -> str:
     """A path for a message."""
-    return shown(legible(str(path)))
+    return shown(valid_unicode(str(path)))
 
 
 def in_markdown(text: str) -> str:
@@ -99,7 +99,7 @@ def means_unknown(name: str) -> bool:
     return letters(name) in UNKNOWN
 
 
-def spoken(name: str) -> str:
+def readable(name: str) -> str:
     """A name with blanks instead of underscores: "balanced accuracy", "macro F1"."""
     return name.replace("_", " ").replace(" f1", " F1")
 

@@ -39,10 +39,10 @@ def validate(model: type[Model], values: object, *, key: str = "") -> Model:
         # By way of JSON, since strict models take its lists as tuples; YAML's dates become texts, and are refused.
         return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise BadInput("\n".join(_mistakes(error, model, key))) from error
+        raise BadInput("\n".join(_errors(error, model, key))) from error
 
 
-def _mistakes(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
+def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
     """A line for each key, also where pydantic has one for each type that the key may be of."""
     found: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):

@@ -21,17 +21,17 @@ from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from makeweight.core.data import Labels, Split
-from makeweight.core.parameters import WatchSettings
+from makeweight.core.parameters import MonitorSettings
 from makeweight.core.text import in_markdown
 from makeweight.generators.interface import Family
 from makeweight.runtime.machine import Machine, versions
-from makeweight.training.loop import STEPS_BACK
+from makeweight.training.loop import MAX_ROLLBACKS
 
 BOUNDS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
 COLUMNS = ("index", "class", "label", "synthetic", "family", "replicate")  # of a synthetic image's row
 KINDS = {"class": "string", "synthetic": "bool", "family": "string"}  # of these; else numbers
 TROUBLE = {
-    "step_back": f"it went back to its last good state, at half the learning rates, at most {STEPS_BACK} times",
+    "rollback": f"it went back to its last good state, at half the learning rates, at most {MAX_ROLLBACKS} times",
     "stop": "it stopped, and no card was written",
 }
 
@@ -85,7 +85,7 @@ def releases() -> dict[str, str]:
 
 
 def model_card(
-    study: Study, family: Family, watch: WatchSettings, packages: Mapping[str, str], machine: Machine
+    study: Study, family: Family, watch: MonitorSettings, packages: Mapping[str, str], machine: Machine
 ) -> str:
     """The card of the generators of one family.
 
@@ -156,16 +156,16 @@ images = as_images(drawn)  # uint8 [n, {study.size}, {study.size}, {study.channe
 """
 
 
-def _watched(watch: WatchSettings) -> str:
+def _watched(watch: MonitorSettings) -> str:
     return f"""\
 A family that trains in steps was looked at now and then. It would have counted as gone wrong if
 
 - a figure or a weight was no number any more;
 - a discriminator, if it has one, had won: told training images from generated ones with at most \
-{watch.least_error:.4g} of errors on either for a quarter of the training;
-- the images drawn of a class were all alike: their distances below {watch.least_diversity:.4g} of the real images'.
+{monitor.min_discriminator_error:.4g} of errors on either for a quarter of the training;
+- the images drawn of a class were all alike: their distances below {monitor.min_diversity_ratio:.4g} of the real images'.
 
-In such a case {TROUBLE[watch.on_trouble]} (`watch.on_trouble: {watch.on_trouble}`). `history.csv` and `history.png` \
+In such a case {TROUBLE[monitor.on_divergence]} (`monitor.on_divergence: {monitor.on_divergence}`). `history.csv` and `history.png` \
 hold what was recorded, `learning.png` what was drawn as training went on."""
 
 

@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 
 from makeweight.core.data import Split
-from makeweight.core.parameters import WatchSettings
+from makeweight.core.parameters import MonitorSettings
 from makeweight.core.seeds import derive
 from makeweight.generators.interface import Family
 from makeweight.runtime.artifacts import FRAMES, HISTORY
 from makeweight.runtime.files import write_arrays, write_csv
-from makeweight.runtime.progress import tell
+from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Replicate
 from makeweight.training.checkpoints import Checkpoints
-from makeweight.training.loop import Run, TroubleTogether, Watch
+from makeweight.training.loop import BatchedTrainingFailure, Monitor, TrainingContext
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fit:
     family: Family
     train: Split
     validation: Split
-    watch: WatchSettings
+    watch: MonitorSettings
     seed: int
     checkpoint_seconds: float
 
@@ -36,8 +36,8 @@ class Fit:
         """Fit, and write each replicate's sampler, history and frames."""
         try:
             self._fit(replicates)
-        except TroubleTogether as trouble:
-            tell(f"{trouble}. These replicates are now trained one by one")
+        except BatchedTrainingFailure as failure:
+            log_line(f"{failure}. These replicates are now trained one by one")
             for replicate in replicates:
                 self._fit([replicate])
 
@@ -48,12 +48,12 @@ class Fit:
             for replicate in replicates:
                 replicate.progress(done)
 
-        run = Run(
+        run = TrainingContext(
             torch.device(first.machine.device),
             first.machine.autocast,
             progress,
             f"train-generator {self.name}, replicate {' + '.join(map(str, numbers))}",
-            Watch(self.watch, self.train),
+            Monitor(self.watch, self.train),
             Checkpoints(first.unfinished / "-".join(map(str, numbers)), self.checkpoint_seconds),
         )
         seeds = [derive(self.seed, "generator", self.name, number) for number in numbers]

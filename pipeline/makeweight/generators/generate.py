@@ -15,8 +15,8 @@ from makeweight.core.parameters import ComputeSettings, GenerateSettings
 from makeweight.core.seeds import derive
 from makeweight.generators.previews import grid
 from makeweight.runtime.artifacts import CARD, replicate_name
-from makeweight.runtime.files import replaced_folder, write_text
-from makeweight.runtime.machine import settled
+from makeweight.runtime.files import atomic_directory, write_text
+from makeweight.runtime.machine import fixed_threads
 from makeweight.runtime.splits import write_split
 from makeweight.training.loop import Sampler
 
@@ -24,13 +24,13 @@ from makeweight.training.loop import Sampler
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
     """How many images to draw for each class, shape [classes].
 
-    For `even` the same number for all. For `level` what the class lacks to `level_to` images (null: to the largest
-    class), but at most `max_per_real` for each real one.
+    For `even` the same number for all. For `level` what the class lacks to `balance_to` images (null: to the largest
+    class), but at most `max_synthetic_ratio` for each real one.
     """
-    if settings.fill == "even":
+    if settings.strategy == "uniform":
         return np.where(counts > 0, settings.per_class, 0).astype(np.int64)
-    lacking = (settings.level_to or counts.max()) - counts
-    return np.clip(lacking, 0, np.floor(settings.max_per_real * counts)).astype(np.int64)
+    lacking = (settings.balance_to or counts.max()) - counts
+    return np.clip(lacking, 0, np.floor(settings.max_synthetic_ratio * counts)).astype(np.int64)
 
 
 def generate(
@@ -69,7 +69,7 @@ def generate(
     labels = np.repeat(np.arange(len(wanted)), wanted)
     if lacking := [k for k in range(replicates) if not (samplers / replicate_name(k)).is_dir()]:
         raise BadInput(f"{samplers} holds no generator of replicate {lacking[0]}: run train-generator --family {name}")
-    with replaced_folder(out) as folder, settled(compute.threads_per_replicate):
+    with atomic_directory(out) as folder, fixed_threads(compute.threads_per_replicate):
         for k in range(replicates):
             images = _draw(load(samplers / replicate_name(k)), labels, derive(seed, "synthetic", k))
             drawn = Split(images, labels, train.classes)

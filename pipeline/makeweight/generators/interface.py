@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from makeweight.core.data import Split
 from makeweight.core.plugins import configured
-from makeweight.training.loop import Run, Sampler
+from makeweight.training.loop import Sampler, TrainingContext
 
 
 class Family(Protocol):
@@ -28,7 +28,7 @@ class Family(Protocol):
         """How many real images a step looks at, to tell images a second."""
         ...
 
-    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> Sequence[Sampler]:
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> Sequence[Sampler]:
         """Fit one sampler for each seed to `train`; `monitor` is only logged.
 
         Figures of it are recorded under names that end with `_validation`: nothing that steers a training reads these.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from makeweight.core.data import Split
-from makeweight.core.parameters import ComputeSettings, WatchSettings
+from makeweight.core.parameters import ComputeSettings, MonitorSettings
 from makeweight.generators.fit import Fit
 from makeweight.generators.interface import Family
 from makeweight.generators.previews import strip
 from makeweight.runtime import distributed, fingerprints, plots, plugin_code
 from makeweight.runtime.artifacts import CARD, FRAMES, HISTORY, SAMPLERS, replicate_name
-from makeweight.runtime.files import in_use, joined, read_arrays, replaced_folder, save_picture, write_csv, write_text
+from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, save_picture, write_csv, write_text
 from makeweight.runtime.machine import Machine, machine
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
 
@@ -27,7 +27,7 @@ def train_generators(
     *,
     replicates: int,
     seed: int,
-    watch: WatchSettings,
+    watch: MonitorSettings,
     compute: ComputeSettings,
     card: Callable[[Machine], str],
 ) -> None:
@@ -54,7 +54,7 @@ def train_generators(
         "work": "train-generator",
         "family": name,
         "settings": family.model_dump(),
-        "watch": watch.model_dump(),
+        "monitor": watch.model_dump(),
         "train": fingerprints.of_split(train),
         "validation": fingerprints.of_split(validation),
         "seed": seed,
@@ -69,9 +69,9 @@ def train_generators(
         together=getattr(family, "fits_together", False),
     )
     finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
-    if not distributed.leads():
+    if not distributed.is_main_process():
         return
-    with replaced_folder(out) as folder:
+    with atomic_directory(out) as folder:
         for k, result in enumerate(finished):
             copy_finished(result, folder / SAMPLERS / replicate_name(k))
         history = joined(result / HISTORY for result in finished)

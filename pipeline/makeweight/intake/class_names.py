@@ -15,13 +15,13 @@ ALSO_CALLED |= {f"{each}_set": ALSO_CALLED.get(each, each) for each in (*SPLITS,
 
 def clashes(names: Iterable[str]) -> list[list[str]]:
     """Names that a person, or another file system, takes for the same: `Dog` and `dog`, `cat` and `cat `, 1 and 1.0."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    mode_collapse: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(names)):
-        alike[as_read(name)].append(name)
-    return [each for each in alike.values() if len(each) > 1]
+        mode_collapse[as_read(name)].append(name)
+    return [each for each in mode_collapse.values() if len(each) > 1]
 
 
-def clash_mistake(where: str, names: list[str]) -> str:
+def clash_error(where: str, names: list[str]) -> str:
     """The line that names them, so that they can be told apart."""
     told = " and ".join(f"{name!r} ({_codes(name)})" if _looks_alike(name, names) else f"{name!r}" for name in names)
     return (

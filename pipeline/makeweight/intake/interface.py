@@ -14,13 +14,13 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.plugins import find
 
-FREE = -1  # in `Reading.official`: an image that no one has put into a split
+UNASSIGNED = -1  # in `DatasetListing.predefined`: an image that no one has put into a split
 
 OPTIONAL_READER_KEYS = ("path", "download")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ImageSpec:
     """What all pictures are brought to.
 
     Attributes:
@@ -64,7 +64,7 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageHeader:
     """What a picture's header says: width and height in pixels, whether it can only be grey, and its type."""
 
     size: tuple[int, int]
@@ -72,24 +72,24 @@ class Look:
     depth: Depth = Depth(8, "unsigned", 255.0)
 
 
-class Pictures(Protocol):
+class ImageSource(Protocol):
     """Pictures that are decoded one by one, where and when they are needed: none is held. Must be picklable."""
 
     def __len__(self) -> int: ...
 
-    def part(self, start: int, stop: int) -> Pictures:
+    def part(self, start: int, stop: int) -> ImageSource:
         """Those from `start` to before `stop`, to hand to another process."""
         ...
 
-    def look(self, index: int) -> Look:
+    def look(self, index: int) -> ImageHeader:
         """Read the header alone; BadPicture where that, or the picture's size, rules it out."""
         ...
 
-    def span(self, index: int, form: Form) -> tuple[float, float]:
+    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
         """The lowest and highest stored number of a picture whose depth is not plain; BadPicture as for `squares`."""
         ...
 
-    def squares(self, index: int, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture at each of the sides, uint8 [side, side, channels], and what was done to it for the first.
 
         Raises:
@@ -99,7 +99,7 @@ class Pictures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class FileIssue:
     """Something about one file: where it is, and what about it."""
 
     path: str
@@ -107,7 +107,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DatasetListing:
     """What a reader has found, before any picture is decoded.
 
     Attributes:
@@ -115,7 +115,7 @@ class Reading:
         labels: int64, shape [n], each an index into `classes`.
         classes: class names in the order of their labels.
         origins: where each picture comes from, one text a picture: valid Unicode.
-        official: int8, shape [n]: the index into `SPLITS` of the split that the data itself names, or `FREE`.
+        official: int8, shape [n]: the index into `SPLITS` of the split that the data itself names, or `UNASSIGNED`.
         groups: what belongs together and stays in one split, a text a picture; "" belongs to nothing. Empty: no groups.
         bad: what cannot be taken in, as far as names and tables show it.
         ignored: files that are no pictures and were not expected to be.
@@ -125,16 +125,16 @@ class Reading:
             imbalance; None: nothing is thinned.
     """
 
-    pictures: Pictures
+    pictures: ImageSource
     labels: Labels
     classes: tuple[str, ...]
     origins: Sequence[str]
-    official: NDArray[np.int8]
+    predefined: NDArray[np.int8]
     groups: Sequence[str] = ()
-    bad: tuple[Note, ...] = ()
-    ignored: tuple[Note, ...] = ()
+    bad: tuple[FileIssue, ...] = ()
+    ignored: tuple[FileIssue, ...] = ()
     remarks: tuple[str, ...] = ()
-    mistakes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     imbalance: float | None = None
 
 
@@ -143,7 +143,7 @@ class Reader(Protocol):
 
     uses: ClassVar[frozenset[str]]
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """Find all images, and decode none; BadInput where there is nothing to go on with."""
         ...
 

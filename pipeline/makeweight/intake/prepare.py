@@ -14,23 +14,23 @@ from makeweight.core.data import SPLITS, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted, listed, shown
-from makeweight.intake.decoding.parallel import Decoded, Looks, decoded, form_of, looked_at, ranged
+from makeweight.intake.decoding.parallel import Decoded, ImageHeaders, decoded, ranged, read_headers, spec_of
 from makeweight.intake.grouping.groups import (
-    Taken,
+    GroupedImages,
     conflicts,
+    describe_duplicates,
     first_equals,
     grouped,
-    tell_duplicates,
     too_large,
     unsearched,
     without_leaks,
 )
-from makeweight.intake.grouping.splitting import Roll, divide
-from makeweight.intake.interface import Form, Note, Reader, Reading
+from makeweight.intake.grouping.splitting import SplitInput, split_images
+from makeweight.intake.interface import DatasetListing, FileIssue, ImageSpec, Reader
 from makeweight.intake.report import Report
 from makeweight.runtime import fingerprints
 from makeweight.runtime.artifacts import DATA_REPORT_JSON, DATA_REPORT_TABLE, IMAGES
-from makeweight.runtime.files import PREPARATION, replaced_folders, write_json
+from makeweight.runtime.files import PREPARATION, atomic_directories, write_json
 from makeweight.runtime.splits import copy_rows, write_labels
 
 SCRATCH = ".prepare"
@@ -55,14 +55,14 @@ def prepare(
     """
     told = Report(settings.reader, settings.path)
     try:
-        with replaced_folders(out, SPLITS, SCRATCH) as scratch:
+        with atomic_directories(out, SPLITS, SCRATCH) as scratch:
             _prepare(reader, settings, seed, workers, scratch, told, report)
     except BadInput as mistake:
-        told.mistakes += [line for line in str(mistake).split("\n") if line]
+        told.errors += [line for line in str(mistake).split("\n") if line]
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        told.mistakes.append(
+        told.errors.append(
             f"{out}: {error.strerror}: the images take up to {_gib(told):.3g} GiB there while they are prepared; "
             "free some, or name another folder with --out; the earlier images are as they were"
         )
@@ -71,8 +71,8 @@ def prepare(
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        told.mistakes.append(f"{report}: {error.strerror}: the data report could not be written; free some space")
-    return told, BadInput("\n".join(told.mistakes)) if told.mistakes else None
+        told.errors.append(f"{report}: {error.strerror}: the data report could not be written; free some space")
+    return told, BadInput("\n".join(told.errors)) if told.errors else None
 
 
 def _gib(report: Report) -> float:
@@ -89,41 +89,41 @@ def _prepare(
         settings = settings.model_copy(update={"imbalance": reading.imbalance})
     report.found = len(reading.labels)
     report.bad, report.ignored = list(reading.bad), list(reading.ignored)
-    report.remarks, report.mistakes = list(reading.remarks), list(reading.mistakes)
+    report.remarks, report.errors = list(reading.remarks), list(reading.errors)
     try:
         images, hashes = _decoded(reading, settings, workers, scratch, report)
     except BadInput as mistake:
         reasons = _refusals(report, settings, place, none_left=True)
         raise BadInput("\n".join([str(mistake), *reasons])) from mistake
     rows = _without_conflicts(reading, images, hashes, report)
-    report.mistakes += _refusals(report, settings, place)
+    report.errors += _refusals(report, settings, place)
     if warning := unsearched(rows, images, settings):
         report.warnings.append(warning)
     taken = grouped(reading, rows, hashes, images, settings)
-    report.mistakes += too_large(reading, taken, settings)
+    report.errors += too_large(reading, taken, settings)
     taken = without_leaks(reading, taken, settings, report)
     splits = _divided(reading, taken, settings, seed, report)
-    if report.mistakes:
+    if report.errors:
         raise BadInput("")
-    tell_duplicates(reading, taken, splits, report)
+    describe_duplicates(reading, taken, splits, report)
     _write(reading, taken, splits, hashes, images.images, report.form["channels"], scratch)
     _tell_sizes(reading, taken, splits, settings, report)
 
 
 def _decoded(
-    reading: Reading, settings: DataSettings, workers: int, scratch: Path, report: Report
+    reading: DatasetListing, settings: DataSettings, workers: int, scratch: Path, report: Report
 ) -> tuple[Decoded, NDArray[np.uint8]]:
     """All pictures in files below `scratch`, and the hashes of those of their channels that are wanted."""
-    looks = looked_at(reading.pictures, workers)
+    looks = read_headers(reading.pictures, workers)
     lock = scratch.absolute() / "large.lock"
     try:
-        form, remarks = ranged(reading.pictures, looks, form_of(looks, settings), settings, lock, workers)
+        form, remarks = ranged(reading.pictures, looks, spec_of(looks, settings), settings, lock, workers)
     finally:
-        report.bad += [Note(reading.origins[index], looks.bad[index]) for index in sorted(looks.bad)]
+        report.bad += [FileIssue(reading.origins[index], looks.bad[index]) for index in sorted(looks.bad)]
     report.remarks += remarks
     report.form = {"side": form.side, "channels": form.channels, "side_because": "", "channels_because": ""}
     images = decoded(reading.pictures, looks, form, settings, scratch, lock, workers)
-    report.bad += [Note(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
+    report.bad += [FileIssue(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
     report.conversions = [
         {"what": word, "images": count, "example": reading.origins[images.examples[word]]}
         for word, count in sorted(images.said.items(), key=lambda item: (-item[1], item[0]))
@@ -131,7 +131,7 @@ def _decoded(
     if warning := images.darkness:
         report.warnings.append(warning)
     if (doubtful := images.doubtful_opacity) is not None:
-        report.mistakes.append(
+        report.errors.append(
             f"data: most images with transparency, among them {reading.origins[doubtful]!r}, are half transparent in "
             "most of their pixels, as if that band were something else, such as near-infrared: set data.bands to "
             "[1, 2, 3] to leave it out, or to [1, 2, 3, 4] to lay the images over data.background all the same"
@@ -141,7 +141,7 @@ def _decoded(
 
 
 def _tell_sizes(
-    reading: Reading, taken: Taken, splits: Mapping[str, Labels], settings: DataSettings, report: Report
+    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], settings: DataSettings, report: Report
 ) -> None:
     counts = {
         split: np.bincount(reading.labels[taken.rows[rows]], minlength=len(reading.classes)).tolist()
@@ -165,7 +165,7 @@ def _tell_sizes(
         )
 
 
-def _described(form: Form, looks: Looks, images: Decoded, settings: DataSettings) -> dict[str, object]:
+def _described(form: ImageSpec, looks: ImageHeaders, images: Decoded, settings: DataSettings) -> dict[str, object]:
     """The form that images are written in, with its reasons."""
     good = _good(images)
     coloured = int((~images.colourless[good]).sum())
@@ -201,14 +201,14 @@ def _good(images: Decoded) -> Labels:
     return np.flatnonzero(good).astype(np.int64)
 
 
-def _without_conflicts(reading: Reading, images: Decoded, hashes: NDArray[np.uint8], report: Report) -> Labels:
+def _without_conflicts(reading: DatasetListing, images: Decoded, hashes: NDArray[np.uint8], report: Report) -> Labels:
     """Positions of the pictures that can be used; those that stand under several labels are told and left out."""
     good = _good(images)
     firsts = first_equals(hashes[good])
     conflicting = conflicts(firsts, reading.labels[good])
-    groups: dict[int, list[Note]] = {}
+    groups: dict[int, list[FileIssue]] = {}
     for first, row in zip(firsts[conflicting], good[conflicting], strict=True):
-        note = Note(reading.origins[row], reading.classes[reading.labels[row]])
+        note = FileIssue(reading.origins[row], reading.classes[reading.labels[row]])
         groups.setdefault(int(first), []).append(note)
     report.conflicts = list(groups.values())
     return good[~conflicting]
@@ -237,30 +237,32 @@ def _refusals(report: Report, settings: DataSettings, place: Path, *, none_left:
     return [shown(line) for line in lines]
 
 
-def _first_of_each_kind(notes: Sequence[Note]) -> list[Note]:
+def _first_of_each_kind(notes: Sequence[FileIssue]) -> list[FileIssue]:
     """The first note with each reason, whatever names and figures it holds."""
-    firsts: dict[str, Note] = {}
+    firsts: dict[str, FileIssue] = {}
     for note in notes:
         firsts.setdefault(re.sub(r"\d+", "", re.split("[:;,']", note.reason)[0]), note)
     return list(firsts.values())
 
 
-def _cited(note: Note) -> str:
+def _cited(note: FileIssue) -> str:
     return f"{note.path!r} ({note.reason})"
 
 
-def _divided(reading: Reading, taken: Taken, settings: DataSettings, seed: int, report: Report) -> dict[str, Labels]:
+def _divided(
+    reading: DatasetListing, taken: GroupedImages, settings: DataSettings, seed: int, report: Report
+) -> dict[str, Labels]:
     """The splits as positions in `taken.rows`; what is wrong with them joins the other mistakes."""
     try:
-        roll = Roll(reading.labels[taken.rows], reading.classes, reading.official[taken.rows], taken.groups)
-        return divide(roll, settings, seed)
+        roll = SplitInput(reading.labels[taken.rows], reading.classes, reading.predefined[taken.rows], taken.groups)
+        return split_images(roll, settings, seed)
     except BadInput as mistake:
-        report.mistakes += str(mistake).split("\n")
+        report.errors += str(mistake).split("\n")
         return {}
 
 
 def _write(
-    reading: Reading, taken: Taken, splits: Mapping[str, Labels], hashes: NDArray[np.uint8], images: Path,
+    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], hashes: NDArray[np.uint8], images: Path,
     channels: int, scratch: Path,
 ) -> None:  # fmt: skip
     """Write each split into its folder below `scratch`, with an identifier that all of them share."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from makeweight.core.text import counted, in_markdown, shown
-from makeweight.intake.interface import Note
+from makeweight.intake.interface import FileIssue
 from makeweight.runtime.artifacts import DATA_REPORT_JSON, DATA_REPORT_TABLE
-from makeweight.runtime.files import replaced_files, write_json
+from makeweight.runtime.files import atomic_files, write_json
 
 Escape = Callable[[str], str]
 
@@ -45,28 +45,28 @@ class Report:
     used: int = 0
     form: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
-    mistakes: list[str] = field(default_factory=list)
-    bad: list[Note] = field(default_factory=list)
-    conflicts: list[list[Note]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    bad: list[FileIssue] = field(default_factory=list)
+    conflicts: list[list[FileIssue]] = field(default_factory=list)
     conversions: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     thinned: str = ""
-    ignored: list[Note] = field(default_factory=list)
+    ignored: list[FileIssue] = field(default_factory=list)
     duplicates: dict[str, Any] = field(default_factory=dict)
     leaks: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write `data_report.json` and `data_report.md` into `folder`."""
-        with replaced_files(folder) as temporary:
+        with atomic_files(folder) as temporary:
             write_json(temporary / DATA_REPORT_JSON, self.values())
             (temporary / DATA_REPORT_TABLE).write_text(self.text() + "\n", encoding="utf-8")
 
     def values(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
-            "ended": "refused" if self.mistakes else "split",
-            "mistakes": self.mistakes,
+            "ended": "refused" if self.errors else "split",
+            "mistakes": self.errors,
             "reader": self.reader,
             "path": self.path,
             "found": self.found,
@@ -92,7 +92,7 @@ class Report:
         parts = [escape(self.thinned)] if self.thinned else []
         parts += [f"# Data report: {escape(source)}\n\n{self._summary(escape)}"]
         if most is None:  # on a terminal, they stand below the report
-            parts += table("Mistakes", ("what is wrong",), [(line,) for line in self.mistakes])
+            parts += table("Mistakes", ("what is wrong",), [(line,) for line in self.errors])
         parts += table("Bad files", ("file", "reason"), [(each.path, each.reason) for each in self.bad])
         pairs = [", ".join(f"{each.path} ({each.reason})" for each in group) for group in self.conflicts]
         parts += table("The same image under several labels", ("images (class)",), [(pair,) for pair in pairs])
@@ -128,7 +128,7 @@ class Report:
         yield from table("Near-duplicates in two splits", ("one", "the other"), across)
 
 
-def _plain(notes: Iterable[Note]) -> list[dict[str, str]]:
+def _plain(notes: Iterable[FileIssue]) -> list[dict[str, str]]:
     return [{"path": each.path, "reason": each.reason} for each in notes]
 
 

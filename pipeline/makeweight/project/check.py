@@ -24,8 +24,8 @@ def check(parameters: Parameters) -> None:
     Raises:
         BadInput: one line for each mistake.
     """
-    if mistakes := list(_mistakes(parameters)):
-        raise BadInput("\n".join(mistakes))
+    if errors := list(_errors(parameters)):
+        raise BadInput("\n".join(errors))
 
 
 def _data_is_there(parameters: Parameters) -> None:
@@ -51,7 +51,7 @@ def third_party(parameters: Parameters) -> dict[str, str]:
     return {key: value for key, value in hashes.items() if value is not None}
 
 
-def _mistakes(parameters: Parameters) -> Iterator[str]:
+def _errors(parameters: Parameters) -> Iterator[str]:
     tries: list[Callable[[], object]] = [
         lambda: _data_is_there(parameters),
         lambda: find("classifiers", parameters.classifier.name),

@@ -22,7 +22,7 @@ from makeweight.comparison.test_sets import TestSet
 from makeweight.core.data import Labels
 from makeweight.core.parameters import ComputeSettings, Parameters
 from makeweight.core.study import contrasts, primary
-from makeweight.core.text import counted, shown, spoken
+from makeweight.core.text import counted, readable, shown
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
@@ -271,7 +271,7 @@ def _detectable_lines(parameters: Parameters, test_set: TestSet, gain: float) ->
         size += f" in {counted(test_set.groups, 'group')}"
     classes = sum(count > 0 for count in test_set.images.values())
     yield (
-        f"Smallest gain in {spoken(test_set.metric)} that the study could show (with a probability of 80%): about "
+        f"Smallest gain in {readable(test_set.metric)} that the study could show (with a probability of 80%): about "
         f"{100 * gain:.1f} points, with {size}, {classes} classes and "
         f"{parameters.replicates} replicates, if two arms differ on {DISAGREEMENT:.0%} of the test images in every "
         f"replicate and the gain varies by {100 * DEVIATION:g} point between replicates."

@@ -20,14 +20,14 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 from makeweight.classification.fit import fit
 from makeweight.classification.interface import Transform
-from makeweight.classification.mixing import real_menu, serve
+from makeweight.classification.mixing import control_mixing, serve
 from makeweight.core.parameters import ClassifierSettings, ComputeSettings
 from makeweight.generators.interface import Family
-from makeweight.runtime.machine import Machine, keep_memory, machine, settled, workers
+from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap, workers
 from makeweight.runtime.processes import end_with_parent
 from makeweight.runtime.replicates import Job, Replicate, together
 from makeweight.runtime.splits import read_split
-from makeweight.training.loop import Run
+from makeweight.training.loop import TrainingContext
 
 WARM_UP = 1  # step, which also loads kernels and reserves memory
 BUDGET = 4.0  # seconds of timed steps of all jobs, though at least one step of each
@@ -85,7 +85,7 @@ class GeneratorTraining:
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Train until `progress` of the first replicate stops it."""
         first = replicates[0]
-        run = Run(torch.device(first.machine.device), first.machine.autocast, first.progress)
+        run = TrainingContext(torch.device(first.machine.device), first.machine.autocast, first.progress)
         train, validation = (read_split(self.data / split) for split in ("train", "validation"))
         self.family.fit(train, monitor=validation, seeds=[each.number for each in replicates], run=run)
 
@@ -102,7 +102,7 @@ class ClassifierTraining:
         """Train until `progress` of the replicate stops it."""
         (replicate,) = replicates
         train, seed = read_split(self.data / "train"), replicate.number
-        menu = real_menu("oversample", train, self.settings.batch, seed)
+        menu = control_mixing("oversample", train, self.settings.batch, seed)
         batches = (
             (self.transform.apply(images, seed), labels) for images, labels in serve(menu, self.settings.steps, seed)
         )
@@ -173,9 +173,9 @@ def _mean(times: Sequence[StepTime]) -> StepTime:
 
 def _time_steps(job: Job, machine: Machine, numbers: Sequence[int], budget: float, owner: int) -> float | None:
     end_with_parent(owner)
-    keep_memory()
+    retain_heap()
     before = torch.cuda.synchronize if machine.device == "cuda" else lambda: None
     stopwatch = Stopwatch(budget, before=before)
-    with settled(machine.threads), tempfile.TemporaryDirectory() as scratch, suppress(EnoughSteps):
+    with fixed_threads(machine.threads), tempfile.TemporaryDirectory() as scratch, suppress(EnoughSteps):
         job.work([Replicate(k, Path(scratch), Path(scratch), machine, stopwatch) for k in numbers])
     return stopwatch.seconds_per_step

@@ -19,7 +19,7 @@ COMPARED = 300  # images of a class, for distances
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """Class by class, shape [classes]; NaN where a class has too few images to tell.
 
     Attributes:
@@ -30,17 +30,17 @@ class Likeness:
     """
 
     diversity: NDArray[np.float64]
-    novelty: NDArray[np.float64]
+    distance_ratio: NDArray[np.float64]
 
 
-def likeness(drawn: Split, train: Split, held_out: Split) -> Likeness:
+def similarity(drawn: Split, train: Split, held_out: Split) -> Similarity:
     """How alike the drawn images of each class are, and how near to training images; at most `COMPARED` of a class."""
     classes = range(len(train.classes))
     spreads, gaps = (
         [[measure(split, label) for label in classes] for split in (drawn, held_out)]
         for measure in (_spread, lambda split, label: _gap(split, train, label))
     )
-    return Likeness(_ratio(*spreads), _ratio(*gaps))
+    return Similarity(_ratio(*spreads), _ratio(*gaps))
 
 
 def _spread(split: Split, label: int) -> float:
@@ -69,9 +69,11 @@ def similarities(data: Path, families: Sequence[str]) -> dict[str, list[dict[str
     train, validation = read_split(data / "train"), read_split(data / "validation")
     found = {}
     for name in families:
-        measured = likeness(read_split(data / "synthetic" / name / replicate_name(0)), train, validation)
+        measured = similarity(read_split(data / "synthetic" / name / replicate_name(0)), train, validation)
         found[name] = [
-            {"class": label, "diversity": float(diversity), "novelty": float(novelty)}
-            for label, diversity, novelty in zip(train.classes, measured.diversity, measured.novelty, strict=True)
+            {"class": label, "diversity": float(diversity), "novelty": float(distance_ratio)}
+            for label, diversity, distance_ratio in zip(
+                train.classes, measured.diversity, measured.distance_ratio, strict=True
+            )
         ]
     return found

@@ -21,12 +21,12 @@ from makeweight.core.images import nearest, of_class
 from makeweight.core.parameters import Parameters
 from makeweight.core.seeds import derive
 from makeweight.core.study import arms
-from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, split_sizes, spoken
+from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, readable, split_sizes
 from makeweight.reporting import embed, tables
 from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
 from makeweight.runtime.artifacts import ARMS, COMPARISON, DATA_REPORT_JSON, HISTORY, SAMPLERS, replicate_name
-from makeweight.runtime.files import read_json, replaced_files
+from makeweight.runtime.files import atomic_files, read_json
 from makeweight.runtime.machine import machine, versions
 from makeweight.runtime.splits import read_split, read_splits
 
@@ -108,8 +108,8 @@ def write_report(facts: Mapping[str, Any], out: Path) -> None:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters |= {"spoken": spoken, "capitalised": capitalised, "md": _markdown}
-    with replaced_files(out) as folder:
+    templates.filters |= {"spoken": readable, "capitalised": capitalised, "md": _markdown}
+    with atomic_files(out) as folder:
         for name in ("report.html", "report.md"):
             written = templates.get_template(name).render(facts)
             (folder / name).write_text(written, encoding="utf-8")
@@ -135,7 +135,7 @@ def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> di
 
 def _arms_picture(compared: Mapping[str, Any]) -> Any:
     values = {arm: each["test"][compared["metric"]] for arm, each in compared["values"].items()}
-    return plots.arms(100 * pd.DataFrame(values), spoken(compared["metric"]), plots.NARROW)
+    return plots.arms(100 * pd.DataFrame(values), readable(compared["metric"]), plots.NARROW)
 
 
 def _found(path: Path) -> list[str]:
@@ -213,7 +213,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "transforms": list(parameters.transforms),
         "data": parameters.data.model_dump(mode="json"),
         "families": {name: parameters.families[name] for name in parameters.generators},
-        "watch": parameters.watch.model_dump(),
+        "monitor": parameters.monitor.model_dump(),
         "generate": parameters.generate.model_dump(),
         "recipes": {name: parameters.recipes[name] for name in parameters.transforms},
         "classifier": parameters.classifier.model_dump(),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from makeweight.core.data import Split
 from makeweight.core.metrics import OVERALL
-from makeweight.core.text import NOTHING, amount, percent, points, possible_range, rough, spoken
+from makeweight.core.text import NOTHING, amount, percent, points, possible_range, readable, rough
 
 Figures = Mapping[str, Any]  # of one contrast, as in comparison.json
 
@@ -96,7 +96,7 @@ def arms(names: Sequence[str], table: pd.DataFrame, metric: str) -> Table:
     }
     return Table(
         "Mean ± standard deviation over runs, %",
-        ["arm", *(f"{spoken(name)}, {split} images" for split, name in columns)],
+        ["arm", *(f"{readable(name)}, {split} images" for split, name in columns)],
         [Row(arm, [cells[arm, *column] for column in columns]) for arm in names],
     )
 
@@ -111,7 +111,7 @@ def runs(values: Mapping[str, Any], metric: str, split: str) -> Table:
     """
     of_arms = {arm: each[split][metric] for arm, each in values.items()}
     return Table(
-        f"{spoken(metric)} of every run on {split} images, %",
+        f"{readable(metric)} of every run on {split} images, %",
         ["arm", *(f"run {k}" for k in range(len(next(iter(of_arms.values())))))],
         [Row(arm, [percent(value) for value in each]) for arm, each in of_arms.items()],
     )
@@ -120,7 +120,7 @@ def runs(values: Mapping[str, Any], metric: str, split: str) -> Table:
 def variance(rows: Iterable[Figures], metric: str) -> Table:
     """How much of each arm's variance over runs is due to its generator."""
     return Table(
-        f"Standard deviation over runs, in points of {spoken(metric)}",
+        f"Standard deviation over runs, in points of {readable(metric)}",
         ["arm", "a generator for each run", "one generator for all runs", "generator's share of the variance"],
         [
             Row(

@@ -18,7 +18,7 @@ from torch import distributed as dist
 from makeweight.core.errors import BadInput
 
 
-def join(device: str) -> None:
+def init(device: str) -> None:
     """Meet the other processes that `torchrun` has started, if it has and this has not happened yet.
 
     Raises:
@@ -35,41 +35,41 @@ def join(device: str) -> None:
     atexit.register(dist.destroy_process_group)
 
 
-def processes() -> int:
+def world_size() -> int:
     """How many there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this is the one that writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until all processes have come here."""
-    if processes() > 1:
+    if world_size() > 1:
         dist.barrier()
 
 
-def part(batch: Tensor) -> Tensor:
+def shard(batch: Tensor) -> Tensor:
     """This process's share of a batch [1, n, …] that all of them have drawn alike.
 
     Raises:
         BadInput: it cannot be divided evenly.
     """
-    if processes() == 1:
+    if world_size() == 1:
         return batch
     n = batch.shape[1]
-    if n % processes():
-        raise BadInput(f"a batch of {n} cannot be divided among {processes()} processes: choose a multiple")
-    return batch.chunk(processes(), 1)[dist.get_rank()]
+    if n % world_size():
+        raise BadInput(f"a batch of {n} cannot be divided among {world_size()} processes: choose a multiple")
+    return batch.chunk(world_size(), 1)[dist.get_rank()]
 
 
-def average(values: Tensor) -> Tensor:
+def all_reduce_mean(values: Tensor) -> Tensor:
     """The mean over all processes; gradients flow through it to each of them."""
-    if processes() == 1:
+    if world_size() == 1:
         return values
-    averaged: Tensor = _Sum.apply(values) / processes()
+    averaged: Tensor = _Sum.apply(values) / world_size()
     return averaged
 
 
@@ -93,20 +93,22 @@ def _sum(values: Tensor) -> Tensor:
 
 def average_gradients(network: nn.Module) -> None:
     """Replace each gradient by its mean over all processes."""
-    if processes() > 1:
+    if world_size() > 1:
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
         together = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(together)
-        together /= processes()
+        together /= world_size()
         for gradient, mean in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
 
 def average_row(row: dict[str, float]) -> dict[str, float]:
     """Figures as all processes together see them."""
-    if processes() == 1:
+    if world_size() == 1:
         return row
-    values: Iterable[float] = average(torch.tensor(list(row.values()), dtype=torch.float64, device=_device())).tolist()
+    values: Iterable[float] = all_reduce_mean(
+        torch.tensor(list(row.values()), dtype=torch.float64, device=_device())
+    ).tolist()
     return dict(zip(row, values, strict=True))
 
 

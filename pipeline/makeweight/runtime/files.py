@@ -39,7 +39,7 @@ def in_use() -> Iterator[None]:
 
 
 @contextmanager
-def replaced_folder(folder: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_directory(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not.
 
     Args:
@@ -116,7 +116,7 @@ def _sweep() -> None:
 
 
 @contextmanager
-def replaced_folders(parent: Path, names: Sequence[str], scratch: str) -> Iterator[Path]:
+def atomic_directories(parent: Path, names: Sequence[str], scratch: str) -> Iterator[Path]:
     """A temporary folder below `parent`, whose sub-folders `names` take the places of those in `parent` all at once.
 
     They do if the block ends without an error; if it does not, all stays as it was. Between the first and the last of
@@ -161,7 +161,7 @@ def _exchange(temporary: Path, parent: Path, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def replaced_files(folder: Path) -> Iterator[Path]:
+def atomic_files(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into `folder`, beside what is there, if the block ends without an error."""
     folder.mkdir(parents=True, exist_ok=True)
     with _temporary(folder, "new") as temporary:
@@ -184,7 +184,7 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> No
 
 def reserve(file: IO[bytes], size: int) -> None:
     """Take `size` bytes of the disk from where `file` stands; OSError where there are not so many."""
-    start = file.tell()
+    start = file.log_line()
     file.flush()
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), start, size)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from makeweight.core.plugins import NAME
 from makeweight.runtime.artifacts import CARD, HISTORY, PREDICTIONS, SAMPLERS, SCORES, VARIANCE
-from makeweight.runtime.progress import tell
+from makeweight.runtime.progress import log_line
 
 RUNS = {HISTORY, PREDICTIONS, SCORES, "confusion.csv", VARIANCE, "replicates"}
 MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS}
@@ -38,9 +38,9 @@ def remove_others(folder: Path, named: Collection[str], outputs: Collection[str]
     for path in removed:
         shutil.rmtree(path)
     if removed:
-        tell(f"{folder}: removed {_listed(removed)}, which the parameters do not name")
+        log_line(f"{folder}: removed {_listed(removed)}, which the parameters do not name")
     if left := [path for path in others if path not in removed]:
-        tell(f"{folder}: left {_listed(left)} alone: not an output of Makeweight, yet DVC hashes it: move it away")
+        log_line(f"{folder}: left {_listed(left)} alone: not an output of Makeweight, yet DVC hashes it: move it away")
 
 
 def _is_output(path: Path, outputs: Collection[str]) -> bool:

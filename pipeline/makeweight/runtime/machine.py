@@ -62,7 +62,7 @@ def machine(compute: ComputeSettings) -> Machine:
     if precision == "auto":
         native = torch.cuda.is_bf16_supported(False) if device == "cuda" else _processor_has_bfloat16()
         precision = "bfloat16" if native else "float32"
-    return Machine(device, precision, compute.threads_per_replicate, distributed.processes())
+    return Machine(device, precision, compute.threads_per_replicate, distributed.world_size())
 
 
 def _processor_has_bfloat16() -> bool:
@@ -74,14 +74,14 @@ def _processor_has_bfloat16() -> bool:
 
 def workers(compute: ComputeSettings, tasks: int) -> int:
     """How many processes to run: `compute.workers`, or as many as the cores carry; never more than tasks."""
-    if distributed.processes() > 1:
+    if distributed.world_size() > 1:
         return 1
     wanted = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
     return min(wanted, tasks)
 
 
 @contextmanager
-def settled(threads: int) -> Iterator[None]:
+def fixed_threads(threads: int) -> Iterator[None]:
     """Libraries with a fixed number of threads and repeatable kernels, for as long as the block lasts."""
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(threads)
@@ -96,7 +96,7 @@ def settled(threads: int) -> Iterator[None]:
         torch.backends.cudnn.deterministic = before[2]
 
 
-def keep_memory() -> None:
+def retain_heap() -> None:
     """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault.
 
     For the whole life of the process; elsewhere than with glibc it does nothing.

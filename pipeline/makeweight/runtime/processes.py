@@ -16,9 +16,9 @@ import psutil
 
 from makeweight.core.errors import BadInput
 
-LOOK_EVERY = 0.5  # seconds
+POLL_INTERVAL = 0.5  # seconds
 SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
-PATIENCE = 10.0  # seconds in which the workers of a killed process notice that, and let go of their locks
+LOCK_TIMEOUT = 10.0  # seconds in which the workers of a killed process notice that, and let go of their locks
 
 
 @cache
@@ -35,7 +35,7 @@ def end_with_parent(parent: int | None = None) -> None:
     def watch() -> None:
         with suppress(psutil.NoSuchProcess):
             while all(child.ppid() == expected for child, expected in ties.items()):
-                time.sleep(LOOK_EVERY)
+                time.sleep(POLL_INTERVAL)
         os._exit(1)
 
     if parent is not None or signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
@@ -70,7 +70,7 @@ def cores() -> int:
 
 
 @contextmanager
-def locked(path: Path, what: str, *, shared: bool = False, patience: float = PATIENCE) -> Iterator[None]:
+def locked(path: Path, what: str, *, shared: bool = False, patience: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Hold the lock `path` while the block lasts. It dies with its holder, however that ends.
 
     Args:
@@ -84,12 +84,12 @@ def locked(path: Path, what: str, *, shared: bool = False, patience: float = PAT
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        for attempt in range(int(patience / LOOK_EVERY) + 1):
+        for attempt in range(int(patience / POLL_INTERVAL) + 1):
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if attempt == int(patience / LOOK_EVERY):
+                if attempt == int(patience / POLL_INTERVAL):
                     raise BadInput(f"{what} is at work in another process: wait for that one, or stop it") from None
-                time.sleep(LOOK_EVERY)
+                time.sleep(POLL_INTERVAL)
         yield

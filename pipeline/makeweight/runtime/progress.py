@@ -10,17 +10,17 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-Board = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+ProgressCounters = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
-def tell(line: str) -> None:
+def log_line(line: str) -> None:
     """A line on standard error, in one piece: `print` writes its end by itself, and other processes come between."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
-class Shown:
+class ProgressReporter:
     """A progress bar while the block lasts; without a terminal, a plain line now and then.
 
     Args:
@@ -32,7 +32,9 @@ class Shown:
         unit: what is counted, where it is no steps.
     """
 
-    def __init__(self, title: str, board: Board, total: int, images_per_step: int, unit: str = "steps") -> None:
+    def __init__(
+        self, title: str, board: ProgressCounters, total: int, images_per_step: int, unit: str = "steps"
+    ) -> None:
         self.title, self.board, self.total, self.images_per_step = title, board, total, images_per_step
         self.unit = unit
         self.finished = threading.Event()

@@ -20,13 +20,13 @@ from joblib.externals.loky import process_executor
 from makeweight.core.parameters import ComputeSettings
 from makeweight.runtime import distributed, fingerprints
 from makeweight.runtime.artifacts import CACHE, CHECKPOINTS, LOGS, replicate_name
-from makeweight.runtime.files import read_json, replaced_files, replaced_folder, write_json
-from makeweight.runtime.machine import Machine, keep_memory, machine, settled, versions, workers
+from makeweight.runtime.files import atomic_directory, atomic_files, read_json, write_json
+from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap, versions, workers
 from makeweight.runtime.processes import end_with_parent, locked
-from makeweight.runtime.progress import Board, Shown, tell
+from makeweight.runtime.progress import ProgressCounters, ProgressReporter, log_line
 
 RECORD = "record.json"  # in a finished replicate: what made it, and a hash of each of its files
-TOGETHER_ON_GPU = 10  # replicates
+REPLICATES_PER_PROGRAM_ON_GPU = 10  # replicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class Job:
 
 
 def together(job: Job, compute: ComputeSettings, device: str) -> int:
-    """How many replicates of a job to compute in one program: `compute.together`, or ten on a GPU and one elsewhere.
+    """How many replicates of a job to compute in one program: `compute.replicates_per_program`, or ten on a GPU and one elsewhere.
 
     One where the job's work takes no more, or where each is spread over several processes.
     """
-    if not job.together or distributed.processes() > 1:
+    if not job.together or distributed.world_size() > 1:
         return 1
-    by_device = TOGETHER_ON_GPU if device == "cuda" else 1
-    return by_device if compute.together == "auto" else compute.together
+    by_device = REPLICATES_PER_PROGRAM_ON_GPU if device == "cuda" else 1
+    return by_device if compute.replicates_per_program == "auto" else compute.replicates_per_program
 
 
 def run_replicates(
@@ -109,7 +109,7 @@ def run_replicates(
     Raises:
         BadInput: another process is at work on the same job.
     """
-    distributed.join(machine(compute).device)
+    distributed.init(machine(compute).device)
     resolved = machine(compute)
     size = together(job, compute, resolved.device)
     inputs = [
@@ -117,11 +117,11 @@ def run_replicates(
     ]
     cache = cache.absolute()
     folders = [cache / fingerprints.of_values(values) for values in inputs]
-    if outputs is not None and distributed.leads():
+    if outputs is not None and distributed.is_main_process():
         _adopt(job, outputs, folders, checkpoints)
-    distributed.wait()
+    distributed.barrier()
     missing = [k for k in range(replicates) if not folders[k].exists()]
-    distributed.wait()  # else the first to finish one would hide it from the others
+    distributed.barrier()  # else the first to finish one would hide it from the others
     if not missing:
         return folders
     with tempfile.TemporaryDirectory() as scratch:
@@ -130,9 +130,9 @@ def run_replicates(
         board = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(replicates, 2))
         title = f"{job.name}, {len(missing)} replicate{'s' if len(missing) > 1 else ''}"
         start = time.monotonic()
-        with Shown(title, board, job.steps * len(missing), job.images_per_step):
+        with ProgressReporter(title, board, job.steps * len(missing), job.images_per_step):
             joblib.Parallel(n_jobs=workers(compute, len(groups)))(
-                joblib.delayed(_together)(
+                joblib.delayed(_run_group)(
                     job.name, job.work,
                     [
                         Replicate(k, folders[k], _unfinished(job, k, checkpoints), resolved)
@@ -143,7 +143,7 @@ def run_replicates(
                 )
                 for group in groups
             )  # fmt: skip
-        if distributed.leads():
+        if distributed.is_main_process():
             _log(job, board, time.monotonic() - start)
     return folders
 
@@ -162,11 +162,11 @@ def _adopt(job: Job, outputs: Path, folders: Sequence[Path], checkpoints: Path) 
             continue
         with locked(_unfinished(job, k, checkpoints).with_suffix(".lock"), f"{job.name}, replicate {k}"):
             if not folder.exists():
-                with replaced_folder(folder, durable=True) as temporary:
+                with atomic_directory(folder, durable=True) as temporary:
                     copy_finished(source, temporary)
                 adopted += 1
     if adopted:
-        tell(f"{job.name}: {adopted} finished replicate{'s' if adopted > 1 else ''} taken from {outputs}")
+        log_line(f"{job.name}: {adopted} finished replicate{'s' if adopted > 1 else ''} taken from {outputs}")
 
 
 def _recorded_fingerprint(finished: Path) -> str | None:
@@ -194,7 +194,7 @@ def copy_finished(finished: Path, target: Path) -> None:
     shutil.copytree(finished, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
 
-def _log(job: Job, board: Board, seconds: float) -> None:
+def _log(job: Job, board: ProgressCounters, seconds: float) -> None:
     """What is never twice the same stays out of the outputs."""
     LOGS.mkdir(exist_ok=True)
     done, resumed = board.sum(0)
@@ -206,7 +206,7 @@ def _log(job: Job, board: Board, seconds: float) -> None:
     write_json(LOGS / f"{job.slug}.json", figures)
 
 
-def _together(
+def _run_group(
     name: str,
     work: Callable[[Sequence[Replicate]], None],
     planned: Sequence[Replicate],
@@ -218,31 +218,31 @@ def _together(
     os.chdir(home)  # workers may stand in another folder, even in one that is gone
     # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    keep_memory()
+    retain_heap()
     if os.getpid() != owner:
         end_with_parent(owner)
     planned = [replace(each, progress=_Progress(board, each.number)) for each in planned]
-    if not distributed.leads():
-        distributed.wait()
-        with settled(planned[0].machine.threads), tempfile.TemporaryDirectory() as dropped:
+    if not distributed.is_main_process():
+        distributed.barrier()
+        with fixed_threads(planned[0].machine.threads), tempfile.TemporaryDirectory() as dropped:
             work([replace(each, folder=Path(dropped)) for each in planned])
-        distributed.wait()
+        distributed.barrier()
         return
     names = [f"{name}, replicate {each.number}" for each in planned]
     with ExitStack() as locks:
         for each, called in zip(planned, names, strict=True):
             locks.enter_context(locked(each.unfinished.with_suffix(".lock"), called))
-        if all(each.folder.exists() for each in planned) and distributed.processes() == 1:
+        if all(each.folder.exists() for each in planned) and distributed.world_size() == 1:
             return  # another process has finished them while this one waited
         for each, called, values in zip(planned, names, inputs, strict=True):
-            _throw_away_if_changed(called, each.unfinished, values)
-        distributed.wait()
-        with settled(planned[0].machine.threads), ExitStack() as folders:
-            temporary = [folders.enter_context(replaced_folder(each.folder, durable=True)) for each in planned]
+            _discard_if_changed(called, each.unfinished, values)
+        distributed.barrier()
+        with fixed_threads(planned[0].machine.threads), ExitStack() as folders:
+            temporary = [folders.enter_context(atomic_directory(each.folder, durable=True)) for each in planned]
             work([replace(each, folder=folder) for each, folder in zip(planned, temporary, strict=True)])
             for each, folder in zip(planned, temporary, strict=True):
                 _write_record(folder, each)
-        distributed.wait()
+        distributed.barrier()
         for each in planned:
             shutil.rmtree(each.unfinished, ignore_errors=True)
 
@@ -259,7 +259,7 @@ class _Progress:
         self.steps[0] = done
 
 
-def _throw_away_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object]) -> None:
+def _discard_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object]) -> None:
     """Leave in `unfinished` only what was made from these inputs, and say what differed."""
     now = dict(_leaves(json.loads(json.dumps(inputs, default=str))))
     note = unfinished / "inputs.json"
@@ -269,9 +269,9 @@ def _throw_away_if_changed(name: str, unfinished: Path, inputs: Mapping[str, obj
     if before:
         changes = (_change(key, before.get(key), now.get(key)) for key in {**before, **now})
         differed = "; ".join(change for change in changes if change)
-        tell(f"{name} was not finished, but starts afresh: {differed}")
+        log_line(f"{name} was not finished, but starts afresh: {differed}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    with replaced_files(unfinished) as temporary:
+    with atomic_files(unfinished) as temporary:
         write_json(temporary / note.name, now)
 
 

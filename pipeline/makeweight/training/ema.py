@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 @contextmanager
-def only_looking(*networks: nn.Module) -> Iterator[None]:
+def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
     """Networks as they would be used, for as long as the block lasts: it leaves no trace in them."""
     for network in networks:
         network.eval()
@@ -24,7 +24,7 @@ def only_looking(*networks: nn.Module) -> Iterator[None]:
         network.train()
 
 
-class Average(Generic[Network]):
+class EMA(Generic[Network]):
     """Exponential moving average of a network's weights, over a fixed part of the steps so far.
 
     Like the power-law average of Karras et al. (2024, section 3.1) it forgets the random start as the training goes

@@ -13,20 +13,26 @@ import torch
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
-from makeweight.core.parameters import WatchSettings
+from makeweight.core.parameters import MonitorSettings
 from makeweight.core.seeds import derive
 from makeweight.runtime import distributed
-from makeweight.runtime.progress import tell
+from makeweight.runtime.progress import log_line
 from makeweight.training.checkpoints import Checkpoints, State, pack, unpack
-from makeweight.training.monitors import Trouble, alike, discriminator_won, not_finite, real_spreads
+from makeweight.training.monitors import (
+    TrainingFailure,
+    discriminator_saturation,
+    mode_collapse,
+    non_finite,
+    real_distances,
+)
 
 RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; moments at which it shows what it draws
 SHOWN_CLASSES, SHOWN_EACH = 10, 6  # images at each moment
-STEPS_BACK = 3  # in one training, before it is given up
-SLOWER = 0.5  # factor for learning rates at each step back
+MAX_ROLLBACKS = 3  # in one training, before it is given up
+ROLLBACK_FACTOR = 0.5  # factor for learning rates at each step back
 
 
-class TroubleTogether(Exception):
+class BatchedTrainingFailure(Exception):
     """One of several replicates that are trained in one program went wrong, and could step back only by itself."""
 
 
@@ -36,8 +42,8 @@ class Step:
 
     Attributes:
         number: from 1 to the last one.
-        recorded: whether the loop shall call `Run.record` at its end.
-        shown: whether it shall call `Run.show`.
+        recorded: whether the loop shall call `TrainingContext.record` at its end.
+        shown: whether it shall call `TrainingContext.show`.
     """
 
     number: int
@@ -54,15 +60,15 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Monitor:
     """What to look for while a family trains on `train`, and what to do about it."""
 
-    settings: WatchSettings
+    settings: MonitorSettings
     train: Split
     real: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "real", real_spreads(self.train))
+        object.__setattr__(self, "real", real_distances(self.train))
 
     @property
     def labels(self) -> Labels:
@@ -73,7 +79,7 @@ class Watch:
 
 
 @dataclass
-class Run:
+class TrainingContext:
     """What a family's `fit` is handed.
 
     A loop that says `for step in run.steps(total, state)` and calls `record` and `show` where `step` tells it to, is
@@ -94,7 +100,7 @@ class Run:
     autocast: torch.dtype | None
     progress: Callable[[int], None] = lambda step: None
     name: str = "training"
-    watch: Watch | None = None
+    watch: Monitor | None = None
     checkpoints: Checkpoints | None = None
     histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
     frames: list[list[Frame]] = field(default_factory=lambda: [[]])
@@ -123,8 +129,8 @@ class Run:
             at = _step(step, total)
             yield at
             self.progress(step)
-            if at.recorded and (found := loop.trouble()):
-                step = loop.step_back(step, found)
+            if at.recorded and (found := loop.failure()):
+                step = loop.rollback(step, found)
             elif at.shown:
                 loop.remember(step)
             loop.keep(step, last=step == total)
@@ -157,7 +163,7 @@ def _step(number: int, total: int) -> Step:
 class _Loop:
     """The state of one loop, in memory and on disk."""
 
-    def __init__(self, run: Run, state: State, name: str) -> None:
+    def __init__(self, run: TrainingContext, state: State, name: str) -> None:
         self.run, self.state, self.name = run, state, name
         self.rows, self.frames = len(run.histories[0]), len(run.frames[0])  # that earlier loops of this run have left
         self.attempts = 0
@@ -202,41 +208,41 @@ class _Loop:
     def remember(self, step: int) -> None:
         """Take the state after `step` for a good one."""
         self.good = self._packed(step)
-        if distributed.leads() and self.run.checkpoints:
+        if distributed.is_main_process() and self.run.checkpoints:
             self.run.checkpoints.write(f"{self.name}.good", self.good)
 
     def keep(self, step: int, *, last: bool) -> None:
         """Write a checkpoint, if it is time."""
-        if distributed.leads() and self.run.checkpoints and (last or self.run.checkpoints.due):
+        if distributed.is_main_process() and self.run.checkpoints and (last or self.run.checkpoints.due):
             self.run.checkpoints.write_now_and_then(self.name, self._packed(step))
 
-    def trouble(self) -> Trouble | None:
+    def failure(self) -> TrainingFailure | None:
         """What is wrong after the step that was recorded last, in the first replicate where something is."""
         watch = self.run.watch
         if watch is None:
             return None
         found = (
-            not_finite(history[-1], self.state)
-            or discriminator_won(history[self.since :], watch.settings)
-            or self._alike(watch, frames[self.frames :], history[-1]["step"])
+            non_finite(history[-1], self.state)
+            or discriminator_saturation(history[self.since :], watch.settings)
+            or self._mode_collapse(watch, frames[self.frames :], history[-1]["step"])
             for history, frames in zip(self.run.histories, self.run.frames, strict=True)
         )
-        return next((trouble for trouble in found if trouble), None)
+        return next((failure for failure in found if failure), None)
 
-    def _alike(self, watch: Watch, frames: list[Frame], step: float) -> Trouble | None:
+    def _mode_collapse(self, watch: Monitor, frames: list[Frame], step: float) -> TrainingFailure | None:
         if len(frames) <= SHOWINGS // 2 or frames[-1].step != step:
             return None  # at first, all of them are alike
-        return alike(frames[-1].images, watch.labels, watch.train, watch.real, watch.settings)
+        return mode_collapse(frames[-1].images, watch.labels, watch.train, watch.real, watch.settings)
 
-    def step_back(self, step: int, found: Trouble) -> int:
+    def rollback(self, step: int, found: TrainingFailure) -> int:
         """Return to the last good state, with lower learning rates and other random numbers; or give up."""
         told = f"{self.run.name}: after {step} steps, {found}"
-        if self.run.watch is None or self.run.watch.settings.on_trouble == "stop":
+        if self.run.watch is None or self.run.watch.settings.on_divergence == "stop":
             raise BadInput(told)
         if len(self.run.histories) > 1:
-            raise TroubleTogether(told)
-        if self.attempts == STEPS_BACK:
-            raise BadInput(f"{told}. It has stepped back {STEPS_BACK} times already")
+            raise BatchedTrainingFailure(told)
+        if self.attempts == MAX_ROLLBACKS:
+            raise BadInput(f"{told}. It has stepped back {MAX_ROLLBACKS} times already")
         self.attempts += 1
         position = unpack(self.good, self.state)
         back = self._placed(position)
@@ -244,12 +250,12 @@ class _Loop:
         for name, thing in self.state.items():
             if isinstance(thing, torch.optim.Optimizer):
                 for group in thing.param_groups:
-                    group["lr"] *= SLOWER ** (self.attempts - position["attempts"])
+                    group["lr"] *= ROLLBACK_FACTOR ** (self.attempts - position["attempts"])
             elif isinstance(thing, torch.Generator):
                 thing.manual_seed(derive(thing.initial_seed(), "again", name, self.attempts))
-        if distributed.leads():
-            slower = SLOWER**self.attempts
-            tell(f"{told}. Back to step {back}, learning rates × {slower:g}")
+        if distributed.is_main_process():
+            slower = ROLLBACK_FACTOR**self.attempts
+            log_line(f"{told}. Back to step {back}, learning rates × {slower:g}")
             if self.run.checkpoints:  # before a newer good state: the checkpoint must not belong to an older attempt
                 self.run.checkpoints.write(self.name, self._packed(back))
         return back

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Streams:
+class ReplicateGenerators:
     """One generator of random numbers for each replicate.
 
     What is drawn has the replicates one after another along its first dimension, so that each of them gets the
@@ -40,7 +40,7 @@ class Streams:
         return self._drawn(lambda size, **options: torch.randint(low, high, size, **options), n, *shape)
 
     def state(self, name: str) -> dict[str, torch.Generator]:
-        """The generators, as a loop hands them to `Run.steps`."""
+        """The generators, as a loop hands them to `TrainingContext.steps`."""
         return {f"{name} {k}": generator for k, generator in enumerate(self.generators)}
 
     def _drawn(self, draw: Callable[..., Tensor], n: int, *shape: int, **options: Any) -> Tensor:

@@ -14,13 +14,13 @@ from torch.func import functional_call, stack_module_state, vmap
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def together(networks: Sequence[Network], device: torch.device) -> Replicated[Network]:
+def together(networks: Sequence[Network], device: torch.device) -> ReplicateNetworks[Network]:
     """Networks of the same build, one a replicate, as one; they are moved to the device."""
     moved = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
-    return Alone(moved[0]) if len(moved) == 1 else Stacked(moved)
+    return SingleNetwork(moved[0]) if len(moved) == 1 else StackedNetworks(moved)
 
 
-class Replicated(nn.Module, ABC, Generic[Network]):
+class ReplicateNetworks(nn.Module, ABC, Generic[Network]):
     """One network or several of the same build. Inputs and outputs have the shape [replicates, …]."""
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -45,7 +45,7 @@ class Replicated(nn.Module, ABC, Generic[Network]):
         """Tensors that are laid out like weights, network by network."""
 
 
-class Alone(Replicated[Network]):
+class SingleNetwork(ReplicateNetworks[Network]):
     """A single network: nothing is stacked, and nothing gets slower."""
 
     def __init__(self, network: Network) -> None:
@@ -65,7 +65,7 @@ class Alone(Replicated[Network]):
         yield tensors
 
 
-class Stacked(Replicated[Network]):
+class StackedNetworks(ReplicateNetworks[Network]):
     """Several networks as one batched program: weights are stacked, and `torch.func.vmap` runs through all at once."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
@@ -89,7 +89,7 @@ class Stacked(Replicated[Network]):
         held = {f"network.{name}": value for name, value in self._held()}
         return vmap(one)(held, *inputs)
 
-    def train(self, mode: bool = True) -> Stacked[Network]:
+    def train(self, mode: bool = True) -> StackedNetworks[Network]:
         """Set the mode of all networks."""
         super().train(mode)
         self._build[0].train(mode)

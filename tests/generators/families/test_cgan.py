@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import WatchSettings
+from makeweight.core.parameters import MonitorSettings
 from makeweight.core.validation import validate
 from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES
@@ -22,8 +22,8 @@ from makeweight.generators.blocks.networks import Shape, conditions
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Auxiliary, Projection
 from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler, error_rates
 from makeweight.generators.families.cgan.presets import CLASSIC
-from makeweight.training.loop import Run, Watch
-from makeweight.training.rng import Streams
+from makeweight.training.loop import Monitor, TrainingContext
+from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
 
 CPU = torch.device("cpu")
@@ -48,7 +48,7 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
         "preset": "classic", "steps": 1000, "batch": 32, "latent": 16, "generator_width": 32,
         "discriminator_width": 32, "loss": "hinge", "conditioning": "projection", "spectral_norm": ["discriminator"],
         "generator_learning_rate": 0.001, "discriminator_learning_rate": 0.001, "beta2": 0.99,
-        "average_decay": 0.99, "mismatch": 0.5, "augment": ["translation", "brightness"],
+        "ema_decay": 0.99, "matching_aware_weight": 0.5, "augment": ["translation", "brightness"],
     }  # fmt: skip
     (sampler,) = validate(ConditionalGAN, settings).fit(train, monitor=train, seeds=[0], run=run())
     labels = np.repeat([0, 1, 2], 50)
@@ -62,14 +62,14 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
 
 
 def test_real_images_are_drawn_with_uniform_labels_however_rare_a_class_is() -> None:
-    _, labels = RealImages(corners(), CPU).draw(6000, Streams([0], CPU))
+    _, labels = RealImages(corners(), CPU).draw(6000, ReplicateGenerators([0], CPU))
     shares = labels[0].bincount(minlength=3) / 6000
     assert (shares - 1 / 3).abs().max() < 0.03  # five standard errors
 
 
 def test_drawn_images_are_those_of_their_labels() -> None:
     split = corners()
-    (images,), (labels,) = RealImages(split, CPU).draw(50, Streams([0], CPU))
+    (images,), (labels,) = RealImages(split, CPU).draw(50, ReplicateGenerators([0], CPU))
     originals = torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     for image, label in zip(images, labels, strict=True):
         assert any(torch.equal(image, originals[k]) for k in np.flatnonzero(split.labels == int(label)))
@@ -78,7 +78,7 @@ def test_drawn_images_are_those_of_their_labels() -> None:
 def test_a_mismatched_label_is_never_the_right_one_and_always_one_that_occurs() -> None:
     split = Split(np.zeros((6, 8, 8, 1), np.uint8), np.array([0, 0, 2, 2, 3, 3]), ("a", "none of it", "c", "d"))
     labels = torch.tensor([[0, 2, 3] * 50])
-    wrong = RealImages(split, CPU).another(labels, Streams([0], CPU))
+    wrong = RealImages(split, CPU).another(labels, ReplicateGenerators([0], CPU))
     assert not (wrong == labels).any()
     assert set(wrong[0].tolist()) == {0, 2, 3}
 
@@ -105,7 +105,7 @@ def settings(**changes: Any) -> ConditionalGAN:
         *({"loss": loss} for loss in LOSSES),
         *({"conditioning": conditioning} for conditioning in DISCRIMINATORS),
         *(
-            {"conditioning": conditioning, "mismatch": 0.5, "loss": "relativistic"}
+            {"conditioning": conditioning, "matching_aware_weight": 0.5, "loss": "relativistic"}
             for conditioning in ("projection", "concat")
         ),
         *({"penalties": {name: 10.0}} for name in (*GRADIENT_PENALTIES, "lecam")),
@@ -129,8 +129,8 @@ def test_settings_combine_freely(changes: dict[str, Any]) -> None:
 
 
 def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
-    rules = WatchSettings(on_trouble="stop", least_error=0.02, least_diversity=0.0)
-    watched = Run(CPU, None, watch=Watch(rules, corners()))
+    rules = MonitorSettings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
+    watched = TrainingContext(CPU, None, watch=Monitor(rules, corners()))
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
     with pytest.raises(BadInput, match="the discriminator has won"):
@@ -140,7 +140,7 @@ def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_no
 def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rules = WatchSettings(on_trouble="step_back", least_error=0.02, least_diversity=0.0)
+    rules = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.0)
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     model = settings(steps=60, conditioning="projection", generator_learning_rate=1e-6, **strong)
     train = corners()
@@ -149,7 +149,7 @@ def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     monitors = (train, Split(noise, np.array([0, 1, 1, 2, 2, 2, 2]), train.classes))
     histories, saved, messages = [], [], []
     for number, monitor in enumerate(monitors):
-        watched = Run(CPU, None, watch=Watch(rules, train))
+        watched = TrainingContext(CPU, None, watch=Monitor(rules, train))
         (sampler,) = model.fit(train, monitor=monitor, seeds=[0], run=watched)
         (folder := tmp_path / str(number)).mkdir()
         sampler.save(folder)
@@ -174,10 +174,10 @@ def test_penalties_change_what_is_learned() -> None:
 
 def test_labels_play_no_part_while_warming_up_and_fade_in_after(monkeypatch: pytest.MonkeyPatch) -> None:
     model = settings(steps=20, warm_up=0.5, ramp=0.25)
-    assert [round(model._influence(step), 3) for step in (1, 10, 11, 12, 15, 20)] == [0, 0, 0.2, 0.4, 1, 1]
-    assert settings(steps=20)._influence(1) == 1
-    assert [settings(steps=20, warm_up=0.5)._influence(step) for step in (10, 11)] == [0, 1]
-    shape = {"conditioning": "projection", "average_decay": 0.0}
+    assert [round(model._conditioning_scale(step), 3) for step in (1, 10, 11, 12, 15, 20)] == [0, 0, 0.2, 0.4, 1, 1]
+    assert settings(steps=20)._conditioning_scale(1) == 1
+    assert [settings(steps=20, warm_up=0.5)._conditioning_scale(step) for step in (10, 11)] == [0, 1]
+    shape = {"conditioning": "projection", "ema_decay": 0.0}
     untrained = settings(**shape, generator_learning_rate=1e-12).fit(
         corners(), monitor=corners(), seeds=[0], run=run()
     )[0]
@@ -212,7 +212,7 @@ def test_a_preset_fills_in_what_is_not_given() -> None:
         ({**CLASSIC, "preset": "classic"}, "preset 'classic' has nothing to fill in"),
         ({"preset": "classic", "stepz": 3}, "stepz is not a parameter"),
         ({"preset": "classic", "warm_up": 0.7, "ramp": 0.7}, "together less than 1"),
-        ({"preset": "classic", "conditioning": "auxiliary", "mismatch": 0.5}, "set it to 0 for auxiliary"),
+        ({"preset": "classic", "conditioning": "auxiliary", "matching_aware_weight": 0.5}, "set it to 0 for auxiliary"),
         ({"preset": "classic", "penalties": {"r3": 1.0}}, "penalties.r3"),
         ({"preset": None}, ".steps is missing"),
     ],

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from makeweight.core.errors import BadPicture
+from makeweight.core.errors import ImageError
 from makeweight.intake.decoding.images import decode, look, span_of
 from makeweight.intake.decoding.rasters import HALF_CLEAR
 from makeweight.intake.interface import Depth
@@ -68,7 +68,7 @@ def test_numbers_whose_type_does_not_say_what_is_white_need_a_range(dtype: str, 
     low, high = (0, 200) if dtype[0] == "u" else (-100, 100)
     values = np.linspace(low, high, SIDE * SIDE).reshape(SIDE, SIDE).astype(dtype)
     path = written(tmp_path / "a.tif", values, compression="deflate")
-    with pytest.raises(BadPicture, match=rf"from {low} to {high}: say in data\.value_range"):
+    with pytest.raises(ImageError, match=rf"from {low} to {high}: say in data\.value_range"):
         read(path, 1)
     assert span_of(path, form()) == (low, high)
     pixels = read(path, 1, value_range=(float(low), float(high)))
@@ -88,20 +88,20 @@ def test_a_band_without_a_meaning_is_left_out_and_counted(dtype: str, tmp_path: 
 def test_bands_are_chosen_by_their_numbers(tmp_path: Path) -> None:
     values = RNG.integers(0, 256, (13, SIDE, SIDE), dtype=np.uint8)
     path = written(tmp_path / "a.tif", values, planarconfig="separate")
-    with pytest.raises(BadPicture, match=r"has 13 bands, and does not say .* choose one or three with data\.bands"):
+    with pytest.raises(ImageError, match=r"has 13 bands, and does not say .* choose one or three with data\.bands"):
         read(path)
     pixels, said = decode(path, form(side=SIDE, bands=(4, 3, 2)))
     assert np.array_equal(pixels, np.moveaxis(values[[3, 2, 1]], 0, 2))
     assert said == ("10 of 13 bands left out, as data.bands says",)
     assert np.array_equal(read(path, 1, bands=(13,)), values[12])
-    with pytest.raises(BadPicture, match=r"has 13 bands, fewer than the 14"):
+    with pytest.raises(ImageError, match=r"has 13 bands, fewer than the 14"):
         read(path, bands=(1, 2, 14))
 
 
 @pytest.mark.parametrize(("bands", "extras"), [(2, [0]), (3, [0, 0])])
 def test_bands_of_which_none_is_the_image_are_refused(bands: int, extras: list[int], tmp_path: Path) -> None:
     path = written(tmp_path / "a.tif", COLOUR[..., :bands].copy(), planarconfig="contig", extrasamples=extras)
-    with pytest.raises(BadPicture, match=rf"has {bands} bands, and does not say which"):
+    with pytest.raises(ImageError, match=rf"has {bands} bands, and does not say which"):
         read(path)
 
 
@@ -206,7 +206,7 @@ def test_what_is_not_read_is_named(
     values: Any, photometric: str, options: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "a.tif", values, photometric, **options)
-    with pytest.raises(BadPicture, match=reason):
+    with pytest.raises(ImageError, match=reason):
         read(path)
 
 
@@ -221,5 +221,5 @@ def test_a_tiff_that_is_cut_off_is_refused(compression: str | None, layout: dict
         Path(path).write_bytes(content[:size])
         try:
             assert np.array_equal(read(path), whole), size
-        except BadPicture:
+        except ImageError:
             continue

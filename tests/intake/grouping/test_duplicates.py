@@ -16,7 +16,7 @@ from makeweight.core.data import Images
 from makeweight.intake.decoding import sketches as sketches_module
 from makeweight.intake.decoding.sketches import sketches
 from makeweight.intake.grouping import duplicates
-from makeweight.intake.grouping.duplicates import candidates, distance, joined, near_pairs, numbered, stars
+from makeweight.intake.grouping.duplicates import candidates, distance, joined, near_pairs, numbered, star_clusters
 from tests.support.images import RNG, smooth
 
 
@@ -113,12 +113,12 @@ def test_near_pairs_are_those_that_were_planted() -> None:
 
 def test_a_star_holds_neighbours_of_its_middle_and_no_neighbours_of_theirs() -> None:
     chain = np.array([[index, index + 1] for index in range(9)])
-    groups = stars(10, chain)
+    groups = star_clusters(10, chain)
     neighbours = {(a, b) for a, b in chain.tolist()} | {(b, a) for a, b in chain.tolist()}
     assert all(middle == index or (index, middle) in neighbours for index, middle in enumerate(groups.tolist()))
     assert np.bincount(groups).max() == 3
-    assert stars(4, np.array([[0, 3], [1, 3], [2, 3]])).tolist() == [3, 3, 3, 3]
-    assert stars(3, np.zeros((0, 2), np.int64)).tolist() == [0, 1, 2]
+    assert star_clusters(4, np.array([[0, 3], [1, 3], [2, 3]])).tolist() == [3, 3, 3, 3]
+    assert star_clusters(3, np.zeros((0, 2), np.int64)).tolist() == [0, 1, 2]
 
 
 def test_digits_which_chain_into_one_heap_stay_apart_in_stars() -> None:
@@ -127,7 +127,7 @@ def test_digits_which_chain_into_one_heap_stay_apart_in_stars() -> None:
     pairs = pairs[apart <= 0.5]
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(digits), len(digits)))
     _, chained = connected_components(links, directed=False)
-    heap, largest = np.bincount(chained).max(), np.bincount(stars(len(digits), pairs)).max()
+    heap, largest = np.bincount(chained).max(), np.bincount(star_clusters(len(digits), pairs)).max()
     assert heap > 900
     assert largest < heap / 5
 

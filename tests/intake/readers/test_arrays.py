@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from makeweight.core.errors import BadInput
-from makeweight.intake.interface import FREE
+from makeweight.intake.interface import UNASSIGNED
 from tests.support.readers import TEST, TRAIN, decoded, read_arrays, write_arrays
 
 PIXELS = np.arange(6 * 8 * 8, dtype=np.uint8).reshape(6, 8, 8)
@@ -32,7 +32,7 @@ def test_arrays_of_each_split_are_kept_apart(tmp_path: Path) -> None:
     for name in ("train", "test"):
         write_arrays(tmp_path / name, images=PIXELS, labels=np.array(list("ababab")))
     reading = read_arrays(tmp_path)
-    assert reading.official.tolist() == [TEST] * 6 + [TRAIN] * 6
+    assert reading.predefined.tolist() == [TEST] * 6 + [TRAIN] * 6
     assert reading.origins[6] == "train[0]"
 
 
@@ -43,7 +43,7 @@ def test_an_archive_goes_by_plain_names_or_those_of_keras(names: tuple[str, str]
     np.savez(tmp_path / "a.npz", **{names[0]: PIXELS, names[1]: np.array([[0], [1]] * 3)})  # type: ignore[arg-type]
     reading = read_arrays(tmp_path / "a.npz")
     assert reading.classes == ("0", "1")
-    assert set(reading.official) == ({TRAIN} if "train" in names[0] else {FREE})
+    assert set(reading.predefined) == ({TRAIN} if "train" in names[0] else {UNASSIGNED})
 
 
 @pytest.mark.parametrize(

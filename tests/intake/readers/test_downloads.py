@@ -11,7 +11,7 @@ import pytest
 
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
-from makeweight.intake.interface import FREE
+from makeweight.intake.interface import UNASSIGNED
 from makeweight.intake.readers.downloads import CIFAR10, MNIST
 from tests.support.data_settings import settings
 from tests.support.readers import decoded
@@ -35,7 +35,7 @@ def test_an_official_test_set_is_marked(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     reading = MNIST().read(settings(reader="mnist", path=str(tmp_path), download=False))
     assert decoded(reading)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103]
-    assert reading.official.tolist() == [FREE] * 6 + [SPLITS.index("test")] * 4
+    assert reading.predefined.tolist() == [UNASSIGNED] * 6 + [SPLITS.index("test")] * 4
     assert reading.origins[5:7] == ["train[5]", "test[0]"]
     assert len(reading.classes) == 10
 

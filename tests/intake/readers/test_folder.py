@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from makeweight.core.errors import BadInput
-from makeweight.intake.interface import Note
+from makeweight.intake.interface import FileIssue
 from tests.support.readers import TEST, TRAIN, VALIDATION, decoded, grey, labelled, read, read_csv, save, table
 
 
@@ -22,7 +22,7 @@ def test_a_folder_gives_classes_by_name_and_images_from_any_depth(tmp_path: Path
     assert reading.classes == ("a", "b")
     assert decoded(reading)[:, 0, 0, 0].tolist() == [20, 10]
     assert reading.origins == ["a/2.PNG", "b/deep/er/1.png"]
-    assert reading.ignored == (Note(".hidden", "hidden"), Note("a/notes.txt", "no image, by its name"))
+    assert reading.ignored == (FileIssue(".hidden", "hidden"), FileIssue("a/notes.txt", "no image, by its name"))
     assert reading.bad == ()
 
 
@@ -33,7 +33,7 @@ def test_ready_made_splits_are_kept_by_the_names_of_their_folders(validation: st
             save(tmp_path / name / label / "1.png", grey(5))
     reading = read(tmp_path)
     assert reading.classes == ("cat", "dog")
-    told = dict(zip(reading.origins, reading.official.tolist(), strict=True))
+    told = dict(zip(reading.origins, reading.predefined.tolist(), strict=True))
     assert told["train/cat/1.png"] == TRAIN
     assert told[f"{validation}/dog/1.png"] == VALIDATION
     assert told["test/dog/1.png"] == TEST
@@ -76,10 +76,10 @@ def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: P
     save(tmp_path / "a" / "1.png", grey(1))
     save(tmp_path / "2.png", grey(1))
     reading = read(tmp_path)
-    assert "has 1 sub-folder;" in reading.mistakes[0]
+    assert "has 1 sub-folder;" in reading.errors[0]
     assert [each.path for each in reading.bad] == ["2.png"]
     reading = read_csv(table(tmp_path / "all.csv", "path,label", "a/1.png,x", "gone.png,y", f"{tmp_path}/2.png,y"))
-    assert reading.mistakes == (
+    assert reading.errors == (
         "data.path: the table names pictures of 1 classes; there must be two or more (2 lines cannot be used)",
     )
     assert [each.reason for each in reading.bad] == [
@@ -93,8 +93,8 @@ def test_a_picture_without_a_suffix_is_bad_with_the_way_out(tmp_path: Path) -> N
     save(tmp_path / "a" / "1.png", grey(1)).rename(tmp_path / "a" / "1")
     reading = read(tmp_path)
     assert "give it the suffix .png" in reading.bad[0].reason
-    assert "no images in" in reading.mistakes[0]
-    assert "1 file there cannot be used" in reading.mistakes[0]
+    assert "no images in" in reading.errors[0]
+    assert "1 file there cannot be used" in reading.errors[0]
 
 
 @pytest.mark.parametrize(("above", "said"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
@@ -110,10 +110,10 @@ def test_splits_by_another_name_are_known_or_suspected(above: tuple[str, str], s
 def test_the_folder_that_was_probably_meant_is_named(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         save(tmp_path / "PetImages" / label / "1.png", grey(1))
-    assert f"if they are PetImages/cat, PetImages/dog, name {tmp_path / 'PetImages'}" in read(tmp_path).mistakes[0]
+    assert f"if they are PetImages/cat, PetImages/dog, name {tmp_path / 'PetImages'}" in read(tmp_path).errors[0]
     for label in ("cat", "dog"):
         save(tmp_path / label / "1.png", grey(1))
-    assert "'PetImages' holds folders of other classes (cat, dog) once more" in read(tmp_path).mistakes[0]
+    assert "'PetImages' holds folders of other classes (cat, dog) once more" in read(tmp_path).errors[0]
     with pytest.raises(BadInput, match="~ is not expanded, write /"):
         read(Path("~/nowhere/at/all"))
 
@@ -122,7 +122,7 @@ def test_a_class_without_images_names_no_file_of_another_folder(tmp_path: Path) 
     save(tmp_path / "crack" / "1.png", grey(1))
     (tmp_path / "crack" / "labels.xlsx").write_bytes(b"x")
     (tmp_path / "new folder").mkdir()
-    assert read(tmp_path).mistakes == (f"data.path: no images in {tmp_path}/new folder: fill or remove the folder",)
+    assert read(tmp_path).errors == (f"data.path: no images in {tmp_path}/new folder: fill or remove the folder",)
 
 
 def test_links_in_a_ring_end(tmp_path: Path) -> None:
@@ -161,6 +161,6 @@ def test_links_are_followed_inside_the_folder_and_never_in_circles(tmp_path: Pat
     reading = read(folder, follow_links=True)
     assert reading.origins == ["a/1.png", "b/2.png", "b/again.png"]
     assert reading.bad == (
-        Note("b/gone.png", "is a link to nothing: remove it"),
-        Note("b/round", "is a link to a folder that holds it: remove it"),
+        FileIssue("b/gone.png", "is a link to nothing: remove it"),
+        FileIssue("b/round", "is a link to a folder that holds it: remove it"),
     )

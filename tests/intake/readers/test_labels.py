@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from makeweight.core.errors import BadInput
-from makeweight.intake.grouping.splitting import divide
+from makeweight.intake.grouping.splitting import split_images
 from tests.support.data_settings import counts_of, roll, settings
 from tests.support.preparing import photos, run
 from tests.support.readers import decoded, read, read_arrays, read_csv, table, write_arrays
@@ -35,9 +35,9 @@ def test_the_order_of_classes_is_printed(tmp_path: Path) -> None:
 
 def test_counts_may_go_by_names(tmp_path: Path) -> None:
     source = roll(100, 50)
-    assert counts_of(source, divide(source, settings(counts={"b": 5}), seed=0))["train"] == [70, 5]
+    assert counts_of(source, split_images(source, settings(counts={"b": 5}), seed=0))["train"] == [70, 5]
     with pytest.raises(BadInput, match=r"data\.counts names c, but the classes are a, b"):
-        divide(source, settings(counts={"c": 5}), seed=0)
+        split_images(source, settings(counts={"c": 5}), seed=0)
     report, _ = run(photos(tmp_path / "photos"), counts={"cat": 2})
     assert report.text(20).startswith(
         "THINNED: data.counts leaves out 2 of 8 training images and keeps 2 of cat, 4 of dog"
@@ -103,7 +103,7 @@ def test_a_missing_group_is_no_group(tmp_path: Path) -> None:
 )
 def test_names_that_look_the_same_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
     write_arrays(tmp_path, images=np.zeros((len(names), 8, 8), np.uint8), labels=np.array(names))
-    assert re.fullmatch(r"data\.path: the classes .* and .* differ only in .*", read_arrays(tmp_path).mistakes[0])
+    assert re.fullmatch(r"data\.path: the classes .* and .* differ only in .*", read_arrays(tmp_path).errors[0])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_names_that_join_several_classes_are_refused_or_asked_about(
 ) -> None:
     write_arrays(tmp_path, images=np.zeros((len(names), 8, 8), np.uint8), labels=np.array(names))
     reading = read_arrays(tmp_path)
-    assert any("hold several classes" in line for line in reading.mistakes) == refused
+    assert any("hold several classes" in line for line in reading.errors) == refused
     assert any("several labels at once?" in line for line in reading.remarks) == asked
 
 
@@ -129,10 +129,10 @@ def test_a_folder_of_images_without_labels_is_asked_about(tmp_path: Path) -> Non
     for name in ("_unlabeled", "Un-labelled", "no_label"):
         reading = read(photos(tmp_path / name, ("cat", "dog", name)))
         assert reading.classes == ("cat", "dog")
-        assert f"the folder {name!r} is called like images without a label" in reading.mistakes[0]
-    _, mistakes = run(photos(photos(tmp_path / "photos"), ("unknown",), each=1))
-    assert "leave it out if it means that their class is not known" in mistakes
-    assert "add images" not in mistakes
+        assert f"the folder {name!r} is called like images without a label" in reading.errors[0]
+    _, errors = run(photos(photos(tmp_path / "photos"), ("unknown",), each=1))
+    assert "leave it out if it means that their class is not known" in errors
+    assert "add images" not in errors
 
 
 @pytest.mark.parametrize(

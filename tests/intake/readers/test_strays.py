@@ -36,12 +36,12 @@ def test_images_of_a_format_that_is_not_read_are_bad(name: str, content: bytes, 
     folder = photos(tmp_path / "photos")
     (folder / "dog" / name).write_bytes(content)
     (folder / "dog" / "notes.txt").write_text("no image")
-    report, mistakes = run(folder)
+    report, errors = run(folder)
     assert [each.path for each in report.bad] == [f"dog/{name}"]
     assert [each.path for each in report.ignored] == ["dog/notes.txt"]
-    assert reason in mistakes
-    report, mistakes = run(folder, on_bad_file="quarantine")
-    assert not mistakes
+    assert reason in errors
+    report, errors = run(folder, on_bad_file="quarantine")
+    assert not errors
 
 
 def test_a_class_of_bad_files_alone_is_not_advised_to_add_images(tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_a_class_of_bad_files_alone_is_not_advised_to_add_images(tmp_path: Path)
     (folder / "nodule").mkdir()
     for index in range(3):
         (folder / "nodule" / f"{index}.dcm").write_bytes(DICOM)
-    _, mistakes = run(folder, on_bad_file="quarantine")
-    assert "nodule: 3 files there cannot be used" in mistakes
-    assert "add images" not in mistakes
+    _, errors = run(folder, on_bad_file="quarantine")
+    assert "nodule: 3 files there cannot be used" in errors
+    assert "add images" not in errors
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_names_like_masks_without_an_image_beside_them_are_images(tmp_path: Path
 
 
 def test_folders_of_images_and_their_masks_are_no_classes(tmp_path: Path) -> None:
-    mistakes = read(photos(tmp_path / "photos", ("images", "masks"))).mistakes
-    assert any("masks: 6 files there cannot be used" in line for line in mistakes)
+    errors = read(photos(tmp_path / "photos", ("images", "masks"))).errors
+    assert any("masks: 6 files there cannot be used" in line for line in errors)
 
 
 def shards(folder: Path) -> None:
@@ -127,8 +127,8 @@ def test_labels_beside_images_that_are_not_those_of_the_folders_are_refused(
 ) -> None:
     plant(tmp_path / "photos")
     for on_bad_file in ("refuse", "quarantine"):
-        _, mistakes = run(tmp_path / "photos", on_bad_file=on_bad_file)
-        assert "holds labels of its own" in mistakes
+        _, errors = run(tmp_path / "photos", on_bad_file=on_bad_file)
+        assert "holds labels of its own" in errors
 
 
 def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_said(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_sa
     table(folder / "breeds.csv", "path,label", *rows)
     (folder / "readme.json").write_text('{"licence": "CC0"}')
     reading = read(folder)
-    assert not reading.mistakes
+    assert not reading.errors
     assert [remark for remark in reading.remarks if "is not read" in remark] == [
         "breeds.csv names images but is not read: the folders (cat, dog) are the classes"
     ]
@@ -146,7 +146,7 @@ def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_sa
 def test_unlabelled_test_images_are_not_advised_to_be_moved_into_a_class(tmp_path: Path) -> None:
     photos(tmp_path / "photos" / "train", each=8)
     photos(tmp_path / "photos", ("test",), each=3)
-    report, mistakes = run(tmp_path / "photos")
-    assert "has no label, since it lies in no folder of a class" in mistakes
+    report, errors = run(tmp_path / "photos")
+    assert "has no label, since it lies in no folder of a class" in errors
     assert np.all([each.path.startswith("test/") for each in report.bad])
     assert not run(tmp_path / "photos", on_bad_file="quarantine")[1]

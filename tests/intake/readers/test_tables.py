@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from makeweight.core.errors import BadInput
-from makeweight.intake.interface import FREE, Note
+from makeweight.intake.interface import UNASSIGNED, FileIssue
 from makeweight.intake.readers.tables import HuggingFace
 from tests.support.data_settings import settings
 from tests.support.readers import TEST, TRAIN, VALIDATION, decoded, grey, labelled, read_csv, save, table
@@ -22,7 +22,7 @@ def test_a_table_gives_labels_splits_and_groups(tmp_path: Path) -> None:
     )  # fmt: skip
     reading = read_csv(path)
     assert labelled(reading) == {"img/1.png": "cat", "img/2.png": "dog", "img/3.png": "dog", "img/ü,4.png": "cat"}
-    assert reading.official.tolist() == [TRAIN, TRAIN, VALIDATION, TEST]
+    assert reading.predefined.tolist() == [TRAIN, TRAIN, VALIDATION, TEST]
     assert reading.groups == ["p1", "", "p1", "p,2"]
     assert decoded(reading)[3, 0, 0, 0] == 5
 
@@ -31,7 +31,7 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
     for name in ("1", "2"):
         save(tmp_path / f"{name}.png", grey(5))
     reading = read_csv(table(tmp_path / "all.csv", "path,label", "1.png,0", "2.png,1"))
-    assert reading.official.tolist() == [FREE, FREE]
+    assert reading.predefined.tolist() == [UNASSIGNED, UNASSIGNED]
     assert reading.groups == ()
 
 
@@ -65,7 +65,9 @@ def test_one_picture_under_two_labels_in_a_table_is_used_under_neither(tmp_path:
     reading = read_csv(table(tmp_path / "t.csv", "path,label", "1.png,a", "2.png,b", "3.png,a", "./1.png,b"))
     assert labelled(reading) == {"2.png": "b", "3.png": "a"}
     assert reading.bad == (
-        Note("t.csv, line 5: ./1.png", "is named in t.csv, line 2 already, as 'a' and here as 'b': neither is used"),
+        FileIssue(
+            "t.csv, line 5: ./1.png", "is named in t.csv, line 2 already, as 'a' and here as 'b': neither is used"
+        ),
     )
 
 
@@ -78,13 +80,13 @@ def test_hugging_faces_tables_stand_beside_the_images_or_in_each_split(tmp_path:
     assert labelled(read_it) == {
         "test/deep/1a.png": "a", "test/deep/2b.png": "b", "train/deep/1a.png": "a", "train/deep/2b.png": "b"
     }  # fmt: skip
-    assert read_it.official.tolist() == [TEST, TEST, TRAIN, TRAIN]
+    assert read_it.predefined.tolist() == [TEST, TEST, TRAIN, TRAIN]
     assert decoded(read_it)[:, 0, 0, 0].tolist() == [1, 2, 1, 2]
     table(
         tmp_path / "metadata.csv", "file_name,label", "train/deep/1a.png,a", "test/deep/2b.png,b", "train/deep/2b.png,b"
     )
     whole = HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
-    assert whole.official.tolist() == [TRAIN, TEST, TRAIN]
+    assert whole.predefined.tolist() == [TRAIN, TEST, TRAIN]
 
 
 def test_hugging_faces_folder_without_a_table_says_which_reader_to_take(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
-from makeweight.training.rng import Streams
+from makeweight.training.rng import ReplicateGenerators
 
 Operation = Literal["affine", "translation", "cutout", "brightness", "flip"]
 
 
-def affine(images: Tensor, rng: Streams) -> Tensor:
+def affine(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     """Rotate by up to 12 degrees and scale by up to a tenth, between pixels; what comes in is -1 (black).
 
     The geometric operations of Karras et al. (2020, "Training generative adversarial networks with limited data").
@@ -32,7 +32,7 @@ def affine(images: Tensor, rng: Streams) -> Tensor:
     return grid_sample(images + 1, grid, align_corners=False) - 1
 
 
-def translation(images: Tensor, rng: Streams) -> Tensor:
+def translation(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     """Shift by up to an eighth of the side, in whole pixels; what comes in is -1 (black)."""
     n, _, height, width = images.shape
     reach_y, reach_x = (max(1, round(side / 8)) for side in (height, width))
@@ -47,7 +47,7 @@ def translation(images: Tensor, rng: Streams) -> Tensor:
     return picked.permute(0, 3, 1, 2)
 
 
-def cutout(images: Tensor, rng: Streams) -> Tensor:
+def cutout(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     """Grey out (0) a square of half the side, centred anywhere, so that it may reach over the edge."""
     n, _, height, width = images.shape
     y = rng.randint(0, height + 1, n, 1, 1)
@@ -58,18 +58,18 @@ def cutout(images: Tensor, rng: Streams) -> Tensor:
     return images * (~hidden)[:, None].to(images.dtype)
 
 
-def brightness(images: Tensor, rng: Streams) -> Tensor:
+def brightness(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     """Add a number between -0.5 and 0.5 to an image."""
     return images + rng.rand(len(images), 1, 1, 1, dtype=images.dtype) - 0.5
 
 
-def flip(images: Tensor, rng: Streams) -> Tensor:
+def flip(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     """Mirror every second image, left to right. Never by default: a mirrored digit is none."""
     chosen = rng.rand(len(images), 1, 1, 1) < 0.5
     return torch.where(chosen, images.flip(3), images)
 
 
-OPERATIONS: dict[Operation, Callable[[Tensor, Streams], Tensor]] = {
+OPERATIONS: dict[Operation, Callable[[Tensor, ReplicateGenerators], Tensor]] = {
     "affine": affine,
     "translation": translation,
     "cutout": cutout,
@@ -78,7 +78,7 @@ OPERATIONS: dict[Operation, Callable[[Tensor, Streams], Tensor]] = {
 }
 
 
-def augment(images: Tensor, policy: Sequence[Operation], rng: Streams) -> Tensor:
+def augment(images: Tensor, policy: Sequence[Operation], rng: ReplicateGenerators) -> Tensor:
     """Apply the operations of `policy` in their order to images [replicates, n, c, h, w]; differentiable."""
     changed = images.flatten(0, 1)
     for name in policy:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from makeweight.core.data import Split
-from makeweight.training.rng import Streams
+from makeweight.training.rng import ReplicateGenerators
 
 
 class RealImages:
@@ -24,7 +24,7 @@ class RealImages:
         self.starts = self.counts.cumsum(0) - self.counts
         self.present = self.counts.nonzero().squeeze(1)
 
-    def draw(self, n: int, rng: Streams) -> tuple[Tensor, Tensor]:
+    def draw(self, n: int, rng: ReplicateGenerators) -> tuple[Tensor, Tensor]:
         """`n` images for each replicate, float [replicates, n, c, h, w] in [-1, 1], and their labels."""
         labels = self.present[rng.randint(0, len(self.present), n * len(rng))]
         within = rng.rand(len(labels), dtype=torch.float64) * self.counts[labels]
@@ -38,7 +38,7 @@ class RealImages:
         within = torch.arange(len(labels), device=counts.device) - (counts.cumsum(0) - counts)[labels]
         return self.images[self.starts[labels] + within], labels
 
-    def another(self, labels: Tensor, rng: Streams) -> Tensor:
+    def another(self, labels: Tensor, rng: ReplicateGenerators) -> Tensor:
         """For each label [replicates, n] another that occurs, all equally likely; the same where there is only one."""
         n = len(self.present)
         shift = rng.randint(1, max(n, 2), labels.numel()).view(labels.shape)

@@ -18,14 +18,14 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise `features` [n, channels, h, w]."""
-        if distributed.processes() == 1 or not self.training:
+        if distributed.world_size() == 1 or not self.training:
             alone: Tensor = super().forward(features)
             return alone
         # nn.SyncBatchNorm does not run on a CPU.
         maps = features.float()
-        mean, squared = distributed.average(torch.stack([maps.mean((0, 2, 3)), maps.square().mean((0, 2, 3))]))
+        mean, squared = distributed.all_reduce_mean(torch.stack([maps.mean((0, 2, 3)), maps.square().mean((0, 2, 3))]))
         variance = (squared - mean.square()).clamp(min=0)
-        self._remember(mean, variance, maps.numel() // len(mean) * distributed.processes())
+        self._remember(mean, variance, maps.numel() // len(mean) * distributed.world_size())
         shape = (1, -1, 1, 1)
         normed: Tensor = (maps - mean.view(shape)) * (variance.view(shape) + self.eps).rsqrt()
         return normed.to(features.dtype)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from makeweight.runtime import distributed
-from makeweight.training.rng import Streams
+from makeweight.training.rng import ReplicateGenerators
 
 Score = Callable[[Tensor], Tensor]  # images [replicates, n, c, h, w] to scores [replicates, n]
 LossName = Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"]
@@ -89,32 +89,32 @@ LOSSES: dict[LossName, Loss] = {
 }
 
 
-def _squared_slopes(score: Score, images: Tensor) -> Tensor:
+def _squared_gradient_norms(score: Score, images: Tensor) -> Tensor:
     """Squared norm of the gradient of each image's score, shape [replicates, n]; differentiable."""
     images = images.detach().requires_grad_()
     (slopes,) = torch.autograd.grad(score(images).sum(), images, create_graph=True)
     return slopes.square().sum((-3, -2, -1))
 
 
-def gradient_penalty(score: Score, real: Tensor, generated: Tensor, rng: Streams) -> Tensor:
+def gradient_penalty(score: Score, real: Tensor, generated: Tensor, rng: ReplicateGenerators) -> Tensor:
     """E[(|∇D(x̂)| - 1)²], x̂ between a real and a generated image (Gulrajani et al. 2017, equation 3)."""
     replicates, n = real.shape[:2]
     at = rng.rand(replicates * n, 1, 1, 1).unflatten(0, (replicates, n))
-    slopes = (_squared_slopes(score, torch.lerp(real, generated, at)) + 1e-12).sqrt()
+    slopes = (_squared_gradient_norms(score, torch.lerp(real, generated, at)) + 1e-12).sqrt()
     return (slopes - 1).square().mean(-1)
 
 
-def r1(score: Score, real: Tensor, generated: Tensor, rng: Streams) -> Tensor:
+def r1(score: Score, real: Tensor, generated: Tensor, rng: ReplicateGenerators) -> Tensor:
     """½ E[|∇D(x)|²] on real images (Mescheder et al. 2018, equation 9)."""
-    return _squared_slopes(score, real).mean(-1) / 2
+    return _squared_gradient_norms(score, real).mean(-1) / 2
 
 
-def r2(score: Score, real: Tensor, generated: Tensor, rng: Streams) -> Tensor:
+def r2(score: Score, real: Tensor, generated: Tensor, rng: ReplicateGenerators) -> Tensor:
     """½ E[|∇D(G(z))|²] on generated images (Mescheder et al. 2018, equation 10)."""
-    return _squared_slopes(score, generated).mean(-1) / 2
+    return _squared_gradient_norms(score, generated).mean(-1) / 2
 
 
-GRADIENT_PENALTIES: dict[GradientPenalty, Callable[[Score, Tensor, Tensor, Streams], Tensor]] = {
+GRADIENT_PENALTIES: dict[GradientPenalty, Callable[[Score, Tensor, Tensor, ReplicateGenerators], Tensor]] = {
     "gradient_penalty": gradient_penalty,
     "r1": r1,
     "r2": r2,
@@ -137,7 +137,7 @@ class LeCam(torch.nn.Module):
     def forward(self, real: Tensor, generated: Tensor) -> Tensor:
         """The penalty, after the means have taken in these scores."""
         with torch.no_grad():
-            means = distributed.average(torch.stack([real, generated]).mean(-1, keepdim=True))
+            means = distributed.all_reduce_mean(torch.stack([real, generated]).mean(-1, keepdim=True))
             self.means.lerp_(means, 1 - self.DECAY)
         of_real, of_generated = self.means
         penalty: Tensor = (real - of_generated).square().mean(-1) + (generated - of_real).square().mean(-1)

@@ -24,11 +24,11 @@ from makeweight.generators.blocks.layers import (
 )
 from makeweight.runtime.files import read_json, write_json
 
-DRAWN_AT_ONCE = 500  # images
+SAMPLING_BATCH = 500  # images
 WEIGHTS, PLAN = "decoder.safetensors", "decoder.json"
 WIDEST = 3  # doublings of the width, however many halvings there are
 
-Hearing = Literal["norms", "input", "nothing"]  # where a decoder hears its labels
+LabelInput = Literal["norms", "input", "nothing"]  # where a decoder hears its labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Decoder(nn.Module):
         shape: Shape,
         latent: int,
         width: int,
-        hearing: Hearing = "norms",
+        hearing: LabelInput = "norms",
         *,
         normed: bool = False,
         attention: int | None = None,
@@ -123,7 +123,7 @@ class Decoder(nn.Module):
     def draw(self, codes: Tensor, wanted: Tensor) -> Tensor:
         """As many images as there are codes, part by part; on the CPU, with the statistics of training."""
         self.cpu().eval()
-        parts = zip(codes.split(DRAWN_AT_ONCE), wanted.split(DRAWN_AT_ONCE), strict=True)
+        parts = zip(codes.split(SAMPLING_BATCH), wanted.split(SAMPLING_BATCH), strict=True)
         return torch.cat([self(*part) for part in parts])
 
     def save(self, folder: Path) -> None:

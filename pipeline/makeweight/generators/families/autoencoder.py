@@ -23,10 +23,10 @@ from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, condi
 from makeweight.runtime import distributed
 from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
-from makeweight.training.ema import Average, only_looking
-from makeweight.training.loop import Run
-from makeweight.training.rng import Streams
-from makeweight.training.stacking import Replicated, together
+from makeweight.training.ema import EMA, evaluation_mode
+from makeweight.training.loop import TrainingContext
+from makeweight.training.rng import ReplicateGenerators
+from makeweight.training.stacking import ReplicateNetworks, together
 
 ENCODED_AT_ONCE, SHOWN = 500, 50  # images; of a class, those among which it is drawn to be shown
 CODES, PLAN = "codes.safetensors", "sampler.json"
@@ -42,11 +42,11 @@ class Autoencoder(Settings):
     encoder_width: Count
     decoder_width: Count
     learning_rate: Positive
-    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     draw: Draw
     neighbours: Count
 
-    fits_together: ClassVar[bool] = True
+    supports_batched_seeds: ClassVar[bool] = True
 
     @property
     def total_steps(self) -> int:
@@ -58,13 +58,15 @@ class Autoencoder(Settings):
         """Images that a step looks at."""
         return self.batch
 
-    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[CodeSampler]:
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[CodeSampler]:
         """Train one for each seed on `train`, all of them in one program, and let each encode all of it."""
         shape = Shape.of(train)
         network = together([self._network(shape, seed) for seed in seeds], run.device)
-        average = Average(network, self.average_decay)
+        average = EMA(network, self.ema_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        rng, watching = (Streams([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching"))
+        rng, watching = (
+            ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
+        )
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
@@ -76,7 +78,7 @@ class Autoencoder(Settings):
         }
 
         for step in run.steps(self.steps, state, len(seeds)):
-            images, _ = (distributed.part(each) for each in real.draw(self.batch, rng))
+            images, _ = (distributed.shard(each) for each in real.draw(self.batch, rng))
             with mixed:
                 loss = squared_error(network(images), images)
             optimizer.zero_grad()
@@ -87,7 +89,7 @@ class Autoencoder(Settings):
 
             if step.recorded:
                 images, _ = watched.draw(self.batch, watching)
-                with only_looking(network), mixed:
+                with evaluation_mode(network), mixed:
                     watched_loss = squared_error(network(images), images)
                 run.record(
                     {
@@ -105,7 +107,7 @@ class Autoencoder(Settings):
         return Autoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
 
     @torch.no_grad()
-    def _samplers(self, networks: Replicated[Autoencoding], images: Tensor, labels: Tensor) -> list[CodeSampler]:
+    def _samplers(self, networks: ReplicateNetworks[Autoencoding], images: Tensor, labels: Tensor) -> list[CodeSampler]:
         samplers = []
         for network in networks.networks():
             network.to(images.device).eval()

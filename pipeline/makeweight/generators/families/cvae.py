@@ -20,10 +20,10 @@ from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
 from makeweight.runtime import distributed
 from makeweight.training.checkpoints import State
-from makeweight.training.ema import Average, only_looking
-from makeweight.training.loop import Run
-from makeweight.training.rng import Streams
-from makeweight.training.stacking import Replicated, together
+from makeweight.training.ema import EMA, evaluation_mode
+from makeweight.training.loop import TrainingContext
+from makeweight.training.rng import ReplicateGenerators
+from makeweight.training.stacking import ReplicateNetworks, together
 
 MEASURED = 2000  # images from which independent pixels are counted
 
@@ -38,9 +38,9 @@ class ConditionalVAE(Settings):
     decoder_width: Count
     beta: NotNegative
     learning_rate: Positive
-    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
 
-    fits_together: ClassVar[bool] = True
+    supports_batched_seeds: ClassVar[bool] = True
 
     @property
     def total_steps(self) -> int:
@@ -52,13 +52,15 @@ class ConditionalVAE(Settings):
         """Images that a step looks at."""
         return self.batch
 
-    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[VAESampler]:
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[VAESampler]:
         """Train one for each seed on `train`, all of them in one program: tensors have the shape [replicates, n, …]."""
         shape, pixels = Shape.of(train), independent_pixels(train)
         network = together([self._network(shape, seed) for seed in seeds], run.device)
-        average = Average(network, self.average_decay)
+        average = EMA(network, self.ema_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        rng, watching = (Streams([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching"))
+        rng, watching = (
+            ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
+        )
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
@@ -70,7 +72,7 @@ class ConditionalVAE(Settings):
         }
 
         for step in run.steps(self.steps, state, len(seeds)):
-            images, labels = (distributed.part(each) for each in real.draw(self.batch, rng))
+            images, labels = (distributed.shard(each) for each in real.draw(self.batch, rng))
             with mixed:
                 drawn, mean, log_variance = network(images, conditions(labels, shape.classes), self._noise(labels, rng))
             rebuilding, divergence = reconstruction(drawn, images, pixels), divergence_from_prior(mean, log_variance)
@@ -84,7 +86,7 @@ class ConditionalVAE(Settings):
             if step.recorded:
                 images, labels = watched.draw(self.batch, watching)
                 noise = self._noise(labels, watching)
-                with only_looking(network), mixed:
+                with evaluation_mode(network), mixed:
                     drawn, _, _ = network(images, conditions(labels, shape.classes), noise)
                 run.record(
                     {
@@ -102,7 +104,7 @@ class ConditionalVAE(Settings):
         torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
         return VariationalAutoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
 
-    def _noise(self, labels: Tensor, rng: Streams) -> Tensor:
+    def _noise(self, labels: Tensor, rng: ReplicateGenerators) -> Tensor:
         return rng.randn(labels.numel(), self.latent).view(*labels.shape, self.latent)
 
     @staticmethod
@@ -111,7 +113,7 @@ class ConditionalVAE(Settings):
         return VAESampler(Decoder.load(folder))
 
 
-def _samplers(networks: Replicated[VariationalAutoencoding]) -> list[VAESampler]:
+def _samplers(networks: ReplicateNetworks[VariationalAutoencoding]) -> list[VAESampler]:
     return [VAESampler(network.decoder) for network in networks.networks()]
 
 
@@ -135,7 +137,7 @@ def reconstruction(drawn: Tensor, images: Tensor, pixels: float) -> Tensor:
     Images have the shape [replicates, n, c, h, w]. The variance is the mean squared error of the batch itself (Rybkin
     et al. 2021, equation 5), so that nothing needs tuning to the size or the contrast of images.
     """
-    error = distributed.average((drawn.float() - images).square().flatten(1).mean(1))
+    error = distributed.all_reduce_mean((drawn.float() - images).square().flatten(1).mean(1))
     return pixels / 2 * (error.clamp(min=1e-6).log() + 1 + math.log(2 * math.pi))
 
 

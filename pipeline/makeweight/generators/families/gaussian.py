@@ -16,7 +16,7 @@ from makeweight.core.data import Split
 from makeweight.core.parameters import Fraction
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.densities import class_gaussians, draw_gaussians
-from makeweight.training.loop import Run
+from makeweight.training.loop import TrainingContext
 
 SMALL = 1000  # images or pixels, whichever are fewer: up to these, components are exact
 EXAMINED = 5000  # images, in which components are looked for, and that are held as floats at once
@@ -38,7 +38,7 @@ class Gaussian(Settings):
         """Not told: it looks at all images at once."""
         return 0
 
-    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[GaussianSampler]:
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[GaussianSampler]:
         """Fit components and Gaussians. Nothing is random, so that samplers of all seeds are alike."""
         pixels = train.images.reshape(len(train), -1)
         some = np.sort(np.random.default_rng(0).permutation(len(train))[:EXAMINED])

@@ -15,7 +15,7 @@ from makeweight.core.data import Images, Labels, Split
 from makeweight.core.parameters import Count
 from makeweight.core.validation import Settings
 from makeweight.runtime.files import read_arrays, write_arrays
-from makeweight.training.loop import Run
+from makeweight.training.loop import TrainingContext
 
 
 class PixelSMOTE(Settings):
@@ -33,7 +33,7 @@ class PixelSMOTE(Settings):
         """Not told: it looks at all images at once."""
         return 0
 
-    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[SMOTESampler]:
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[SMOTESampler]:
         """Keep the training images. Nothing is random before they are drawn from."""
         run.progress(1)
         run.record({"step": 1, "images": len(train)})

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE, Images
-from makeweight.core.errors import BadPicture
+from makeweight.core.errors import ImageError
 from makeweight.intake.decoding import tiffs
 from makeweight.intake.decoding.rasters import BYTE, HALF_CLEAR, Raster, chosen, rendered, span
-from makeweight.intake.interface import Depth, Form, Look
+from makeweight.intake.interface import Depth, ImageHeader, ImageSpec
 
 # Pillow knows 40 formats, some of which start other programs or are made to be animated: these are for pictures.
 SUFFIXES_OF = {
@@ -104,16 +104,16 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], list[str]]]:
             _check_file(path)
             with open(path, "rb") as file:  # noqa: PTH123 - quicker than a Path for each of a million
                 yield file, said
-        except BadPicture:
+        except ImageError:
             raise
         except UnidentifiedImageError:
-            raise BadPicture(_impostor(path)) from None
+            raise ImageError(_impostor(path)) from None
         except Image.DecompressionBombError:
-            raise BadPicture(f"has more pixels than the {MOST_PIXELS:,} that are allowed: make it smaller") from None
+            raise ImageError(f"has more pixels than the {MOST_PIXELS:,} that are allowed: make it smaller") from None
         except OSError as error:
-            raise BadPicture(f"cannot be read: {_worded(error.strerror or error)}") from error
+            raise ImageError(f"cannot be read: {_worded(error.strerror or error)}") from error
         except Exception as error:
-            raise BadPicture(f"cannot be decoded: {_worded(error)}") from error
+            raise ImageError(f"cannot be decoded: {_worded(error)}") from error
     said += sorted({f"warning: {_worded(warning.message)}" for warning in caught})
 
 
@@ -138,18 +138,18 @@ def _worded(error: object) -> str:
 def _check_file(path: str) -> None:
     found = os.stat(path)  # noqa: PTH116 - a million of them
     if not stat.S_ISREG(found.st_mode):
-        raise BadPicture("is no file but a folder, pipe or device")
+        raise ImageError("is no file but a folder, pipe or device")
     if not found.st_size:
-        raise BadPicture("is empty: 0 bytes")
+        raise ImageError("is empty: 0 bytes")
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
-        raise BadPicture(
+        raise ImageError(
             f"has {width}×{height} pixels, more than the {MOST_PIXELS:,} that are allowed: make it smaller"
         )
     if min(width, height) < 1:
-        raise BadPicture(f"has {width}×{height} pixels: nothing to see")
+        raise ImageError(f"has {width}×{height} pixels: nothing to see")
 
 
 def _impostor(path: str) -> str:
@@ -164,7 +164,7 @@ def _impostor(path: str) -> str:
     return "is no PNG, JPEG, WebP, BMP, TIFF, GIF or PPM, or its header is damaged"
 
 
-def look(path: str) -> Look:
+def look(path: str) -> ImageHeader:
     """What the header of the file `path` says; a PNG's checksums are compared as well, which decoding does not do.
 
     Raises:
@@ -177,13 +177,13 @@ def look(path: str) -> Look:
             return found
         with _pillow(file) as picture:
             grey = picture.mode in GREY_MODES or _stored_as(picture).startswith("LA")
-            found = Look(picture.size, grey, _depth(picture))
+            found = ImageHeader(picture.size, grey, _depth(picture))
             if picture.format == "PNG":
                 picture.verify()
     return found
 
 
-def span_of(path: str, form: Form) -> tuple[float, float]:
+def span_of(path: str, form: ImageSpec) -> tuple[float, float]:
     """The lowest and the highest number that the file `path` stores, in the bands that `form` chooses.
 
     Raises:
@@ -199,13 +199,13 @@ def span_of(path: str, form: Form) -> tuple[float, float]:
         return span(chosen(raster, form.bands, said))
 
 
-def decode(path: str, form: Form) -> tuple[Images, tuple[str, ...]]:
+def decode(path: str, form: ImageSpec) -> tuple[Images, tuple[str, ...]]:
     """The file `path` as a square of `form`, and what was done to it; raises as `squares`."""
     (pixels,), said = squares(path, form, (form.side,))
     return pixels, said
 
 
-def squares(path: str, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+def squares(path: str, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
     """The file `path` as a square of each of the sides, and what was done to it for the first.
 
     Raises:
@@ -227,7 +227,9 @@ def squares(path: str, form: Form, sides: Sequence[int]) -> tuple[list[Images], 
     return found, tuple(said)
 
 
-def _fitted_to(sides: Sequence[int], level: Image.Image, orientation: int, form: Form, said: list[str]) -> list[Images]:
+def _fitted_to(
+    sides: Sequence[int], level: Image.Image, orientation: int, form: ImageSpec, said: list[str]
+) -> list[Images]:
     """A square of each side; what is done for the first is said."""
     flat = _turned(flattened(level, form, said, FINER * max(sides)), orientation, said)
     return [fitted(flat, replace(form, side=side), said if not index else []) for index, side in enumerate(sides)]
@@ -240,12 +242,12 @@ def _check_name(kind: str, path: str, said: list[str]) -> None:
         said.append(f"a {name} named {suffix or 'without a suffix'}: read by its content")
 
 
-def _check_frames(picture: Image.Image, form: Form, said: list[str]) -> None:
+def _check_frames(picture: Image.Image, form: ImageSpec, said: list[str]) -> None:
     frames = 1 if picture.format in STILL else getattr(picture, "n_frames", 1)
     if frames == 1:
         return
     if not form.first_frame:
-        raise BadPicture(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
+        raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
     said.append("animated: first frame taken")
     picture.seek(0)
 
@@ -277,7 +279,7 @@ def _pnm_white(picture: Image.Image) -> int:
     file: IO[bytes] | None = getattr(picture, "fp", None)
     if picture.format != "PPM" or file is None:
         return 255
-    place = file.tell()
+    place = file.log_line()
     file.seek(0)
     found = DEEP_PNM.match(file.read(4096))
     file.seek(place)
@@ -297,7 +299,7 @@ def _raster(picture: Image.Image, file: IO[bytes], depth: Depth) -> Raster:
     if picture.mode == "F":
         return Raster(np.asarray(picture)[..., None], depth, colours=1)
     if "transparency" in picture.info:
-        raise BadPicture("has 16 bits and a colour or a grey that is transparent, which is not read: make it 8 bits")
+        raise ImageError("has 16 bits and a colour or a grey that is transparent, which is not read: make it 8 bits")
     file.seek(0)
     if picture.format == "PPM":
         values = _pnm_values(file.read())
@@ -324,7 +326,7 @@ def _pnm_values(content: bytes) -> NDArray[Any]:
 
 
 def _levelled(
-    picture: Image.Image, file: IO[bytes], depth: Depth, form: Form, enough: int, said: list[str]
+    picture: Image.Image, file: IO[bytes], depth: Depth, form: ImageSpec, enough: int, said: list[str]
 ) -> Image.Image:
     """Decoded, with 8 bits a channel and the bands that are asked for; a JPEG as small as is `enough` on both sides."""
     if not depth.is_plain:
@@ -352,7 +354,7 @@ def _bands_of(picture: Image.Image, said: list[str]) -> Raster:
     return Raster(values, BYTE, colours=1 if bands < 3 else 3, alpha=bands - 1 if bands in {2, 4} else None)
 
 
-def fitted(picture: Image.Image, form: Form, said: list[str]) -> Images:
+def fitted(picture: Image.Image, form: ImageSpec, said: list[str]) -> Images:
     """`picture` as a square: uint8 [side, side, channels], with antialiasing.
 
     Args:
@@ -372,7 +374,7 @@ def fitted(picture: Image.Image, form: Form, said: list[str]) -> Images:
 RESOLVED = {"P": "palette resolved", "PA": "palette resolved", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}
 
 
-def flattened(picture: Image.Image, form: Form, said: list[str], enough: int) -> Image.Image:
+def flattened(picture: Image.Image, form: ImageSpec, said: list[str], enough: int) -> Image.Image:
     """`picture` without transparency, in mode L or RGB as `form` has channels.
 
     Args:
@@ -418,7 +420,7 @@ def _with_opacity(picture: Image.Image) -> Image.Image:
     return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
 
 
-def _coloured(picture: Image.Image, form: Form, said: list[str]) -> Image.Image:
+def _coloured(picture: Image.Image, form: ImageSpec, said: list[str]) -> Image.Image:
     grey = picture.mode in GREY_MODES
     if grey and form.channels == 3:
         said.append("grey to RGB")
@@ -427,7 +429,7 @@ def _coloured(picture: Image.Image, form: Form, said: list[str]) -> Image.Image:
     return picture.convert("L" if form.channels == 1 else "RGB")
 
 
-def _padded(picture: Image.Image, form: Form) -> Image.Image:
+def _padded(picture: Image.Image, form: ImageSpec) -> Image.Image:
     scale = form.side / max(picture.size)
     width, height = (max(1, round(length * scale)) for length in picture.size)
     square = Image.new("RGB", (form.side, form.side), form.background).convert(picture.mode)
@@ -436,15 +438,15 @@ def _padded(picture: Image.Image, form: Form) -> Image.Image:
     return square
 
 
-def _cropped(picture: Image.Image, form: Form) -> Image.Image:
+def _cropped(picture: Image.Image, form: ImageSpec) -> Image.Image:
     return ImageOps.fit(picture, (form.side, form.side), Image.Resampling.LANCZOS)
 
 
-def _stretched(picture: Image.Image, form: Form) -> Image.Image:
+def _stretched(picture: Image.Image, form: ImageSpec) -> Image.Image:
     return picture.resize((form.side, form.side), Image.Resampling.LANCZOS)
 
 
-FITS: dict[str, tuple[Callable[[Image.Image, Form], Image.Image], str]] = {
+FITS: dict[str, tuple[Callable[[Image.Image, ImageSpec], Image.Image], str]] = {
     "pad": (_padded, "not square: padded"),
     "crop": (_cropped, "not square: cropped"),
     "stretch": (_stretched, "not square: stretched"),

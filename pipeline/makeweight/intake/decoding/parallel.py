@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.core.data import Images
-from makeweight.core.errors import BadInput, BadPicture
+from makeweight.core.errors import BadInput, ImageError
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted
 from makeweight.intake.decoding.images import LAID, side_of
 from makeweight.intake.decoding.rasters import HALF_CLEAR, SAY, without_range
 from makeweight.intake.decoding.sketches import SMALLEST_SIDE, SUMS, Sketches, pixel_hash, sketches
 from makeweight.intake.grouping.duplicates import SEARCH_SIDE
-from makeweight.intake.interface import Depth, Form, Look, Pictures
+from makeweight.intake.interface import Depth, ImageHeader, ImageSource, ImageSpec
 from makeweight.runtime.files import new_array
 from makeweight.runtime.processes import end_with_parent
-from makeweight.runtime.progress import Shown
+from makeweight.runtime.progress import ProgressReporter
 
 CHUNK = 256  # pictures handed to a worker at a time
 ALONE = 4 * CHUNK  # up to so many, starting workers takes longer than it saves
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class ImageHeaders:
     """The headers of all pictures.
 
     Attributes:
@@ -107,10 +107,10 @@ class Decoded:
         )
 
 
-def looked_at(pictures: Pictures, workers: int) -> Looks:
+def read_headers(pictures: ImageSource, workers: int) -> ImageHeaders:
     """Read every header."""
-    looks = Looks(np.zeros((len(pictures), 2), np.int64), np.zeros(len(pictures), bool))
-    for start, chunk in _in_chunks("looking at images", pictures, lambda start: _look_at_chunk, workers):
+    looks = ImageHeaders(np.zeros((len(pictures), 2), np.int64), np.zeros(len(pictures), bool))
+    for start, chunk in _in_chunks("looking at images", pictures, lambda start: _read_header_chunk, workers):
         for index, found in enumerate(chunk, start):
             if isinstance(found, str):
                 looks.bad[index] = found
@@ -121,19 +121,19 @@ def looked_at(pictures: Pictures, workers: int) -> Looks:
     return looks
 
 
-def _look_at_chunk(pictures: Pictures) -> list[Look | str]:
+def _read_header_chunk(pictures: ImageSource) -> list[ImageHeader | str]:
     """Each picture's header, or why it has none."""
 
-    def attempt(index: int) -> Look | str:
+    def attempt(index: int) -> ImageHeader | str:
         try:
             return pictures.look(index)
-        except BadPicture as bad:
+        except ImageError as bad:
             return str(bad)
 
     return [attempt(index) for index in range(len(pictures))]
 
 
-def form_of(looks: Looks, settings: DataSettings) -> Form:
+def spec_of(looks: ImageHeaders, settings: DataSettings) -> ImageSpec:
     """What to bring the pictures to: what the parameters say, and else what suits those that are not bad.
 
     Raises:
@@ -149,7 +149,7 @@ def form_of(looks: Looks, settings: DataSettings) -> Form:
     red, green, blue = settings.background
     declared = settings.value_range
     only_grey = looks.grey[good].all() if settings.bands is None else len(settings.bands) == 1
-    return Form(
+    return ImageSpec(
         side=settings.image_size or side_of(looks.sizes[good]),
         channels=settings.channels or (1 if only_grey else 3),
         fit=settings.fit,
@@ -161,8 +161,8 @@ def form_of(looks: Looks, settings: DataSettings) -> Form:
 
 
 def ranged(
-    pictures: Pictures, looks: Looks, form: Form, settings: DataSettings, lock: Path, workers: int
-) -> tuple[Form, list[str]]:
+    pictures: ImageSource, looks: ImageHeaders, form: ImageSpec, settings: DataSettings, lock: Path, workers: int
+) -> tuple[ImageSpec, list[str]]:
     """The form with the range of values that suits all pictures of more than 8 bits, before any is converted.
 
     Pictures that no range suits join `looks.bad`: one reason for all of a type, whose remedy fits them all.
@@ -199,7 +199,7 @@ def ranged(
         if reason := unfit(depth, low, high, n):
             looks.bad.update({index: reason for index in looks.deep[depth] if index not in looks.bad})
     if not looks.good.any():
-        form_of(looks, settings)
+        spec_of(looks, settings)
     return form, []
 
 
@@ -222,14 +222,16 @@ def unfit(depth: Depth, low: float, high: float, n: int) -> str | None:
     )
 
 
-def _spans(pictures: Pictures, looks: Looks, form: Form, lock: Path, workers: int) -> NDArray[np.float64]:
+def _spans(
+    pictures: ImageSource, looks: ImageHeaders, form: ImageSpec, lock: Path, workers: int
+) -> NDArray[np.float64]:
     """The lowest and the highest number of each deep picture, float64 [n, 2]; those that cannot be read become bad."""
     n = len(pictures)
     deep = {index for members in looks.deep.values() for index in members}
     large = _large(looks)
     spans = np.zeros((n, 2))
 
-    def work(start: int) -> Callable[[Pictures], dict[int, tuple[float, float] | str]]:
+    def work(start: int) -> Callable[[ImageSource], dict[int, tuple[float, float] | str]]:
         rows = range(start, min(start + CHUNK, n))
         return partial(
             _measure_chunk,
@@ -247,19 +249,19 @@ def _spans(pictures: Pictures, looks: Looks, form: Form, lock: Path, workers: in
 
 
 def _measure_chunk(
-    pictures: Pictures, *, form: Form, members: tuple[int, ...], lock: Path, large: frozenset[int]
+    pictures: ImageSource, *, form: ImageSpec, members: tuple[int, ...], lock: Path, large: frozenset[int]
 ) -> dict[int, tuple[float, float] | str]:
     found: dict[int, tuple[float, float] | str] = {}
     for index in members:
         try:
             with _one_at_a_time(lock, index in large):
                 found[index] = pictures.span(index, form)
-        except BadPicture as bad:
+        except ImageError as bad:
             found[index] = str(bad)
     return found
 
 
-def _large(looks: Looks) -> set[int]:
+def _large(looks: ImageHeaders) -> set[int]:
     return set(np.flatnonzero(looks.sizes.prod(axis=1) > LARGE).tolist())
 
 
@@ -274,7 +276,7 @@ def _one_at_a_time(lock: Path, wanted: bool) -> Iterator[None]:
         yield
 
 
-def searched(looks: Looks, form: Form, settings: DataSettings) -> tuple[int, NDArray[np.bool_]]:
+def searched(looks: ImageHeaders, form: ImageSpec, settings: DataSettings) -> tuple[int, NDArray[np.bool_]]:
     """The side at which near-duplicates are sought, and which pictures are large enough, bool [n].
 
     That of the networks if it is large enough, else up to `SEARCH_SIDE` as the pictures themselves have it.
@@ -287,7 +289,13 @@ def searched(looks: Looks, form: Form, settings: DataSettings) -> tuple[int, NDA
 
 
 def decoded(
-    pictures: Pictures, looks: Looks, form: Form, settings: DataSettings, folder: Path, lock: Path, workers: int
+    pictures: ImageSource,
+    looks: ImageHeaders,
+    form: ImageSpec,
+    settings: DataSettings,
+    folder: Path,
+    lock: Path,
+    workers: int,
 ) -> Decoded:
     """Decode all pictures but those that are bad already into new files in `folder`, and hash them.
 
@@ -315,7 +323,7 @@ def decoded(
     )  # fmt: skip
     large = _large(looks)
 
-    def work(start: int) -> Callable[[Pictures], _Chunk]:
+    def work(start: int) -> Callable[[ImageSource], _Chunk]:
         rows = range(start, min(start + CHUNK, n))
         return partial(
             _decode_chunk,
@@ -351,7 +359,7 @@ class _Chunk:
 
 
 def _decode_chunk(
-    pictures: Pictures, *, start: int, files: tuple[Path, Path], form: Form, lock: Path, skipped: frozenset[int],
+    pictures: ImageSource, *, start: int, files: tuple[Path, Path], form: ImageSpec, lock: Path, skipped: frozenset[int],
     large: frozenset[int], searchable: NDArray[np.bool_],
 ) -> _Chunk:  # fmt: skip
     n = len(pictures)
@@ -363,7 +371,7 @@ def _decode_chunk(
         try:
             with _one_at_a_time(lock, index in large):
                 squares, said = pictures.squares(index, form, sides)
-        except BadPicture as bad:
+        except ImageError as bad:
             chunk.bad[start + index] = str(bad)
             continue
         for target, square in zip(targets, squares, strict=True):
@@ -390,14 +398,14 @@ def _look_for_colour(rows: Images, chunk: _Chunk) -> None:
 
 
 def _in_chunks(
-    title: str, pictures: Pictures, work: Callable[[int], Callable[[Pictures], Result]], workers: int
+    title: str, pictures: ImageSource, work: Callable[[int], Callable[[ImageSource], Result]], workers: int
 ) -> Iterator[tuple[int, Result]]:
     """`work(start)` of every `CHUNK` pictures, in their order however many work at it, with `start`."""
     n = len(pictures)
     starts = range(0, n, CHUNK)
     workers = 1 if n <= ALONE else min(workers, len(starts))
     board = np.zeros((1, 2), np.int64)
-    with Shown(title, board, n, images_per_step=1, unit="images"):
+    with ProgressReporter(title, board, n, images_per_step=1, unit="images"):
         # One thread each: otherwise each would start as many as there are cores.
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             results = joblib.Parallel(n_jobs=workers, return_as="generator")(
@@ -409,7 +417,7 @@ def _in_chunks(
             yield start, result
 
 
-def _in_worker(work: Callable[[Pictures], Result], pictures: Pictures, owner: int) -> Result:
+def _in_worker(work: Callable[[ImageSource], Result], pictures: ImageSource, owner: int) -> Result:
     if os.getpid() != owner:
         end_with_parent(owner)
     return work(pictures)

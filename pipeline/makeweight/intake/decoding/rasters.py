@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from makeweight.core.data import Images
-from makeweight.core.errors import BadPicture
+from makeweight.core.errors import ImageError
 from makeweight.intake.interface import Depth
 
 SAY = "say in data.value_range what is black and white"
@@ -49,7 +49,7 @@ def depth_of(dtype: np.dtype[Any]) -> Depth:
     """The depth of an array whose type is all that is known of it."""
     kinds = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "float"}
     if dtype.kind not in kinds:
-        raise BadPicture(f"holds {dtype} values, which are not read as an image")
+        raise ImageError(f"holds {dtype} values, which are not read as an image")
     bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
     white = float(2**bits - 1) if dtype.kind in "bu" and bits <= 16 else None
     return Depth(bits, kinds[dtype.kind], white)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Ra
     """
     if bands is None:
         if not raster.colours:
-            raise BadPicture(
+            raise ImageError(
                 f"has {raster.bands} bands, and does not say which of them are colours: choose one or three with "
                 f"data.bands, for instance {[3, 2, 1] if raster.bands > 2 else [1]}"
             )
@@ -78,7 +78,7 @@ def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Ra
         why = "of no declared meaning left out"
     else:
         if max(bands) > raster.bands:
-            raise BadPicture(f"has {raster.bands} bands, fewer than the {max(bands)} that data.bands asks for")
+            raise ImageError(f"has {raster.bands} bands, fewer than the {max(bands)} that data.bands asks for")
         kept = [band - 1 for band in bands]
         why = "left out, as data.bands says"
     if left_out := raster.bands - len(set(kept)):
@@ -103,7 +103,7 @@ def span(raster: Raster) -> tuple[float, float]:
     values = raster.values[..., : raster.colours]
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise BadPicture("holds NaN or infinite values")
+        raise ImageError("holds NaN or infinite values")
     return low, high
 
 
@@ -156,14 +156,14 @@ def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, dept
         return np.array(values)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise BadPicture("holds NaN or infinite values")
+        raise ImageError("holds NaN or infinite values")
     declared = None if depth.is_plain else value_range
     if declared is None and depth.white is None:
-        raise BadPicture(without_range(depth, low, high))
+        raise ImageError(without_range(depth, low, high))
     black, white = declared or (0.0, depth.white or 0.0)
     if low < black or high > white:
         where = "data.value_range" if declared else "the range of its type"
-        raise BadPicture(f"holds values from {low:g} to {high:g}, outside {where} ({black:g} to {white:g})")
+        raise ImageError(f"holds values from {low:g} to {high:g}, outside {where} ({black:g} to {white:g})")
     pixels = np.empty(values.shape, np.uint8)
     rows = max(1, BLOCK // max(1, values[0].size))
     for start in range(0, len(values), rows):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from makeweight.core.data import Images
 from makeweight.intake.decoding.images import _fitted_to, look, span_of, squares
 from makeweight.intake.decoding.rasters import Raster, chosen, depth_of, rendered, span
-from makeweight.intake.interface import Form, Look
+from makeweight.intake.interface import ImageHeader, ImageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,15 @@ class Files:
         """Those from `start` to before `stop`."""
         return Files(self.root, self.paths[start:stop])
 
-    def look(self, index: int) -> Look:
+    def look(self, index: int) -> ImageHeader:
         """What the header tells."""
         return look(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
 
-    def span(self, index: int, form: Form) -> tuple[float, float]:
+    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
         """The lowest and the highest number that is stored."""
         return span_of(os.path.join(self.root, self.paths[index]), form)  # noqa: PTH118
 
-    def squares(self, index: int, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture as a square of each side, and what was done to it."""
         return squares(os.path.join(self.root, self.paths[index]), form, sides)  # noqa: PTH118
 
@@ -56,17 +56,17 @@ class Arrays:
         """Those from `start` to before `stop`."""
         return Arrays(self.values[start:stop])
 
-    def look(self, index: int) -> Look:
+    def look(self, index: int) -> ImageHeader:
         """The size and the type, which all share."""
         height, width = self.values.shape[1:3]
         grey = self.values.ndim == 3 or self.values.shape[3] == 1
-        return Look((width, height), grey, depth_of(self.values.dtype))
+        return ImageHeader((width, height), grey, depth_of(self.values.dtype))
 
-    def span(self, index: int, form: Form) -> tuple[float, float]:
+    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
         """The lowest and the highest number of one picture."""
         return span(chosen(self._raster(index), form.bands, []))
 
-    def squares(self, index: int, form: Form, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture as a square of each side, and what was done to it."""
         said: list[str] = []
         raster = chosen(self._raster(index), form.bands, said)

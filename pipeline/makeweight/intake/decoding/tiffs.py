@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from makeweight.core.errors import BadPicture
+from makeweight.core.errors import ImageError
 from makeweight.intake.decoding.rasters import BYTE, Raster, levelled
-from makeweight.intake.interface import Depth, Look
+from makeweight.intake.interface import Depth, ImageHeader
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -46,10 +46,10 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in SIGNATURES
 
 
-def look_at(file: IO[bytes]) -> Look:
+def look_at(file: IO[bytes]) -> ImageHeader:
     """What the header of a TIFF says; BadPicture where that rules it out."""
     with _page(file) as (page, _, _):
-        return Look((page.imagewidth, page.imagelength), page.photometric in {0, 1}, _depth(page))
+        return ImageHeader((page.imagewidth, page.imagelength), page.photometric in {0, 1}, _depth(page))
 
 
 def read(file: IO[bytes], *, first_frame: bool, said: list[str]) -> tuple[Raster, int]:
@@ -65,7 +65,7 @@ def read(file: IO[bytes], *, first_frame: bool, said: list[str]) -> tuple[Raster
     """
     with _page(file) as (page, frames, left_out):
         if frames > 1 and not first_frame:
-            raise BadPicture(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
+            raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
         if frames > 1:
             said.append("animated: first frame taken")
         if left_out:
@@ -83,10 +83,10 @@ def _page(file: IO[bytes]) -> Iterator[tuple[TiffPage, int, int]]:
     with TiffFile(file) as tiff:
         pages = [page.aspage() for page in tiff.pages]
         if not pages:
-            raise BadPicture("holds no image")
+            raise ImageError("holds no image")
         own = [page for page in pages if not page.subfiletype & (REDUCED | MASK)]
         if not own:
-            raise BadPicture("holds only a smaller copy or a mask of its image, as raw camera files do: convert it")
+            raise ImageError("holds only a smaller copy or a mask of its image, as raw camera files do: convert it")
         page = own[0]
         _check(page)
         yield page, len(own), len(pages) - len(own)
@@ -97,25 +97,25 @@ def _check(page: TiffPage) -> None:
     bits, kinds = (_values(page, tag, default) for tag, default in ((258, 1), (339, 1)))
     photometric = page.tags.valueof(262)
     if len(set(bits)) > 1 or len(set(kinds)) > 1:
-        raise BadPicture(f"has bands of different types ({', '.join(map(str, bits))} bits): save them as one type")
+        raise ImageError(f"has bands of different types ({', '.join(map(str, bits))} bits): save them as one type")
     if kinds[0] in UNREAD_KINDS:
-        raise BadPicture(f"holds {UNREAD_KINDS[kinds[0]]}, which are not read as an image")
+        raise ImageError(f"holds {UNREAD_KINDS[kinds[0]]}, which are not read as an image")
     if photometric is None:
-        raise BadPicture("does not say whether 0 is black or white (PhotometricInterpretation is missing)")
+        raise ImageError("does not say whether 0 is black or white (PhotometricInterpretation is missing)")
     if photometric in UNREAD_COLOURS:
-        raise BadPicture(f"holds {UNREAD_COLOURS[photometric]}, which is not read: convert it to grey or RGB")
+        raise ImageError(f"holds {UNREAD_COLOURS[photometric]}, which is not read: convert it to grey or RGB")
     if photometric not in COLOURS:
-        raise BadPicture(f"holds colours of an unknown kind (PhotometricInterpretation {int(photometric)})")
+        raise ImageError(f"holds colours of an unknown kind (PhotometricInterpretation {int(photometric)})")
     samples = page.samplesperpixel
     if samples < COLOURS[photometric] or (photometric == PALETTE and samples > 1):
-        raise BadPicture(f"has {samples} bands, which does not fit its colours (PhotometricInterpretation)")
+        raise ImageError(f"has {samples} bands, which does not fit its colours (PhotometricInterpretation)")
     if page.dtype is None:
-        raise BadPicture(f"holds {bits[0]}-bit {KINDS[kinds[0]]} values, which are not read")
+        raise ImageError(f"holds {bits[0]}-bit {KINDS[kinds[0]]} values, which are not read")
     if page.imagedepth > 1:
-        raise BadPicture(f"is a volume of {page.imagedepth} layers: save each as an image of its own")
+        raise ImageError(f"is a volume of {page.imagedepth} layers: save each as an image of its own")
     size = page.imagewidth * page.imagelength * samples * page.dtype.itemsize
     if size > MOST_BYTES:
-        raise BadPicture(f"unpacks to {size / 2**20:,.0f} MiB, more than {MOST_BYTES >> 20:,}: make it smaller")
+        raise ImageError(f"unpacks to {size / 2**20:,.0f} MiB, more than {MOST_BYTES >> 20:,}: make it smaller")
 
 
 def _values(page: TiffPage, tag: int, default: int) -> tuple[int, ...]:
@@ -138,11 +138,11 @@ def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
     needed = int(np.prod(page.chunked))
     pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if len(pieces) < needed or not all(start and size for start, size in pieces[:needed]):
-        raise BadPicture("cannot be decoded: some of its strips or tiles are missing")
+        raise ImageError("cannot be decoded: some of its strips or tiles are missing")
     if any(start + size > end for start, size in pieces[:needed]):
-        raise BadPicture("cannot be decoded: it is cut off")
+        raise ImageError("cannot be decoded: it is cut off")
     if page.is_subsampled and page.compression not in JPEG:
-        raise BadPicture("holds subsampled colours without JPEG compression, which are not read: convert it to RGB")
+        raise ImageError("holds subsampled colours without JPEG compression, which are not read: convert it to RGB")
     values: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # planes, height, width, samples
     return np.moveaxis(values[..., 0], 0, 2) if len(values) > 1 else values[0]
 
@@ -176,7 +176,7 @@ def _colours(page: TiffPage) -> NDArray[np.uint8]:
     """The palette, uint8 [entries, 3]; some programs write bytes where 16 bits belong, which libtiff allows for too."""
     palette = page.colormap
     if palette is None or palette.shape[1] < 2**page.bitspersample:
-        raise BadPicture("cannot be decoded: its palette is missing or too short")
+        raise ImageError("cannot be decoded: its palette is missing or too short")
     shift = 8 if palette.max() > 255 else 0
     colours: NDArray[np.uint8] = (palette.T >> shift).astype(np.uint8)
     return colours
@@ -184,11 +184,11 @@ def _colours(page: TiffPage) -> NDArray[np.uint8]:
 
 def _without_inks(page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int | None, said: list[str]) -> Raster:
     if int(page.tags.valueof(332, 1)) != 1:
-        raise BadPicture("holds inks other than cyan, magenta, yellow and black, which are not read: convert it to RGB")
+        raise ImageError("holds inks other than cyan, magenta, yellow and black, which are not read: convert it to RGB")
     if alpha is not None:
-        raise BadPicture("holds CMYK with transparency, which is not read: convert it to RGB")
+        raise ImageError("holds CMYK with transparency, which is not read: convert it to RGB")
     if depth.white is None:
-        raise BadPicture(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not read: convert it to RGB")
+        raise ImageError(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not read: convert it to RGB")
     if page.samplesperpixel > 4:
         said.append(f"{page.samplesperpixel - 4} of {page.samplesperpixel} bands of no declared meaning left out")
     said.append("CMYK to RGB")
@@ -205,6 +205,6 @@ def _without_luminance(page: TiffPage, values: NDArray[Any], depth: Depth) -> ND
     odd_limits = ratios[0] is not None and ratios[0] != FULL_RANGE
     odd_weights = ratios[1] is not None and not np.allclose(ratios[1], COEFFICIENTS, atol=1e-3)
     if depth != BYTE or page.samplesperpixel > 3 or odd_limits or odd_weights:
-        raise BadPicture("holds YCbCr other than that of JPEG, which is not read: convert it to RGB")
+        raise ImageError("holds YCbCr other than that of JPEG, which is not read: convert it to RGB")
     pixels = np.ascontiguousarray(values)
     return np.asarray(Image.frombytes("YCbCr", pixels.shape[1::-1], pixels.tobytes()).convert("RGB"))

@@ -99,7 +99,7 @@ def near_pairs(fetch: Callable[[Labels], Images], short: Sketches, threshold: fl
     return near[np.lexsort((near[:, 1], near[:, 0]))]
 
 
-def stars(n: int, pairs: Pairs) -> Labels:
+def star_clusters(n: int, pairs: Pairs) -> Labels:
     """Groups in which every member is a near-duplicate of the middle one: int64 [n], the middle's index for each image.
 
     The image with the most neighbours (the first of equals) takes them all, then the next among the rest. Were
@@ -108,7 +108,7 @@ def stars(n: int, pairs: Pairs) -> Labels:
     both = np.concatenate([pairs, pairs[:, ::-1]])
     both = both[np.argsort(both[:, 0], kind="stable")]
     starts = np.searchsorted(both[:, 0], np.arange(n + 1))
-    middles = np.arange(n)
+    representatives = np.arange(n)
     free = np.ones(n, dtype=bool)
     for middle in np.argsort(-np.diff(starts), kind="stable"):
         if starts[middle] == starts[middle + 1]:
@@ -116,9 +116,9 @@ def stars(n: int, pairs: Pairs) -> Labels:
         if free[middle]:
             near = both[starts[middle] : starts[middle + 1], 1]
             near = near[free[near]]
-            middles[near] = middle
+            representatives[near] = middle
             free[near] = free[middle] = False
-    return middles.astype(np.int64)
+    return representatives.astype(np.int64)
 
 
 def joined(first: Labels, second: Labels) -> Labels:

@@ -13,15 +13,15 @@ from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted
 from makeweight.intake.decoding.parallel import Decoded
 from makeweight.intake.decoding.sketches import SMALLEST_SIDE
-from makeweight.intake.grouping.duplicates import Pairs, joined, near_pairs, numbered, stars
-from makeweight.intake.interface import FREE, Note, Reading
+from makeweight.intake.grouping.duplicates import Pairs, joined, near_pairs, numbered, star_clusters
+from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.report import Report
 
-HANDFUL = 5  # so many near-duplicates are never too many: 2% of a small class may be less than one image
+MIN_GROUP_LIMIT = 5  # so many near-duplicates are never too many: 2% of a small class may be less than one image
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class GroupedImages:
     """The images that remain, as positions in the reading, with their groups.
 
     Attributes:
@@ -34,7 +34,7 @@ class Taken:
 
     rows: Labels
     groups: Labels
-    middles: Labels
+    representatives: Labels
     firsts: Labels
     pairs: Pairs
 
@@ -54,11 +54,11 @@ def conflicts(firsts: Labels, labels: Labels) -> NDArray[np.bool_]:
 
 
 def grouped(
-    reading: Reading, rows: Labels, hashes: NDArray[np.uint8], images: Decoded, settings: DataSettings
-) -> Taken:
+    reading: DatasetListing, rows: Labels, hashes: NDArray[np.uint8], images: Decoded, settings: DataSettings
+) -> GroupedImages:
     """What stays together: equal images, near-duplicates, and what the data itself puts into one group."""
     firsts = first_equals(hashes[rows])
-    middles, pairs = firsts, np.zeros((0, 2), np.int64)
+    representatives, pairs = firsts, np.zeros((0, 2), np.int64)
     unique = np.unique(firsts)
     unique = unique[images.searchable[rows[unique]]]
     if settings.near_duplicates is not None and len(unique):
@@ -70,12 +70,12 @@ def grouped(
 
         found = near_pairs(fetch, images.sketches[rows[unique]], settings.near_duplicates)
         middle_of = np.arange(len(rows))
-        middle_of[unique] = unique[stars(len(unique), found)]
-        middles, pairs = middle_of[firsts], unique[found]
-    groups = numbered(middles)
+        middle_of[unique] = unique[star_clusters(len(unique), found)]
+        representatives, pairs = middle_of[firsts], unique[found]
+    groups = numbered(representatives)
     if len(reading.groups):
         groups = numbered(joined(groups, _named_groups([reading.groups[row] for row in rows])))
-    return Taken(rows, groups, middles, firsts, pairs)
+    return GroupedImages(rows, groups, representatives, firsts, pairs)
 
 
 def unsearched(rows: Labels, images: Decoded, settings: DataSettings) -> str | None:
@@ -97,41 +97,43 @@ def _named_groups(names: list[str]) -> Labels:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
-def too_large(reading: Reading, taken: Taken, settings: DataSettings) -> list[str]:
+def too_large(reading: DatasetListing, taken: GroupedImages, settings: DataSettings) -> list[str]:
     """A line for each group of near-duplicates that is too large a part of a class: different images, taken for one."""
     labels = reading.labels[taken.rows]
     distinct = taken.firsts == np.arange(len(taken.rows))
     lines = []
     for label, name in enumerate(reading.classes):
         own = labels == label
-        limit = max(HANDFUL, settings.largest_group * own.sum())
-        middles, sizes = np.unique(taken.middles[own & distinct], return_counts=True)
-        for middle, size in zip(middles[sizes > limit], sizes[sizes > limit], strict=True):
-            members = np.flatnonzero(own & distinct & (taken.middles == middle))
+        limit = max(MIN_GROUP_LIMIT, settings.max_group_fraction * own.sum())
+        representatives, sizes = np.unique(taken.representatives[own & distinct], return_counts=True)
+        for middle, size in zip(representatives[sizes > limit], sizes[sizes > limit], strict=True):
+            members = np.flatnonzero(own & distinct & (taken.representatives == middle))
             some = ", ".join(repr(reading.origins[taken.rows[member]]) for member in members[:3])
             lines.append(
                 f"data: {size} images of class {name!r} ({100 * size / own.sum():.1f}% of it) count as near-duplicates "
                 f"of {reading.origins[taken.rows[middle]]!r}, among them {some}: if they differ, lower "
                 f"data.near_duplicates ({settings.near_duplicates}) or set it to null; "
-                f"if not, remove some or raise data.largest_group ({settings.largest_group})"
+                f"if not, remove some or raise data.max_group_fraction ({settings.max_group_fraction})"
             )
     return lines
 
 
-def without_leaks(reading: Reading, taken: Taken, settings: DataSettings, report: Report) -> Taken:
+def without_leaks(
+    reading: DatasetListing, taken: GroupedImages, settings: DataSettings, report: Report
+) -> GroupedImages:
     """Without the images that a later split shares with an earlier one, if that is wanted of ready-made splits."""
-    if settings.on_leak == "keep" or (reading.official == FREE).all():
+    if settings.on_leak == "keep" or (reading.predefined == UNASSIGNED).all():
         return taken
-    official = reading.official[taken.rows]
+    predefined = reading.predefined[taken.rows]
     latest = np.zeros(len(taken.rows), np.int8)
-    np.maximum.at(latest, taken.groups, official)
-    kept = np.maximum(official, 0) == latest[taken.groups]
+    np.maximum.at(latest, taken.groups, predefined)
+    kept = np.maximum(predefined, 0) == latest[taken.groups]
     if dropped := np.flatnonzero(~kept).tolist():
         report.remarks.append(
             f"{counted(len(dropped), 'image')} left out: a later split holds the same or its relative"
         )
         report.ignored += [
-            Note(reading.origins[taken.rows[at]], "a later split holds it or its like") for at in dropped
+            FileIssue(reading.origins[taken.rows[at]], "a later split holds it or its like") for at in dropped
         ]
     old = np.cumsum(kept) - 1  # new positions of those that remain
 
@@ -140,22 +142,28 @@ def without_leaks(reading: Reading, taken: Taken, settings: DataSettings, report
         return new
 
     pairs = taken.pairs[kept[taken.pairs].all(axis=1)]
-    return Taken(taken.rows[kept], numbered(taken.groups[kept]), moved(taken.middles), moved(taken.firsts), old[pairs])
+    return GroupedImages(
+        taken.rows[kept], numbered(taken.groups[kept]), moved(taken.representatives), moved(taken.firsts), old[pairs]
+    )
 
 
-def tell_duplicates(reading: Reading, taken: Taken, splits: Mapping[str, Labels], report: Report) -> None:
+def describe_duplicates(
+    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], report: Report
+) -> None:
     """What is there several times, and what splits share."""
     origins = [reading.origins[row] for row in taken.rows] if len(taken.rows) else []
     report.duplicates = {
         "equal": _listed_groups(taken.firsts, origins),
-        "near": _listed_groups(np.where(taken.firsts == np.arange(len(taken.rows)), taken.middles, -1), origins),
+        "near": _listed_groups(
+            np.where(taken.firsts == np.arange(len(taken.rows)), taken.representatives, -1), origins
+        ),
     }
-    place = np.full(len(taken.rows), FREE, np.int8)
+    place = np.full(len(taken.rows), UNASSIGNED, np.int8)
     for number, name in enumerate(SPLITS):
         place[splits[name]] = number
     shared = _shared_groups(taken.groups, place)
     on_test = int((np.isin(taken.groups, shared) & (place == 2)).sum())
-    across = taken.pairs[(place[taken.pairs] != FREE).all(axis=1)]
+    across = taken.pairs[(place[taken.pairs] != UNASSIGNED).all(axis=1)]
     across = across[
         (place[across[:, 0]] != place[across[:, 1]]) & (taken.groups[across[:, 0]] != taken.groups[across[:, 1]])
     ]
@@ -206,7 +214,7 @@ def _listed_groups(keys: Labels, origins: list[str]) -> list[list[str]]:
 
 def _shared_groups(groups: Labels, place: NDArray[np.int8]) -> Labels:
     """Groups that stand in several splits."""
-    written = place != FREE
+    written = place != UNASSIGNED
     first = np.full(groups.max(initial=-1) + 1, 127, np.int8)
     last = np.full(len(first), -1, np.int8)
     np.minimum.at(first, groups[written], place[written])

@@ -13,30 +13,30 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.seeds import stream
 from makeweight.core.text import counted, listed, means_unknown
-from makeweight.intake.interface import FREE
+from makeweight.intake.interface import UNASSIGNED
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS
 Places = NDArray[np.int8]  # [n], each an index into SPLITS or FREE
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class SplitInput:
     """What dividing needs to know of each image.
 
     Attributes:
         labels: int64 [n].
         classes: class names in the order of their labels.
-        official: int8 [n], the split that the data itself names, or `FREE`.
+        official: int8 [n], the split that the data itself names, or `UNASSIGNED`.
         groups: int64 [n]; images of one group stay together.
     """
 
     labels: Labels
     classes: tuple[str, ...]
-    official: Places
+    predefined: Places
     groups: Labels
 
 
-def divide(roll: Roll, settings: DataSettings, seed: int) -> dict[str, Labels]:
+def split_images(roll: SplitInput, settings: DataSettings, seed: int) -> dict[str, Labels]:
     """Indices of the images of `train`, `validation` and `test`, each sorted.
 
     Stratified: every class gives the same fraction to each split, rounded, but at least one image, as far as groups
@@ -46,10 +46,10 @@ def divide(roll: Roll, settings: DataSettings, seed: int) -> dict[str, Labels]:
     Raises:
         BadInput: classes have too few images or groups for three splits, or `data.counts` does not fit; a line each.
     """
-    given = [place for place in (VALIDATION, TEST) if (roll.official == place).any()]
-    places = roll.official.copy()
-    free = ~np.isin(roll.official, given)
-    places[free] = FREE
+    given = [place for place in (VALIDATION, TEST) if (roll.predefined == place).any()]
+    places = roll.predefined.copy()
+    free = ~np.isin(roll.predefined, given)
+    places[free] = UNASSIGNED
     orders = [stream(seed, "split", label).permutation(np.flatnonzero(free & (roll.labels == label)))
               for label in range(len(roll.classes))]  # fmt: skip
     wanted = np.array([_wanted_of(len(order), given, settings) for order in orders])
@@ -60,7 +60,7 @@ def divide(roll: Roll, settings: DataSettings, seed: int) -> dict[str, Labels]:
     _check(places, roll, given)
     train = [order[places[order] == TRAIN] for order in orders]
     rows = {name: np.flatnonzero(places == place) for place, name in enumerate(SPLITS)}
-    rows["train"] = np.sort(np.concatenate(_thinned(train, roll.classes, settings)))
+    rows["train"] = np.sort(np.concatenate(_subsampled(train, roll.classes, settings)))
     return {name: indices.astype(np.int64) for name, indices in rows.items()}
 
 
@@ -71,7 +71,7 @@ def _wanted_of(n: int, given: Sequence[int], settings: DataSettings) -> list[int
     return [n - validation - test, validation, test]
 
 
-def _place_groups(places: Places, roll: Roll, free: NDArray[np.bool_], wanted: Labels, seed: int) -> None:
+def _place_groups(places: Places, roll: SplitInput, free: NDArray[np.bool_], wanted: Labels, seed: int) -> None:
     """Put groups of several images where there is room, the largest first, with odds as the room that is left."""
     rows = np.flatnonzero(free)
     large = _members(roll.groups, rows[np.bincount(roll.groups[rows])[roll.groups[rows]] > 1])
@@ -91,13 +91,13 @@ def _place_groups(places: Places, roll: Roll, free: NDArray[np.bool_], wanted: L
 
 def _place_single_images(places: Places, order: Labels, wanted: Labels) -> None:
     """Fill up a class's splits with its images that belong to nothing, in random order: test, validation, train."""
-    single = order[places[order] == FREE]
-    missing = np.maximum(wanted - np.bincount(places[order[places[order] != FREE]], minlength=3), 0)
+    single = order[places[order] == UNASSIGNED]
+    missing = np.maximum(wanted - np.bincount(places[order[places[order] != UNASSIGNED]], minlength=3), 0)
     test, validation, train = np.split(single, [missing[TEST], missing[TEST] + missing[VALIDATION]])
     places[test], places[validation], places[train] = TEST, VALIDATION, TRAIN
 
 
-def _spread(places: Places, roll: Roll, free: NDArray[np.bool_], open_places: Sequence[int]) -> None:
+def _spread(places: Places, roll: SplitInput, free: NDArray[np.bool_], open_places: Sequence[int]) -> None:
     """Where a class got nothing in a split, move the smallest group there that can go without such harm elsewhere."""
     held = np.zeros((len(roll.classes), 3), np.int64)
     np.add.at(held, (roll.labels[free], places[free]), 1)
@@ -130,19 +130,19 @@ def _members(groups: Labels, rows: Labels) -> list[Labels]:
     return [each for each in np.split(order, bounds) if len(each)]
 
 
-def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
-    mistakes = []
+def _check(places: Places, roll: SplitInput, given: Sequence[int]) -> None:
+    errors = []
     for label, name in enumerate(roll.classes):
         own = roll.labels == label
         images = counted(int(own.sum()), "image")
-        held = np.bincount(places[own & (places != FREE)], minlength=3)
+        held = np.bincount(places[own & (places != UNASSIGNED)], minlength=3)
         if held.all():
             continue
         lacking = ", ".join(SPLITS[place] for place in np.flatnonzero(held == 0))
         if not own.any():
-            mistakes.append(f"data: no image of class {name!r} is left: all were listed as bad or under several labels")
+            errors.append(f"data: no image of class {name!r} is left: all were listed as bad or under several labels")
         elif any(held[place] == 0 for place in given):
-            mistakes.append(
+            errors.append(
                 f"data: class {name!r} has {images}, but none in the ready-made {lacking} images: "
                 "add some there, or leave the class out"
             )
@@ -152,15 +152,15 @@ def _check(places: Places, roll: Roll, given: Sequence[int]) -> None:
             remedy = "add images, join it with another class, or leave the class out"
             if means_unknown(name):
                 remedy = "leave it out if it means that their class is not known"
-            mistakes.append(
+            errors.append(
                 f"data: class {name!r} has {images}{several}, too few to train, validate and test: it needs "
                 f"at least one {'group' if several else 'image'} for each and has none for {lacking}; {remedy}"
             )
-    if mistakes:
-        raise BadInput("\n".join(mistakes))
+    if errors:
+        raise BadInput("\n".join(errors))
 
 
-def _thinned(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
+def _subsampled(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
     """The first images of each class's random order, as many as `data.counts` or `data.imbalance` leave."""
     available = np.array([len(indices) for indices in train])
     wanted = _wanted(available, classes, settings)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import counted, in_natural_order, legible, shown, told
+from makeweight.core.text import counted, in_natural_order, shown, told, valid_unicode
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.sources import Arrays
-from makeweight.intake.interface import FREE, Note, Reading
+from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.readers.labels import class_mistakes, class_remarks, known_groups, no_label
 
 Found = dict[str, NDArray[Any]]
@@ -36,7 +36,7 @@ class ArrayFiles:
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """All images; those in `.npy` files stay on the disk, those in a `.npz` are held in memory.
 
         Raises:
@@ -45,14 +45,12 @@ class ArrayFiles:
         path = Path(settings.path or "")
         remarks: list[str] = []
         parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path, remarks)
-        mistakes = [line for name, part in parts.items() for line in _settle(part, name, settings.bands, remarks)]
+        errors = [line for name, part in parts.items() for line in _settle(part, name, settings.bands, remarks)]
         shapes = {part["images"].shape[1:] for part in parts.values() if "images" in part}
         if len(shapes) > 1:
-            mistakes.append(
-                f"data.path: the splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}"
-            )
-        if mistakes:
-            raise BadInput("\n".join(mistakes))
+            errors.append(f"data.path: the splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}")
+        if errors:
+            raise BadInput("\n".join(errors))
         return _reading(path, parts, remarks)
 
 
@@ -130,8 +128,10 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
         raise BadInput(f"data.path: {where} is no archive of arrays: {why}") from error
     meanings = {name: meaning for name in arrays if (meaning := _meaning(name))}
     for meaning in meanings.values():
-        if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
-            raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
+        if len(mode_collapse := [name for name, other in meanings.items() if other == meaning]) > 1:
+            raise BadInput(
+                f"data.path: {where} holds {shown(' and '.join(mode_collapse))}, which mean the same: remove one"
+            )
     if passed_over:
         remarks.append(f"passed over in {where}, by their names: {', '.join(passed_over)}")
     if not meanings:
@@ -216,7 +216,7 @@ def _remedy(labels: NDArray[Any]) -> str:
     return ": labels.argmax(1) makes such of these one-hot vectors" if labels.ndim == 2 else ""
 
 
-def _labelled(part: Found, split: str, bad: list[Note]) -> Found:
+def _labelled(part: Found, split: str, bad: list[FileIssue]) -> Found:
     """`part` with labels as texts, and with its images' positions as `index`; without images that have no label."""
     texts = _texts(part)
     reasons = {text: reason for text in np.unique(texts).tolist() if (reason := no_label(text))}
@@ -225,7 +225,7 @@ def _labelled(part: Found, split: str, bad: list[Note]) -> Found:
     if not reasons:
         return part
     unlabelled = np.isin(texts, list(reasons))
-    bad += [Note(_origin(split, at), reasons[str(texts[at])]) for at in index[unlabelled].tolist()]
+    bad += [FileIssue(_origin(split, at), reasons[str(texts[at])]) for at in index[unlabelled].tolist()]
     return {name: values if name == "classes" else values[~unlabelled] for name, values in part.items()}
 
 
@@ -233,8 +233,8 @@ def _origin(split: str, index: int) -> str:
     return f"{split or 'images'}[{index}]"
 
 
-def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Reading:
-    bad: list[Note] = []
+def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> DatasetListing:
+    bad: list[FileIssue] = []
     parts = {split: _labelled(part, split, bad) for split, part in parts.items()}
     texts = np.concatenate([part["labels"] for part in parts.values()])
     names = in_natural_order({str(each) for each in np.unique(texts)})
@@ -247,14 +247,14 @@ def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Read
         str(each) if "groups" in part else "" for part in parts.values() for each in part.get("groups", part["labels"])
     ]
     groups = known_groups(groups, remarks)
-    classes = tuple(legible(name) for name in names)
+    classes = tuple(valid_unicode(name) for name in names)
     remarks += class_remarks(classes)
-    return Reading(
+    return DatasetListing(
         Arrays(images[0]) if len(images) == 1 else Arrays(np.concatenate(images)),
         np.array([number[name] for name in texts], np.int64), classes,
         [_origin(split, index) for split, part in parts.items() for index in part["index"].tolist()],
         np.concatenate([_places(part, split) for split, part in parts.items()]), groups if any(groups) else (),
-        bad=tuple(bad), remarks=tuple(remarks), mistakes=tuple(class_mistakes(classes)),
+        bad=tuple(bad), remarks=tuple(remarks), errors=tuple(class_mistakes(classes)),
     )  # fmt: skip
 
 
@@ -272,7 +272,7 @@ def _texts(part: Found) -> NDArray[np.str_]:
 
 def _places(part: Found, split: str) -> NDArray[np.int8]:
     if "splits" not in part:
-        return np.full(len(part["images"]), SPLITS.index(split) if split else FREE, np.int8)
+        return np.full(len(part["images"]), SPLITS.index(split) if split else UNASSIGNED, np.int8)
     named = [split_called(str(each)) for each in part["splits"]]
     if None in named:
         index = named.index(None)

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.intake.decoding.sources import Arrays
-from makeweight.intake.interface import FREE, Reading
+from makeweight.intake.interface import UNASSIGNED, DatasetListing
 
 SIDE = 8
 IMBALANCE = 20.0  # the digits are balanced; the default study is about a long tail
@@ -21,7 +21,7 @@ class Digits:
 
     uses: ClassVar[frozenset[str]] = frozenset()
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """All digits. BadInput if another size or RGB is asked for."""
         if settings.image_size not in (None, SIDE) or settings.channels not in (None, 1):
             raise BadInput("data.image_size and data.channels must be null for the digits: they are 8 grey pixels wide")
@@ -29,7 +29,7 @@ class Digits:
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
         origins = [f"load_digits()[{index}]" for index in range(len(images))]
         classes = tuple(str(name) for name in digits.target_names)
-        return Reading(
-            Arrays(images), digits.target.astype(np.int64), classes, origins, np.full(len(images), FREE, np.int8),
+        return DatasetListing(
+            Arrays(images), digits.target.astype(np.int64), classes, origins, np.full(len(images), UNASSIGNED, np.int8),
             imbalance=IMBALANCE,
         )  # fmt: skip

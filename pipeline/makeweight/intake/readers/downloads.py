@@ -12,7 +12,7 @@ from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.intake.decoding.sources import Arrays
-from makeweight.intake.interface import FREE, Reading
+from makeweight.intake.interface import UNASSIGNED, DatasetListing
 
 
 class _Downloaded:
@@ -21,15 +21,15 @@ class _Downloaded:
     uses: ClassVar[frozenset[str]] = frozenset({"path", "download"})
     dataset: ClassVar[type[Any]]
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """Training and test images. BadInput where they are not and may not be fetched."""
         parts = {name: self._part(settings, train=name == "train") for name in ("train", "test")}
         pixels = np.concatenate([np.asarray(part.data) for part in parts.values()])
         labels = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in parts.values()])
         origins = [f"{name}[{index}]" for name, part in parts.items() for index in range(len(part.data))]
-        official = np.repeat([FREE, SPLITS.index("test")], [len(part.data) for part in parts.values()])
+        predefined = np.repeat([UNASSIGNED, SPLITS.index("test")], [len(part.data) for part in parts.values()])
         classes = tuple(str(each) for each in parts["train"].classes)
-        return Reading(Arrays(pixels), labels, classes, origins, official.astype(np.int8))
+        return DatasetListing(Arrays(pixels), labels, classes, origins, predefined.astype(np.int8))
 
     def _part(self, settings: DataSettings, *, train: bool) -> Any:
         name, root = self.dataset.__name__, Path(settings.path or "")

@@ -13,11 +13,11 @@ import numpy as np
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import counted, in_natural_order, legible, listed, shown, told
+from makeweight.core.text import counted, in_natural_order, listed, shown, told, valid_unicode
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.images import SUFFIXES
 from makeweight.intake.decoding.sources import Files
-from makeweight.intake.interface import FREE, Note, Reading
+from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.readers.labels import class_mistakes, class_remarks, means_unlabelled
 from makeweight.intake.readers.strays import masks, other_labels, unread_image
 
@@ -30,7 +30,7 @@ class Folder:
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """Find all images below `data.path`.
 
         Raises:
@@ -39,7 +39,7 @@ class Folder:
         folder = existing_folder(settings.path or "")
         walk = Walk(folder, follow_links=settings.follow_links)
         top = walk.listed("", "lies beside the folders of the classes: move it into that of its class, or away")
-        tops = {entry.name: split_called(legible(entry.name)) for entry in top if entry.is_folder}
+        tops = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
         ready = _are_splits(folder, tops)
         classes: dict[str, list[tuple[str, int]]] = {}  # folders and split of each class
         for name, split in tops.items():
@@ -47,9 +47,11 @@ class Folder:
                 unlabelled = "has no label, since it lies in no folder of a class: move it into one, or away"
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
-                    classes.setdefault(legible(path.rpartition("/")[2]), []).append((path, SPLITS.index(split or "")))
+                    classes.setdefault(valid_unicode(path.rpartition("/")[2]), []).append(
+                        (path, SPLITS.index(split or ""))
+                    )
             else:
-                classes.setdefault(legible(name), []).append((name, FREE))
+                classes.setdefault(valid_unicode(name), []).append((name, UNASSIGNED))
         return _reading(folder, walk, classes)
 
 
@@ -79,7 +81,7 @@ def _are_splits(folder: Path, tops: dict[str, str | None]) -> bool:
     others = [name for name, split in tops.items() if not split]
     if others and len(called) > 1:
         raise BadInput(
-            f"data.path: beside ready-made splits in {told(folder)} stands {legible(others[0])!r}: move it away, "
+            f"data.path: beside ready-made splits in {told(folder)} stands {valid_unicode(others[0])!r}: move it away, "
             "or rename the splits if they are classes"
         )
     if len(set(called)) < len(called):
@@ -87,24 +89,24 @@ def _are_splits(folder: Path, tops: dict[str, str | None]) -> bool:
     return not others
 
 
-def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]) -> Reading:
+def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]) -> DatasetListing:
     paths: list[str] = []
     labels: list[int] = []
-    official: list[int] = []
-    mistakes = class_mistakes(list(classes))
+    predefined: list[int] = []
+    errors = class_mistakes(list(classes))
     if len(classes) < 2:
         below = [f"{top}/{split}" for found in classes.values() for top, _ in found for split in walk.folders(top)]
         remedy = "with reader csv or arrays, name the table or the arrays"
         if len(below) > 1:
             remedy = f"if they are {listed(below, 3)}, name {told(folder / below[0].rpartition('/')[0])}"
-        mistakes.append(
+        errors.append(
             f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
             f"at least two ({remedy})"
         )
     for name, found_at in classes.items():
-        again = [inner for top, _ in found_at for inner in walk.folders(top) if legible(inner) in classes]
+        again = [inner for top, _ in found_at for inner in walk.folders(top) if valid_unicode(inner) in classes]
         if len(again) > 1:
-            mistakes.append(
+            errors.append(
                 f"data.path: the folder {shown(name)!r} holds folders of other classes ({listed(again, 3)}) once more: "
                 "move it away if an archive was unpacked twice"
             )
@@ -113,7 +115,7 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
     bad_files: dict[str, int] = {}
     for name in in_natural_order(classes):
         if means_unlabelled(name):
-            mistakes.append(
+            errors.append(
                 f"data.path: the folder {shown(name)!r} is called like images without a label, not like a class: move "
                 "it away, or rename it if it is a class"
             )
@@ -123,7 +125,7 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
         bad_files[name] = len(walk.bad) - bad_before
     mask_of = masks([path for found in pictures.values() for path, _ in found])
     walk.bad += [
-        Note(legible(path), f"is a mask of {legible(image)!r}, by its name: move masks away")
+        FileIssue(valid_unicode(path), f"is a mask of {valid_unicode(image)!r}, by its name: move masks away")
         for path, image in mask_of.items()
     ]
     for name, listing in pictures.items():
@@ -132,10 +134,10 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
             where = listed([told(folder / top) for top, _ in classes[name]])
             bad = bad_files[name] + len(listing)
             remedy = f"{counted(bad, 'file')} there cannot be used" if bad else "fill or remove the folder"
-            mistakes.append(f"data.path: no images in {where}: {remedy}")
+            errors.append(f"data.path: no images in {where}: {remedy}")
             continue
         paths += [path for path, _ in found]
-        official += [split for _, split in found]
+        predefined += [split for _, split in found]
         labels += [len(names)] * len(found)
         names.append(name)
     outside = [note.path for note in walk.bad]
@@ -145,21 +147,21 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
         [*paths, *outside],
         [*(names[label] for label in labels), *[""] * len(outside)],
     )
-    mistakes += label_mistakes
-    return Reading(
+    errors += label_mistakes
+    return DatasetListing(
         Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
-        [legible(path) for path in paths], np.array(official, np.int8),
-        bad=tuple(walk.bad), ignored=tuple(walk.ignored), mistakes=tuple(mistakes),
-        remarks=(*class_remarks(names), *label_remarks, *_remarks(paths, names, official)),
+        [valid_unicode(path) for path in paths], np.array(predefined, np.int8),
+        bad=tuple(walk.bad), ignored=tuple(walk.ignored), errors=tuple(errors),
+        remarks=(*class_remarks(names), *label_remarks, *_remarks(paths, names, predefined)),
     )  # fmt: skip
 
 
-def _remarks(paths: list[str], classes: list[str], official: list[int]) -> tuple[str, ...]:
+def _remarks(paths: list[str], classes: list[str], predefined: list[int]) -> tuple[str, ...]:
     """Where the folders look like splits that are called otherwise."""
     below: dict[str, set[str]] = {}
-    for path, place in zip(paths, official, strict=True):
+    for path, place in zip(paths, predefined, strict=True):
         top, *folders, _ = path.split("/")
-        if place == FREE:
+        if place == UNASSIGNED:
             below.setdefault(top, set()).add(folders[0] if folders else "")
     same = set.intersection(*below.values()) if below else set()
     if len(below) < 2 or len(same) < 2 or "" in same or any(each != same for each in below.values()):
@@ -193,8 +195,8 @@ class Walk:
 
     root: Path
     follow_links: bool
-    bad: list[Note] = field(default_factory=list)
-    ignored: list[Note] = field(default_factory=list)
+    bad: list[FileIssue] = field(default_factory=list)
+    ignored: list[FileIssue] = field(default_factory=list)
     linked: set[str] = field(default_factory=set)
 
     def pictures(self, top: str) -> Iterator[str]:
@@ -257,7 +259,9 @@ class Walk:
             return "is a link to a folder that holds it: remove it"
         inside = _within(real, os.path.realpath(self.root))
         if not self.follow_links and not inside:
-            return f"is a link out of the folder, to {legible(real)}: copy it here, or set data.follow_links to true"
+            return (
+                f"is a link out of the folder, to {valid_unicode(real)}: copy it here, or set data.follow_links to true"
+            )
         if os.path.isdir(real):  # noqa: PTH112
             if inside or real in self.linked:  # links in a ring would lead on for ever
                 return "is a link to a folder that is taken in anyway: remove it"
@@ -265,7 +269,7 @@ class Walk:
         return None
 
     def _refuse(self, path: str, reason: str) -> None:
-        self.bad.append(Note(legible(path), reason))
+        self.bad.append(FileIssue(valid_unicode(path), reason))
 
     def _pass_over(self, entry: Entry) -> None:
         try:
@@ -278,7 +282,7 @@ class Walk:
             self._ignore(entry.path, "no image, by its name")
 
     def _ignore(self, path: str, reason: str) -> None:
-        self.ignored.append(Note(legible(path), reason))
+        self.ignored.append(FileIssue(valid_unicode(path), reason))
 
 
 def _is_folder(found: os.DirEntry[str]) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from makeweight.core.text import counted, letters, listed, means_unknown
-from makeweight.intake.class_names import clash_mistake, clashes
+from makeweight.intake.class_names import clash_error, clashes
 
 # As pandas, NumPy, R, spreadsheets and data bases write a missing value. "none" and "null" may be names of classes.
 MISSING = frozenset(
@@ -57,7 +57,7 @@ def known_groups(groups: Iterable[str], remarks: list[str]) -> list[str]:
 
 def class_mistakes(classes: Sequence[str]) -> list[str]:
     """A line for each set of class names that look the same, and one for names that hold several classes."""
-    lines = [clash_mistake("data.path", names) for names in clashes(classes)]
+    lines = [clash_error("data.path", names) for names in clashes(classes)]
     if combined := [name for name in classes if _parts(name, classes, certain=True)]:
         parts = listed(_parts(combined[0], classes, certain=True))
         lines.append(

@@ -102,7 +102,7 @@ def other_labels(
         images: paths of the images.
         classes: the class of each image, by its folder; "" where it lies in none.
     """
-    mistakes, remarks = [], []
+    errors, remarks = [], []
     known = _positions(images)
     for file in files:
         if not file.lower().endswith(LABEL_FILES) or (root / file).stat().st_size > LARGEST_LABEL_FILE:
@@ -114,14 +114,14 @@ def other_labels(
         outside = sum(not classes[index] for index, _ in found) > len(found) / 2
         if outside or len(set(classes) - {""}) < 2 or _contradict(labels, classes):
             example = next((f", for instance {label!r} of {images[index]!r}" for index, label in labels.items()), "")
-            mistakes.append(
+            errors.append(
                 f"data.path: {shown(file)} holds labels of its own{shown(example)}, and they are not those of the "
                 "folders: write them into a table for data.reader: csv, or move the file away if the folders are right"
             )
         else:
             names = listed(sorted(set(classes) - {""}), 5)
             remarks.append(f"{file} names images but is not read: the folders ({names}) are the classes")
-    return mistakes, remarks
+    return errors, remarks
 
 
 def _positions(images: Sequence[str]) -> dict[str, int]:

@@ -15,10 +15,10 @@ import numpy as np
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import in_natural_order, legible, listed, shown, told
+from makeweight.core.text import in_natural_order, listed, shown, told, valid_unicode
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.sources import Files
-from makeweight.intake.interface import FREE, Note, Reading
+from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.readers import nearest
 from makeweight.intake.readers.folder import existing_folder, leads_out
 from makeweight.intake.readers.labels import class_mistakes, class_remarks, known_groups, no_label
@@ -94,14 +94,14 @@ class Rows:
     root: Path
     follow_links: bool
     good: list[Row] = field(default_factory=list)
-    bad: list[Note] = field(default_factory=list)
+    bad: list[FileIssue] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     lines: dict[str, tuple[str, str]] = field(default_factory=dict)
     contradicted: set[str] = field(default_factory=set)
     repairs: list[str] = field(default_factory=list)
     files: nearest.Files | None = None
 
-    def add(self, table: str, path_column: str, folder: str = "", split: int = FREE) -> None:
+    def add(self, table: str, path_column: str, folder: str = "", split: int = UNASSIGNED) -> None:
         """Read the table `table` below `root`, whose paths are relative to `folder`.
 
         Args:
@@ -129,9 +129,9 @@ class Rows:
         for number, cells in lines:
             if not cells:
                 continue
-            where = f"{legible(table)}, line {number}"
+            where = f"{valid_unicode(table)}, line {number}"
             if len(cells) != len(head):
-                self.bad.append(Note(where, f"has {len(cells)} cells instead of {len(head)}"))
+                self.bad.append(FileIssue(where, f"has {len(cells)} cells instead of {len(head)}"))
                 continue
             values = {name: cells[index].strip() for name, index in columns.items()}
             self._take(where, values[path_column], folder, values, split)
@@ -140,11 +140,13 @@ class Rows:
         path = os.path.normpath(f"{folder}/{named}" if folder else named)
         called = split_called(values.get("split", ""))
         if reason := self._wrong(named, path, values, folder) or self._doubled(path, values["label"]):
-            self.bad.append(Note(f"{where}: {legible(named)}", reason))
+            self.bad.append(FileIssue(f"{where}: {valid_unicode(named)}", reason))
             return
         self.lines[path] = (where, values["label"])
         place = SPLITS.index(called) if called else split
-        self.good.append(Row(where, path, legible(values["label"]), place, legible(values.get("group", ""))))
+        self.good.append(
+            Row(where, path, valid_unicode(values["label"]), place, valid_unicode(values.get("group", "")))
+        )
 
     def _wrong(self, named: str, path: str, values: dict[str, str], folder: str) -> str | None:
         """Why a line cannot be used, or None."""
@@ -183,7 +185,7 @@ class Rows:
             return GONE
         seen = os.path.relpath(found, folder or ".")
         self.repairs.append(nearest.changes(named, seen))
-        return f"{GONE}; the nearest file is {legible(seen)!r}: {self.repairs[-1]}"
+        return f"{GONE}; the nearest file is {valid_unicode(seen)!r}: {self.repairs[-1]}"
 
     def _same_repair(self) -> list[str]:
         """One line where all paths that name no file have the same fault."""
@@ -201,34 +203,34 @@ class Rows:
         self.contradicted.add(path)
         return f"is named in {first} already, as {earlier!r} and here as {label!r}: neither is used"
 
-    def reading(self) -> Reading:
+    def reading(self) -> DatasetListing:
         """All lines together; those with a label that no training line has are bad."""
         rows = [row for row in self.good if row.path not in self.contradicted]
         placed = {row.split for row in rows}
         if len(placed) > 1:
-            known = {row.label for row in rows if row.split in (SPLITS.index("train"), FREE)}
+            known = {row.label for row in rows if row.split in (SPLITS.index("train"), UNASSIGNED)}
             self.bad += [
-                Note(f"{row.where}: {legible(row.path)}", f"has a label unknown in training lines: {row.label!r}")
+                FileIssue(f"{row.where}: {valid_unicode(row.path)}", f"has a label unknown in training lines: {row.label!r}")
                 for row in rows if row.label not in known
             ]  # fmt: skip
             rows = [row for row in rows if row.label in known]
         groups = known_groups([row.group for row in rows], self.remarks)
         classes = in_natural_order({row.label for row in rows})
-        mistakes = class_mistakes(classes)
+        errors = class_mistakes(classes)
         self.remarks += [*class_remarks(classes), *self._same_repair()]
         if len(classes) < 2:
-            mistakes.append(
+            errors.append(
                 f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
                 + (f" ({len(self.bad)} lines cannot be used)" if self.bad else "")
             )
-            mistakes += [f"data.path: {line}" for line in self._same_repair()]
+            errors += [f"data.path: {line}" for line in self._same_repair()]
         numbers = {name: number for number, name in enumerate(classes)}
-        return Reading(
+        return DatasetListing(
             Files(str(self.root.absolute()), [row.path for row in rows]),
             np.array([numbers[row.label] for row in rows], np.int64), tuple(classes),
-            [legible(row.path) for row in rows],
+            [valid_unicode(row.path) for row in rows],
             np.array([row.split for row in rows], np.int8), groups if any(groups) else (),
-            bad=tuple(self.bad), remarks=tuple(self.remarks), mistakes=tuple(mistakes),
+            bad=tuple(self.bad), remarks=tuple(self.remarks), errors=tuple(errors),
         )  # fmt: skip
 
 
@@ -283,7 +285,7 @@ class CSV:
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """Every line of the table `data.path`. BadInput where it is none."""
         table = Path(settings.path or "")
         if table.is_dir():
@@ -298,7 +300,7 @@ class HuggingFace:
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
-    def read(self, settings: DataSettings) -> Reading:
+    def read(self, settings: DataSettings) -> DatasetListing:
         """Every line of the tables. BadInput where there are none."""
         folder = existing_folder(settings.path or "")
         rows = Rows(folder, settings.follow_links)
@@ -328,6 +330,6 @@ def _placed_by_folder(row: Row) -> Row:
     """In the split that its folder is called after, as Hugging Face's own reader has it, if nothing else says so."""
     first, *rest = row.path.split("/")
     split = split_called(first) if rest else None
-    if row.split != FREE or not split:
+    if row.split != UNASSIGNED or not split:
         return row
     return Row(row.where, row.path, row.label, SPLITS.index(split), row.group)

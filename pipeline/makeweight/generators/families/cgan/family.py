@@ -18,19 +18,19 @@ from makeweight.core.validation import Settings
 from makeweight.generators.blocks.augmentation import Operation, augment
 from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES, GradientPenalty, LeCam, LossName
-from makeweight.generators.blocks.networks import Decoder, Hearing, Shape, conditions
+from makeweight.generators.blocks.networks import Decoder, LabelInput, Shape, conditions
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Conditioning, Discriminator
 from makeweight.generators.families.cgan.presets import PRESETS, Preset
 from makeweight.runtime import distributed
 from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
-from makeweight.training.ema import Average, only_looking
-from makeweight.training.loop import Run
-from makeweight.training.rng import Streams
-from makeweight.training.stacking import Replicated, together
+from makeweight.training.ema import EMA, evaluation_mode
+from makeweight.training.loop import TrainingContext
+from makeweight.training.rng import ReplicateGenerators
+from makeweight.training.stacking import ReplicateNetworks, together
 
 TEMPERATURE = "temperature.json"
-HEARING: dict[Conditioning, Hearing] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
+LABEL_INPUTS: dict[Conditioning, LabelInput] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
 LIST = Field(strict=False)  # what a preset fills in comes as a list
 Part = Annotated[float, Field(ge=0, le=1)]
 
@@ -50,7 +50,7 @@ class ConditionalGAN(Settings):
     loss: LossName
     penalties: dict[GradientPenalty | Literal["lecam"], Positive]
     conditioning: Conditioning
-    mismatch: Annotated[float, Field(ge=0, lt=1)]
+    matching_aware_weight: Annotated[float, Field(ge=0, lt=1)]
     warm_up: Part
     ramp: Part
     spectral_norm: Annotated[tuple[Literal["generator", "discriminator"], ...], LIST]
@@ -61,14 +61,14 @@ class ConditionalGAN(Settings):
     discriminator_learning_rate: Positive
     beta1: Annotated[float, Field(ge=0, lt=1)]
     beta2: Fraction
-    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     temperature: Positive
 
-    fits_together: ClassVar[bool] = True
+    supports_batched_seeds: ClassVar[bool] = True
 
     @model_validator(mode="before")
     @classmethod
-    def _filled_in(cls, given: Any) -> Any:
+    def _fill_in_preset(cls, given: Any) -> Any:
         name = given.get("preset") if isinstance(given, dict) else None
         if name not in PRESETS:
             return given
@@ -77,11 +77,13 @@ class ConditionalGAN(Settings):
         return {**PRESETS[name], **given}
 
     @model_validator(mode="after")
-    def _labels_are_heard(self) -> ConditionalGAN:
+    def _check_conditioning(self) -> ConditionalGAN:
         if self.warm_up + self.ramp >= 1:
             raise ValueError("warm_up and ramp are parts of the steps: together less than 1, or labels are never heard")
-        if self.conditioning == "auxiliary" and self.mismatch:
-            raise ValueError("mismatch needs a discriminator that is told the label: set it to 0 for auxiliary")
+        if self.conditioning == "auxiliary" and self.matching_aware_weight:
+            raise ValueError(
+                "matching_aware_weight needs a discriminator that is told the label: set it to 0 for auxiliary"
+            )
         return self
 
     @property
@@ -94,17 +96,19 @@ class ConditionalGAN(Settings):
         """Real images that a step looks at."""
         return self.batch * self.discriminator_steps
 
-    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: Run) -> list[GANSampler]:
+    def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[GANSampler]:
         """Train one generator for each seed on `train`, all of them in one program.
 
         Tensors of the loop have the shape [replicates, n, …]; each replicate has its own networks and random streams.
         """
         shape, loss = Shape.of(train), LOSSES[self.loss]
         generator, discriminator = self._networks(shape, seeds, run.device)
-        average, lecam = Average(generator, self.average_decay), LeCam(len(seeds)).to(run.device)
+        average, lecam = EMA(generator, self.ema_decay), LeCam(len(seeds)).to(run.device)
         optimize_g = self._optimizer(generator, self.generator_learning_rate)
         optimize_d = self._optimizer(discriminator, self.discriminator_learning_rate)
-        rng, watching = (Streams([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching"))
+        rng, watching = (
+            ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
+        )
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
         mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
         state: State = {
@@ -113,23 +117,25 @@ class ConditionalGAN(Settings):
         }  # fmt: skip
 
         for step in run.steps(self.steps, state, len(seeds)):
-            influence = self._influence(step.number)
+            influence = self._conditioning_scale(step.number)
             heard = partial(conditions, classes=shape.classes, influence=influence)
             for _ in range(self.discriminator_steps):
                 # Real and generated images of the same labels, in one batch.
-                images, labels = (distributed.part(each) for each in real.draw(self.batch, rng))
+                images, labels = (distributed.shard(each) for each in real.draw(self.batch, rng))
                 wanted = heard(labels)
                 with mixed:
-                    generated = generator(distributed.part(self._noise(rng)), wanted)
+                    generated = generator(distributed.shard(self._noise(rng)), wanted)
                 both = augment(_joined(images, generated.detach()), self.augment, rng)
                 with mixed:
                     of_real, of_generated = discriminator.each("features", both).chunk(2, 1)
                 on_real, on_generated = (discriminator.each("score", of, wanted) for of in (of_real, of_generated))
-                loss_d = (1 - influence * self.mismatch) * loss.discriminator(on_real, on_generated)
-                if self.mismatch and len(real.present) > 1:
+                loss_d = (1 - influence * self.matching_aware_weight) * loss.discriminator(on_real, on_generated)
+                if self.matching_aware_weight and len(real.present) > 1:
                     wrong = heard(real.another(labels, rng))
                     on_mismatched = discriminator.each("score", of_real, wrong)
-                    loss_d = loss_d + influence * self.mismatch * loss.discriminator(on_real, on_mismatched)
+                    loss_d = loss_d + influence * self.matching_aware_weight * loss.discriminator(
+                        on_real, on_mismatched
+                    )
                 for of in (of_real, of_generated):
                     loss_d = loss_d + discriminator.each("label_loss", of, wanted)
                 loss_d = loss_d + self._penalty(discriminator, lecam, both, wanted, on_real, on_generated, rng)
@@ -172,13 +178,13 @@ class ConditionalGAN(Settings):
 
     def _networks(
         self, shape: Shape, seeds: Sequence[int], device: torch.device
-    ) -> tuple[Replicated[Decoder], Replicated[Discriminator]]:
+    ) -> tuple[ReplicateNetworks[Decoder], ReplicateNetworks[Discriminator]]:
         generators, discriminators = [], []
         for seed in seeds:
             torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
             generators.append(
                 Decoder(
-                    shape, self.latent, self.generator_width, HEARING[self.conditioning],
+                    shape, self.latent, self.generator_width, LABEL_INPUTS[self.conditioning],
                     normed="generator" in self.spectral_norm, attention=self.attention,
                 )
             )  # fmt: skip
@@ -190,29 +196,29 @@ class ConditionalGAN(Settings):
             )  # fmt: skip
         return together(generators, device), together(discriminators, device)
 
-    def _samplers(self, generators: Replicated[Decoder]) -> list[GANSampler]:
+    def _samplers(self, generators: ReplicateNetworks[Decoder]) -> list[GANSampler]:
         return [GANSampler(generator, self.temperature) for generator in generators.networks()]
 
     def _optimizer(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(network.parameters(), learning_rate, (self.beta1, self.beta2), fused=True)
 
-    def _noise(self, rng: Streams) -> Tensor:
+    def _noise(self, rng: ReplicateGenerators) -> Tensor:
         return rng.randn(len(rng) * self.batch, self.latent).view(len(rng), self.batch, self.latent)
 
-    def _influence(self, step: int) -> float:
+    def _conditioning_scale(self, step: int) -> float:
         """Of the labels: 0 while warming up, then growing to 1 (Shahbazi et al. 2022, section 4)."""
         beyond = step / self.steps - self.warm_up
         return min(1.0, max(0.0, beyond / self.ramp)) if self.ramp else float(beyond > 0 or not self.warm_up)
 
     def _penalty(
         self,
-        discriminator: Replicated[Discriminator],
+        discriminator: ReplicateNetworks[Discriminator],
         lecam: LeCam,
         both: Tensor,
         wanted: Tensor,
         on_real: Tensor,
         on_generated: Tensor,
-        rng: Streams,
+        rng: ReplicateGenerators,
     ) -> Tensor:
         """The sum of the penalties, each by its weight; in float32, since they are slopes of slopes."""
         total = torch.zeros(len(both), device=both.device)
@@ -227,14 +233,14 @@ class ConditionalGAN(Settings):
 
     def _errors(
         self,
-        generator: Replicated[Decoder],
-        discriminator: Replicated[Discriminator],
+        generator: ReplicateNetworks[Decoder],
+        discriminator: ReplicateNetworks[Discriminator],
         seen: dict[str, tuple[Tensor, Tensor]],
         heard: Callable[[Tensor], Tensor],
-        rng: Streams,
+        rng: ReplicateGenerators,
     ) -> dict[str, Tensor]:
         """The error rates of the discriminator on images of `seen` and on as many generated ones."""
-        with only_looking(generator, discriminator):
+        with evaluation_mode(generator, discriminator):
             labels = seen["train"][1]
             generated = generator(self._noise(rng), heard(labels))
             scores = {

@@ -16,7 +16,7 @@ CLASSIC: dict[str, Any] = {
     "loss": "non_saturating",  # Goodfellow et al. (2014), section 3
     "penalties": {},
     "conditioning": "concat",  # CGAN, section 3.2
-    "mismatch": 0.0,
+    "matching_aware_weight": 0.0,
     "warm_up": 0.0,
     "ramp": 0.0,
     "spectral_norm": [],
@@ -27,7 +27,7 @@ CLASSIC: dict[str, Any] = {
     "discriminator_learning_rate": 0.0004,  # twice that: two time scales (Heusel et al. 2017)
     "beta1": 0.5,  # DCGAN, section 4
     "beta2": 0.999,  # Adam's default (Kingma & Ba 2015), which DCGAN keeps
-    "average_decay": 0.0,  # no average: the last weights
+    "ema_decay": 0.0,  # no average: the last weights
     "temperature": 1.0,
 }
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from makeweight.comparison.finding import ContrastResult
 from makeweight.comparison.influence import contributions
+from makeweight.comparison.result import ContrastResult
 from makeweight.core.parameters import CompareSettings
 from makeweight.core.study import Arm, Contrast
 
