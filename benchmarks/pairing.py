@@ -46,12 +46,12 @@ def shared_places(first: Mixing, second: Mixing, steps: int, seed: int) -> float
 def tell_shared_places(train: Split, parameters: Parameters) -> None:
     """Print a line for each pair of arms."""
     batch, settings = parameters.classifier.batch, parameters.generate
-    level = settings.model_copy(update={"fill": "level"})
+    level = settings.model_copy(update={"strategy": "balance"})
     menus = {control: control_mixing(control, train, batch, 0) for control in ("none", "oversample")}
     for chosen in (settings, level):
         labels = np.repeat(np.arange(len(train.classes)), quota(train.counts, chosen))
         blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
-        menus[chosen.fill] = generator_mixing(train, blank, chosen, batch, 0)
+        menus[chosen.strategy] = generator_mixing(train, blank, chosen, batch, 0)
     for one, other in combinations(menus, 2):
         print(f"{one} and {other}: {shared_places(menus[one], menus[other], parameters.classifier.steps, 0):.1%}")
 

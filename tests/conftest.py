@@ -55,7 +55,8 @@ def write_params(path: Path, *changes: dict[str, Any]) -> Path:
     values = YAML(typ="safe").load(PROJECT / "params.yaml")
     for change in (SMALL, *changes):
         values = merge(values, change)
-    if not any("control" in change.get("compare", {}) for change in changes):
+    named = any("control" in change.get("compare", {}) for change in changes)
+    if not named and values["controls"] and values["transforms"]:
         values["compare"]["control"] = f"{values['controls'][-1]}-{values['transforms'][-1]}"  # which exists
     YAML(typ="safe").dump(values, path)
     return path

@@ -144,8 +144,8 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     )
     for stage, arguments in RUNS.items():
         seen.clear()
-        for fill in ("level", "even"):  # each reads settings of its own
-            write_params(workspace / "params.yaml", {**narrow, "generate": {"fill": fill}})
+        for fill in ("balance", "uniform"):  # each reads settings of its own
+            write_params(workspace / "params.yaml", {**narrow, "generate": {"strategy": fill}})
             code, output = invoke(*arguments)
             assert code == 0, output
         declared = {re.sub(r"\$\{item\.(\w+)\}", lambda m: ITEM[m[1]], key) for key in STAGES[stage]["params"]}

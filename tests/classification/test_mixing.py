@@ -28,7 +28,7 @@ def split(*counts: int, kind: int = REAL) -> Split:
 
 def settings(**changes: Any) -> GenerateSettings:
     values = {
-        "fill": "even",
+        "strategy": "uniform",
         "per_class": 4,
         "synthetic_fraction": 0.25,
         "balance_to": None,
@@ -75,7 +75,7 @@ def test_even_never_leaves_out_one_of_the_two(share: float, expected: int) -> No
 
 def test_level_tops_up_with_synthetic_images_and_repeats_what_is_still_missing() -> None:
     # Class b has 2 real and 4 drawn of the 10 that a has; class c 1 and 9.
-    menu = generator_mixing(split(10, 2, 1), split(0, 4, 9, kind=DRAWN), settings(fill="level"), batch=10, seed=0)
+    menu = generator_mixing(split(10, 2, 1), split(0, 4, 9, kind=DRAWN), settings(strategy="balance"), batch=10, seed=0)
     kinds, _, labels = served(menu, steps=3)
     assert np.bincount(labels.ravel()).tolist() == [10, 10, 10]
     assert (kinds[labels == 0] == REAL).all()
@@ -111,7 +111,7 @@ def test_no_place_no_real_image_and_no_synthetic_image_is_preferred() -> None:
 
 def test_level_shows_each_real_image_where_oversample_shows_it_first_in_a_pass() -> None:
     train = split(10, 4, 1)
-    menu = generator_mixing(train, split(0, 6, 9, kind=DRAWN), settings(fill="level"), batch=6, seed=0)
+    menu = generator_mixing(train, split(0, 6, 9, kind=DRAWN), settings(strategy="balance"), batch=6, seed=0)
     kinds, numbers, labels = served(menu, steps=25)
     _, expected, expected_labels = served(control_mixing("oversample", train, batch=6, seed=0), steps=25)
     assert np.array_equal(labels, expected_labels)
@@ -121,7 +121,7 @@ def test_level_shows_each_real_image_where_oversample_shows_it_first_in_a_pass()
 
 def test_images_that_arms_share_follow_one_another_in_the_same_order() -> None:
     train = split(10, 4, 1)
-    level = generator_mixing(train, split(0, 6, 9, kind=DRAWN), settings(fill="level"), batch=6, seed=0)
+    level = generator_mixing(train, split(0, 6, 9, kind=DRAWN), settings(strategy="balance"), batch=6, seed=0)
     kinds, numbers, _ = served(level, steps=25)
     _, alone, _ = served(control_mixing("none", train, batch=5, seed=0), steps=15)
     assert np.array_equal(numbers[kinds == REAL], alone.ravel())
@@ -140,7 +140,7 @@ def test_images_at_shared_places_are_changed_in_the_same_way(source: str) -> Non
         shared += int(same.sum())
         changed, expected_changed = recipe.apply(images, 7), recipe.apply(expected, 7)
         assert np.array_equal(changed[same], expected_changed[same])
-    assert shared >= {"oversample": 40, "even": 30, "level": 18}[source]
+    assert shared >= {"oversample": 40, "uniform": 30, "balance": 18}[source]
 
 
 def test_even_needs_synthetic_images_of_every_class_that_has_real_ones() -> None:
@@ -149,14 +149,14 @@ def test_even_needs_synthetic_images_of_every_class_that_has_real_ones() -> None
 
 
 def test_how_many_real_images_a_generator_arm_shows_is_said_and_true() -> None:
-    assert exposure(settings(share=0.25)) == (
-        "Under `even` with a share of 25% a generator arm shows 25% fewer real images than its control."
+    assert exposure(settings(synthetic_fraction=0.25)) == (
+        "Under `uniform` with a share of 25% a generator arm shows 25% fewer real images than its control."
     )
-    assert "more" not in exposure(settings(fill="level"))
+    assert "more" not in exposure(settings(strategy="balance"))
     train, drawn = split(10, 4, 1), split(0, 6, 9, kind=DRAWN)
     even, level = (
-        (served(generator_mixing(train, each, settings(fill=fill), batch=8, seed=0), 30)[0] == REAL).mean()
-        for fill, each in (("even", split(5, 5, 5, kind=DRAWN)), ("level", drawn))
+        (served(generator_mixing(train, each, settings(strategy=fill), batch=8, seed=0), 30)[0] == REAL).mean()
+        for fill, each in (("uniform", split(5, 5, 5, kind=DRAWN)), ("balance", drawn))
     )
     assert even == 0.75
     assert level < 1

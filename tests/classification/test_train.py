@@ -23,9 +23,16 @@ from makeweight.runtime.machine import Machine
 
 MACHINE = Machine("cpu", "float32", 1)
 COMPUTE = ComputeSettings(
-    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+    device="cpu",
+    precision="float32",
+    workers=1,
+    threads_per_replicate=1,
+    replicates_per_program=1,
+    checkpoint_seconds=5.0,
 )
-GENERATE = GenerateSettings(fill="even", per_class=4, share=0.5, balance_to=None, max_synthetic_ratio=10.0)
+GENERATE = GenerateSettings(
+    strategy="uniform", per_class=4, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=10.0
+)
 SETTINGS = ClassifierSettings(
     name="small_cnn", steps=30, batch=16, learning_rate=0.01, weight_decay=0.0, label_smoothing=0.0
 )
@@ -139,7 +146,7 @@ def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthe
         train_classifiers(training(source, synthetic), tmp_path / source, replicates=1, compute=COMPUTE, variance=False)
     control, arm = (np.stack(served[source]) for source in ("oversample", "cgan"))
     real = arm[:, :, 0, 0, 0] == 11
-    assert real.mean() == 1 - GENERATE.share
+    assert real.mean() == 1 - GENERATE.synthetic_fraction
     assert np.array_equal(arm[real], control[real])
 
 

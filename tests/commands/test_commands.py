@@ -62,7 +62,7 @@ def test_outputs_alone_spare_all_training_and_stay_byte_for_byte(
     before = {path: path.read_bytes() for name in ("models", "runs") for path in Path(name).rglob("*.*")}
     shutil.rmtree(".makeweight")
     monkeypatch.setattr(
-        "makeweight.runtime.replicates._together", lambda *arguments: pytest.fail("something was trained")
+        "makeweight.runtime.replicates._run_group", lambda *arguments: pytest.fail("something was trained")
     )
     for arguments in (WALK[2], *WALK[4:]):
         code, output = invoke(*arguments)

@@ -153,7 +153,9 @@ def test_grouped_images_are_counted_and_asked_for_in_groups() -> None:
     assert re.search(r"about [\d,]+ groups of test images \(", text)
 
 
-GENERATE = GenerateSettings(fill="even", per_class=4, share=0.25, balance_to=None, max_synthetic_ratio=10.0)
+GENERATE = GenerateSettings(
+    strategy="uniform", per_class=4, synthetic_fraction=0.25, balance_to=None, max_synthetic_ratio=10.0
+)
 
 
 def basis(test_set: TestSet, replicates: int = 5) -> list[str]:
@@ -251,7 +253,7 @@ def test_what_was_compared_is_explained(tmp_path: Path) -> None:
 
 def test_how_many_fewer_real_images_a_generator_arm_shows_is_said_beside_the_answer() -> None:
     assert basis(_test_set())[2].endswith("a generator arm shows 25% fewer real images than its control.")
-    level = GenerateSettings.model_validate({**GENERATE.model_dump(), "fill": "level"})
+    level = GenerateSettings.model_validate({**GENERATE.model_dump(), "strategy": "balance"})
     assert "less often than its control" in based_on(_test_set(), 5, level)[2]
 
 

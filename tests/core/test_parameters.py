@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.generators.interface import find_family
 from tests.conftest import PROJECT, write_params
 
 
@@ -99,3 +101,38 @@ def test_parameters_cannot_be_changed(tmp_path: Path) -> None:
     parameters: Parameters = read_parameters(write_params(tmp_path / "params.yaml"))
     with pytest.raises(ValidationError, match="frozen"):
         parameters.data.fit = "crop"  # type: ignore[misc]
+
+
+OLD_NAMES: list[tuple[list[str], str, str]] = [
+    (["watch"], "monitor", "watch is now monitor: rename it (on_trouble is on_divergence, "),
+    (["generate", "fill"], "strategy", "generate.fill is now generate.strategy: rename it (even is uniform, "),
+    (["generate", "share"], "synthetic_fraction", "generate.share is now generate.synthetic_fraction: rename it"),
+    (["generate", "level_to"], "balance_to", "generate.level_to is now generate.balance_to: rename it"),
+    (["generate", "max_per_real"], "max_synthetic_ratio", "generate.max_per_real is now generate.max_synthetic_ratio"),
+    (["data", "largest_group"], "max_group_fraction", "data.largest_group is now data.max_group_fraction: rename it"),
+    (["compute", "together"], "replicates_per_program", "compute.together is now compute.replicates_per_program"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line"), OLD_NAMES, ids=str)
+def test_a_renamed_parameter_is_one_line_with_its_new_name(old: list[str], new: str, line: str, tmp_path: Path) -> None:
+    values = YAML(typ="safe").load(write_params(tmp_path / "params.yaml"))
+    group = values
+    for part in old[:-1]:
+        group = group[part]
+    group[old[-1]] = group.pop(new)
+    YAML(typ="safe").dump(values, tmp_path / "params.yaml")
+    with pytest.raises(BadInput) as raised:
+        read_parameters(tmp_path / "params.yaml")
+    assert str(raised.value).startswith(line)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_renamed_parameter_of_a_family_is_one_line_with_its_new_name(tmp_path: Path) -> None:
+    values = YAML(typ="safe").load(write_params(tmp_path / "params.yaml"))
+    for old, new in (("mismatch", "matching_aware_weight"), ("average_decay", "ema_decay")):
+        settings = {**values["families"]["cgan"]}
+        settings[old] = settings.pop(new)
+        with pytest.raises(BadInput) as raised:
+            find_family("cgan", {"cgan": settings})
+        assert str(raised.value) == f"families.cgan.{old} is now families.cgan.{new}: rename it"

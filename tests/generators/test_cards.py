@@ -30,9 +30,16 @@ NASTY = (
     "a\u2028b", "a\u202eb", "\x00\x85",
 )  # fmt: skip
 WATCH = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
-LEVEL = GenerateSettings(fill="level", per_class=1, share=0.5, balance_to=None, max_synthetic_ratio=100.0)
+LEVEL = GenerateSettings(
+    strategy="balance", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=100.0
+)
 COMPUTE = ComputeSettings(
-    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+    device="cpu",
+    precision="float32",
+    workers=1,
+    threads_per_replicate=1,
+    replicates_per_program=1,
+    checkpoint_seconds=5.0,
 )
 MACHINE = Machine("cpu", "float32", 1)
 

@@ -15,13 +15,18 @@ from makeweight.generators.generate import generate, quota
 from makeweight.runtime.splits import read_split
 
 COMPUTE = ComputeSettings(
-    device="cpu", precision="float32", workers=1, threads_per_replicate=1, together=1, checkpoint_seconds=5.0
+    device="cpu",
+    precision="float32",
+    workers=1,
+    threads_per_replicate=1,
+    replicates_per_program=1,
+    checkpoint_seconds=5.0,
 )
 
 
 def settings(**changes: object) -> GenerateSettings:
     values = {
-        "fill": "even",
+        "strategy": "uniform",
         "per_class": 4,
         "synthetic_fraction": 0.5,
         "balance_to": None,
@@ -56,7 +61,7 @@ def test_even_draws_the_same_number_of_every_class() -> None:
 def test_level_tops_up_what_a_class_lacks_within_the_cap(
     balance_to: int | None, max_synthetic_ratio: float, expected: list[int]
 ) -> None:
-    chosen = settings(fill="level", balance_to=balance_to, max_synthetic_ratio=max_synthetic_ratio)
+    chosen = settings(strategy="balance", balance_to=balance_to, max_synthetic_ratio=max_synthetic_ratio)
     assert quota(np.array([40, 7, 2]), chosen).tolist() == expected
 
 

@@ -49,7 +49,7 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_work_that_takes_several_gets_those_that_are_missing_in_groups(tmp_path: Path) -> None:
     some, more = (
-        run_replicates(grouped(True), replicates, compute(together=3), cache=tmp_path / "cache")
+        run_replicates(grouped(True), replicates, compute(replicates_per_program=3), cache=tmp_path / "cache")
         for replicates in (4, 7)
     )
     assert beside(some) == ["0 1 2", "0 1 2", "0 1 2", "3"]
@@ -57,7 +57,7 @@ def test_work_that_takes_several_gets_those_that_are_missing_in_groups(tmp_path:
 
 
 def test_work_that_takes_one_gets_one_and_by_itself_only_a_gpu_makes_groups(tmp_path: Path) -> None:
-    one = run_replicates(grouped(False), 2, compute(together=3), cache=tmp_path / "one")
+    one = run_replicates(grouped(False), 2, compute(replicates_per_program=3), cache=tmp_path / "one")
     assert beside(one) == ["0", "1"]
     by_itself = run_replicates(grouped(True), 2, compute(), cache=tmp_path / "auto")
     assert beside(by_itself) == ["0", "1"]

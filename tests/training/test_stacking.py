@@ -110,7 +110,7 @@ def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, m
 
 
 def test_one_that_goes_wrong_takes_the_others_out_of_the_program(tmp_path: Path) -> None:
-    rules = read_parameters(PROJECT / "params.yaml").watch
+    rules = read_parameters(PROJECT / "params.yaml").monitor
     model = family(tmp_path, "cvae", {**CASES["cvae"][1], "learning_rate": 1e30})
     with pytest.raises(BatchedTrainingFailure, match="no number any more"):
         model.fit(split(), monitor=split(), seeds=SEEDS, run=TrainingContext(CPU, None, watch=Monitor(rules, split())))

@@ -2,9 +2,9 @@
 
 All arms of a replicate follow one order, so that they can be compared in pairs. A menu lists what one pass shows, class
 by class: every image once, then its repetitions. The order of a pass gives each position within a class a random
-number, which depends on nothing but the seed, the pass, the class and the position: so `oversample` and `level`, whose
+number, which depends on nothing but the seed, the pass, the class and the position: so `oversample` and `balance`, whose
 passes hold equally many images of each class, show a real image at the same place of the same batch, and in all arms
-the images that they share follow one another in the same order. `even` shows the very batches of `oversample` and
+the images that they share follow one another in the same order. `uniform` shows the very batches of `oversample` and
 replaces some images of each by synthetic ones of the same class.
 """
 
@@ -65,11 +65,11 @@ def control_mixing(control: str, train: Split, batch: int, seed: int) -> Mixing:
 def generator_mixing(train: Split, synthetic: Split, settings: GenerateSettings, batch: int, seed: int) -> Mixing:
     """The menu of a generator arm: real and synthetic images, level over the classes in both ways to fill.
 
-    `even` serves every class the same share of synthetic images, so that being synthetic tells nothing about the
-    class. `level` tops up what a class lacks and repeats what is still missing.
+    `uniform` serves every class the same share of synthetic images, so that being synthetic tells nothing about the
+    class. `balance` tops up what a class lacks and repeats what is still missing.
 
     Raises:
-        BadInput: `even`, and a class has real images but no synthetic ones.
+        BadInput: `uniform`, and a class has real images but no synthetic ones.
     """
     splits = (train, synthetic)
     if settings.strategy == "balance":

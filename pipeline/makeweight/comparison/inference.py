@@ -67,9 +67,9 @@ class Estimate:
     def _t(self, value: float) -> list[tuple[float, float]]:
         """Student's t of `value` and its degrees of freedom, for each scale; infinite where the variance is zero."""
         distance = self.gain - value
-        with np.errstate(split_images="ignore"):
+        with np.errstate(divide="ignore"):
             return [
-                (float(np.split_images(distance, np.sqrt(scale.value))) if distance else 0.0, scale.dof)
+                (float(np.divide(distance, np.sqrt(scale.value))) if distance else 0.0, scale.dof)
                 for scale in self.scales
             ]
 

@@ -250,8 +250,8 @@ def exposure(settings: GenerateSettings) -> str:
     """One sentence: how many real images a generator arm shows, compared with `oversample`, its control."""
     if settings.strategy == "balance":
         return (
-            "Under `level` a generator arm shows real images less often than its control: synthetic images take the "
+            "Under `balance` a generator arm shows real images less often than its control: synthetic images take the "
             "places of repetitions."
         )
     share = f"{100 * settings.synthetic_fraction:.3g}%"
-    return f"Under `even` with a share of {share} a generator arm shows {share} fewer real images than its control."
+    return f"Under `uniform` with a share of {share} a generator arm shows {share} fewer real images than its control."

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from makeweight.core import renamed
 from makeweight.core.errors import BadInput
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,11 +49,18 @@ def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterato
     for details in error.errors(include_url=False):
         location = tuple(str(part) for part in details["loc"] if not BRANCH_OF_UNION.search(str(part)))
         found.setdefault(location, []).append(details)
+    unknown = [".".join([key, *location]).strip(".") for location, (first, *_) in found.items()
+               if first["type"] == "extra_forbidden"]  # fmt: skip
+    given_under_old_names = renamed.replaced(unknown)
     for location, (details, *others) in found.items():
         if any(other[: len(location)] == location for other in found if other != location):
             continue  # a list with a wrong item counts as too short as well
         name = ".".join([key, *location]).strip(".")
-        if details["type"] == "extra_forbidden":
+        if details["type"] == "missing" and name in given_under_old_names:
+            continue
+        if details["type"] == "extra_forbidden" and renamed.new_name(name):
+            yield renamed.message(name)
+        elif details["type"] == "extra_forbidden":
             yield f"{name} is not a parameter; allowed here: {', '.join(_fields_at(model, location[:-1]))}"
         elif details["type"] == "missing":
             yield f"{name} is missing"

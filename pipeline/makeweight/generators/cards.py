@@ -162,10 +162,10 @@ A family that trains in steps was looked at now and then. It would have counted 
 
 - a figure or a weight was no number any more;
 - a discriminator, if it has one, had won: told training images from generated ones with at most \
-{monitor.min_discriminator_error:.4g} of errors on either for a quarter of the training;
-- the images drawn of a class were all alike: their distances below {monitor.min_diversity_ratio:.4g} of the real images'.
+{watch.min_discriminator_error:.4g} of errors on either for a quarter of the training;
+- the images drawn of a class were all alike: their distances below {watch.min_diversity_ratio:.4g} of the real images'.
 
-In such a case {TROUBLE[monitor.on_divergence]} (`monitor.on_divergence: {monitor.on_divergence}`). `history.csv` and `history.png` \
+In such a case {TROUBLE[watch.on_divergence]} (`monitor.on_divergence: {watch.on_divergence}`). `history.csv` and `history.png` \
 hold what was recorded, `learning.png` what was drawn as training went on."""
 
 

@@ -24,7 +24,7 @@ from makeweight.training.loop import Sampler
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
     """How many images to draw for each class, shape [classes].
 
-    For `even` the same number for all. For `level` what the class lacks to `balance_to` images (null: to the largest
+    For `uniform` the same number for all. For `balance` what the class lacks to `balance_to` images (null: to the largest
     class), but at most `max_synthetic_ratio` for each real one.
     """
     if settings.strategy == "uniform":

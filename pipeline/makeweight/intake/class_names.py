@@ -15,10 +15,10 @@ ALSO_CALLED |= {f"{each}_set": ALSO_CALLED.get(each, each) for each in (*SPLITS,
 
 def clashes(names: Iterable[str]) -> list[list[str]]:
     """Names that a person, or another file system, takes for the same: `Dog` and `dog`, `cat` and `cat `, 1 and 1.0."""
-    mode_collapse: dict[str, list[str]] = defaultdict(list)
+    alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(names)):
-        mode_collapse[as_read(name)].append(name)
-    return [each for each in mode_collapse.values() if len(each) > 1]
+        alike[as_read(name)].append(name)
+    return [each for each in alike.values() if len(each) > 1]
 
 
 def clash_error(where: str, names: list[str]) -> str:

@@ -184,7 +184,7 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> No
 
 def reserve(file: IO[bytes], size: int) -> None:
     """Take `size` bytes of the disk from where `file` stands; OSError where there are not so many."""
-    start = file.log_line()
+    start = file.tell()
     file.flush()
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), start, size)

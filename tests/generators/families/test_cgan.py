@@ -181,7 +181,7 @@ def test_labels_play_no_part_while_warming_up_and_fade_in_after(monkeypatch: pyt
     untrained = settings(**shape, generator_learning_rate=1e-12).fit(
         corners(), monitor=corners(), seeds=[0], run=run()
     )[0]
-    monkeypatch.setattr(ConditionalGAN, "_influence", lambda self, step: 0.0)
+    monkeypatch.setattr(ConditionalGAN, "_conditioning_scale", lambda self, step: 0.0)
     unheard = settings(**shape).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
     tables, first = (sampler.generator.norms[0].gain for sampler in (unheard, untrained))
     assert torch.allclose(tables, first, atol=1e-6)  # type: ignore[arg-type]

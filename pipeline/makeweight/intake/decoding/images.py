@@ -279,7 +279,7 @@ def _pnm_white(picture: Image.Image) -> int:
     file: IO[bytes] | None = getattr(picture, "fp", None)
     if picture.format != "PPM" or file is None:
         return 255
-    place = file.log_line()
+    place = file.tell()
     file.seek(0)
     found = DEEP_PNM.match(file.read(4096))
     file.seek(place)

@@ -128,10 +128,8 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
         raise BadInput(f"data.path: {where} is no archive of arrays: {why}") from error
     meanings = {name: meaning for name in arrays if (meaning := _meaning(name))}
     for meaning in meanings.values():
-        if len(mode_collapse := [name for name, other in meanings.items() if other == meaning]) > 1:
-            raise BadInput(
-                f"data.path: {where} holds {shown(' and '.join(mode_collapse))}, which mean the same: remove one"
-            )
+        if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
+            raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
     if passed_over:
         remarks.append(f"passed over in {where}, by their names: {', '.join(passed_over)}")
     if not meanings:
