@@ -1,7 +1,7 @@
 """One replicate spread over several processes, as `torchrun` starts them. In one process, all of it does nothing.
 
 Each process takes its part of every batch and computes its gradients; these are averaged, so that all processes hold
-the same weights and differ in nothing else. Plain collectives: `docs/decisions/0007-spread.md` says why.
+the same weights and differ in nothing else. Plain collectives: `docs/decisions/0007-distributed.md` says why.
 """
 
 from __future__ import annotations
