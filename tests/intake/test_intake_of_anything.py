@@ -61,21 +61,19 @@ def encoded(mode: str, kind: str, size: tuple[int, int], seed: int, frames: int)
     noise = np.random.default_rng(seed)
     if mode in {"I;16", "I", "F"}:
         values = noise.integers(0, 65536, (height, width)).astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode])
-        pictures = [Image.fromarray(values)]
+        images = [Image.fromarray(values)]
     elif mode == "LAB":
-        pictures = [Image.new("LAB", size, (seed % 256, 128, 128))]
+        images = [Image.new("LAB", size, (seed % 256, 128, 128))]
     else:
         channels = noise.integers(0, 256, (frames, height, width, 4), dtype=np.uint8)
-        pictures = [Image.fromarray(each).convert("RGB" if mode == "CMYK" else mode) for each in channels]
-        pictures = [each.convert(mode) for each in pictures]
+        images = [Image.fromarray(each).convert("RGB" if mode == "CMYK" else mode) for each in channels]
+        images = [each.convert(mode) for each in images]
     file = io.BytesIO()
-    several = (
-        {"save_all": True, "append_images": pictures[1:]} if frames > 1 and kind in {"GIF", "WEBP", "TIFF"} else {}
-    )
+    several = {"save_all": True, "append_images": images[1:]} if frames > 1 and kind in {"GIF", "WEBP", "TIFF"} else {}
     exif = Image.Exif()
     exif[0x0112] = seed % 9
     turned = {"exif": exif} if kind in {"PNG", "JPEG", "WEBP"} and seed % 3 == 0 else {}
-    pictures[0].save(file, kind, **several, **turned)
+    images[0].save(file, kind, **several, **turned)
     return file.getvalue()
 
 

@@ -30,7 +30,7 @@ from makeweight.intake.report import Report
 from makeweight.runtime.splits import read_groups
 from tests.conftest import Invoke
 from tests.support.data_settings import settings
-from tests.support.preparing import READERS, RNG, photos, picture, run
+from tests.support.preparing import READERS, RNG, photos, noise_image, run
 
 
 def table_of(folder: Path, *lines: str, mark: str = "") -> None:
@@ -70,7 +70,7 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
 def cut(folder: Path) -> None:
     for suffix in ("png", "jpg", "webp", "bmp", "tiff"):
         path = folder / "cat" / f"cut.{suffix}"
-        picture(32).save(path)
+        noise_image(32).save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -84,7 +84,7 @@ def bomb(folder: Path) -> None:
 
 
 def link_out(folder: Path) -> None:
-    picture().save(folder.parent / "outside.png")
+    noise_image().save(folder.parent / "outside.png")
     (folder / "cat" / "link.png").symlink_to(folder.parent / "outside.png")
 
 
@@ -99,12 +99,12 @@ def twins(folder: Path) -> None:
 
 
 def bad_table(folder: Path) -> None:
-    picture().save(folder.parent / "above.png")
+    noise_image().save(folder.parent / "above.png")
     table_of(
         folder, "cat/none.png,cat,train", "cat/0.png,cat,train", "cat/1.png,dog,train", "../above.png,cat,train",
         "extra.png,eel,test", "cat/2.png,,train", "cat/3.png,cat,trian", "cat/4.png,cat", mark="\ufeff",
     )  # fmt: skip
-    picture().save(folder / "extra.png")
+    noise_image().save(folder / "extra.png")
 
 
 CASES = (
@@ -115,9 +115,9 @@ CASES = (
         "truncated files", cut,
         bad={f"cat/cut.{suffix}": "cannot be|damaged" for suffix in ("png", "jpg", "webp", "bmp", "tiff")},
     ),
-    Case("an image beside the classes", lambda folder: picture().save(folder / "x.png"), bad={"x.png": "lies beside"}),
+    Case("an image beside the classes", lambda folder: noise_image().save(folder / "x.png"), bad={"x.png": "lies beside"}),
     Case(
-        "a JPEG named .png", lambda folder: picture().save(folder / "cat" / "x.png", "JPEG"),
+        "a JPEG named .png", lambda folder: noise_image().save(folder / "cat" / "x.png", "JPEG"),
         conversions=("a JPEG named .png: read by its content",),
     ),
     Case(
@@ -150,7 +150,7 @@ CASES = (
     ),
     Case(
         "a name in two Unicode forms", quarantine_helps=False,
-        plant=lambda folder: photos(folder, tuple(unicodedata.normalize(form, "bébé") for form in ("NFC", "NFD"))),
+        plant=lambda folder: photos(folder, tuple(unicodedata.normalize(spec, "bébé") for spec in ("NFC", "NFD"))),
         errors=(r"'b\S+' \(U\+0301 U\+0301\) and 'b\S+' \(U\+00E9 U\+00E9\) differ only in case or in",),
     ),
     Case(
@@ -299,7 +299,7 @@ def test_bytes_that_are_nearly_black_in_all_images_are_a_warning(tmp_path: Path)
 def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
 
-    def span_of(path: str, form: ImageSpec) -> tuple[float, float]:
+    def span_of(path: str, spec: ImageSpec) -> tuple[float, float]:
         measured.append(path)
         return 0.0, 65535.0
 
@@ -327,7 +327,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("makeweight.intake.decoding.parallel.fcntl.flock", flock)
     folder = photos(tmp_path / "photos")
-    picture(64).save(folder / "cat" / "large.png")
+    noise_image(64).save(folder / "cat" / "large.png")
     assert not run(folder)[1]
     assert held == [True]
 
@@ -525,10 +525,10 @@ def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: P
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
         for index in range(6):
-            picture(channels=1).convert("RGB").save(folder / name / f"{index}.png")
+            noise_image(channels=1).convert("RGB").save(folder / name / f"{index}.png")
     report, _ = run(folder)
-    assert report.form["channels"] == 1
-    assert "no image has any colour, though 12 are stored with it" in report.form["channels_because"]
+    assert report.spec["channels"] == 1
+    assert "no image has any colour, though 12 are stored with it" in report.spec["channels_because"]
     images = np.load(tmp_path / "data" / "train" / "images.npy")
     assert images.shape[3] == 1
     rows = manifest(tmp_path / "data")
@@ -536,7 +536,7 @@ def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: P
 
     written = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
     assert [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in written] == rows["hash"].tolist()
-    assert run(folder, channels=3)[0].form["channels"] == 3
+    assert run(folder, channels=3)[0].spec["channels"] == 3
 
 
 def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def smooth(n: int, side: int = 32, channels: int = 3) -> Images:
     return np.stack([np.asarray(each).reshape(side, side, channels) for each in whole])
 
 
-def form(**changes: Any) -> ImageSpec:
+def spec(**changes: Any) -> ImageSpec:
     values = {
         "side": 8, "channels": 3, "fit": "pad", "background": (0, 0, 0), "value_range": None, "first_frame": False
     }  # fmt: skip

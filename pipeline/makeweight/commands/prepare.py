@@ -47,8 +47,8 @@ def prepare(
     for warning in told.warnings:  # once more, below the tables
         typer.echo(f"WARNING: {shown(warning)}")
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
-    form = told.form
-    kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"
+    spec = told.spec
+    kind = f"{spec['side']}×{spec['side']} {'grey' if spec['channels'] == 1 else 'RGB'}"
     told_sizes = ", ".join(f"{count} {name}" for name, count in sizes.items())
     return f"wrote {told_sizes} images ({kind}, {len(told.classes)} classes) to {out}"
 

@@ -81,15 +81,15 @@ class ImageSource(Protocol):
         """Those from `start` to before `stop`, to hand to another process."""
         ...
 
-    def look(self, index: int) -> ImageHeader:
+    def read_header(self, index: int) -> ImageHeader:
         """Read the header alone; BadPicture where that, or the picture's size, rules it out."""
         ...
 
-    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
+    def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
         """The lowest and highest stored number of a picture whose depth is not plain; BadPicture as for `squares`."""
         ...
 
-    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture at each of the sides, uint8 [side, side, channels], and what was done to it for the first.
 
         Raises:
@@ -111,7 +111,7 @@ class DatasetListing:
     """What a reader has found, before any picture is decoded.
 
     Attributes:
-        pictures: of every split.
+        source: of every split.
         labels: int64, shape [n], each an index into `classes`.
         classes: class names in the order of their labels.
         origins: where each picture comes from, one text a picture: valid Unicode.
@@ -125,7 +125,7 @@ class DatasetListing:
             imbalance; None: nothing is thinned.
     """
 
-    pictures: ImageSource
+    source: ImageSource
     labels: Labels
     classes: tuple[str, ...]
     origins: Sequence[str]

@@ -14,13 +14,13 @@ from makeweight.core.data import SPLITS, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted, listed, shown
-from makeweight.intake.decoding.parallel import Decoded, ImageHeaders, decoded, ranged, read_headers, spec_of
+from makeweight.intake.decoding.parallel import Decoded, ImageHeaders, decoded, with_value_range, read_headers, spec_of
 from makeweight.intake.grouping.groups import (
     GroupedImages,
     conflicts,
     describe_duplicates,
     first_equals,
-    grouped,
+    group_images,
     too_large,
     unsearched,
     without_leaks,
@@ -57,8 +57,8 @@ def prepare(
     try:
         with atomic_directories(out, SPLITS, SCRATCH) as scratch:
             _prepare(reader, settings, seed, workers, scratch, told, report)
-    except BadInput as mistake:
-        told.errors += [line for line in str(mistake).split("\n") if line]
+    except BadInput as error:
+        told.errors += [line for line in str(error).split("\n") if line]
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -76,101 +76,103 @@ def prepare(
 
 
 def _gib(report: Report) -> float:
-    form = report.form or {"side": 0, "channels": 0}
-    return float(2 * report.found * form["side"] ** 2 * form["channels"] / 2**30)
+    spec = report.spec or {"side": 0, "channels": 0}
+    return float(2 * report.found * spec["side"] ** 2 * spec["channels"] / 2**30)
 
 
 def _prepare(
     reader: Reader, settings: DataSettings, seed: int, workers: int, scratch: Path, report: Report, place: Path
 ) -> None:
     """All of it, as far as mistakes allow: many of them show only when earlier ones are passed over for the moment."""
-    reading = reader.read(settings)
+    listing = reader.read(settings)
     if settings.counts is None and settings.imbalance is None:
-        settings = settings.model_copy(update={"imbalance": reading.imbalance})
-    report.found = len(reading.labels)
-    report.bad, report.ignored = list(reading.bad), list(reading.ignored)
-    report.remarks, report.errors = list(reading.remarks), list(reading.errors)
+        settings = settings.model_copy(update={"imbalance": listing.imbalance})
+    report.found = len(listing.labels)
+    report.bad, report.ignored = list(listing.bad), list(listing.ignored)
+    report.remarks, report.errors = list(listing.remarks), list(listing.errors)
     try:
-        images, hashes = _decoded(reading, settings, workers, scratch, report)
-    except BadInput as mistake:
+        images, hashes = _decoded(listing, settings, workers, scratch, report)
+    except BadInput as error:
         reasons = _refusals(report, settings, place, none_left=True)
-        raise BadInput("\n".join([str(mistake), *reasons])) from mistake
-    rows = _without_conflicts(reading, images, hashes, report)
+        raise BadInput("\n".join([str(error), *reasons])) from error
+    rows = _without_conflicts(listing, images, hashes, report)
     report.errors += _refusals(report, settings, place)
     if warning := unsearched(rows, images, settings):
         report.warnings.append(warning)
-    taken = grouped(reading, rows, hashes, images, settings)
-    report.errors += too_large(reading, taken, settings)
-    taken = without_leaks(reading, taken, settings, report)
-    splits = _divided(reading, taken, settings, seed, report)
+    grouped = group_images(listing, rows, hashes, images, settings)
+    report.errors += too_large(listing, grouped, settings)
+    grouped = without_leaks(listing, grouped, settings, report)
+    splits = _divided(listing, grouped, settings, seed, report)
     if report.errors:
         raise BadInput("")
-    describe_duplicates(reading, taken, splits, report)
-    _write(reading, taken, splits, hashes, images.images, report.form["channels"], scratch)
-    _tell_sizes(reading, taken, splits, settings, report)
+    describe_duplicates(listing, grouped, splits, report)
+    _write(listing, grouped, splits, hashes, images.images, report.spec["channels"], scratch)
+    _split_sizes(listing, grouped, splits, settings, report)
 
 
 def _decoded(
-    reading: DatasetListing, settings: DataSettings, workers: int, scratch: Path, report: Report
+    listing: DatasetListing, settings: DataSettings, workers: int, scratch: Path, report: Report
 ) -> tuple[Decoded, NDArray[np.uint8]]:
     """All pictures in files below `scratch`, and the hashes of those of their channels that are wanted."""
-    looks = read_headers(reading.pictures, workers)
+    headers = read_headers(listing.source, workers)
     lock = scratch.absolute() / "large.lock"
     try:
-        form, remarks = ranged(reading.pictures, looks, spec_of(looks, settings), settings, lock, workers)
+        spec, remarks = with_value_range(listing.source, headers, spec_of(headers, settings), settings, lock, workers)
     finally:
-        report.bad += [FileIssue(reading.origins[index], looks.bad[index]) for index in sorted(looks.bad)]
+        report.bad += [FileIssue(listing.origins[index], headers.bad[index]) for index in sorted(headers.bad)]
     report.remarks += remarks
-    report.form = {"side": form.side, "channels": form.channels, "side_because": "", "channels_because": ""}
-    images = decoded(reading.pictures, looks, form, settings, scratch, lock, workers)
-    report.bad += [FileIssue(reading.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - looks.bad.keys())]
+    report.spec = {"side": spec.side, "channels": spec.channels, "side_because": "", "channels_because": ""}
+    images = decoded(listing.source, headers, spec, settings, scratch, lock, workers)
+    report.bad += [FileIssue(listing.origins[i], images.bad[i]) for i in sorted(images.bad.keys() - headers.bad.keys())]
     report.conversions = [
-        {"what": word, "images": count, "example": reading.origins[images.examples[word]]}
-        for word, count in sorted(images.said.items(), key=lambda item: (-item[1], item[0]))
+        {"what": word, "images": count, "example": listing.origins[images.examples[word]]}
+        for word, count in sorted(images.conversions.items(), key=lambda item: (-item[1], item[0]))
     ]
-    if warning := images.darkness:
+    if warning := images.darkness_warning:
         report.warnings.append(warning)
     if (doubtful := images.doubtful_opacity) is not None:
         report.errors.append(
-            f"data: most images with transparency, among them {reading.origins[doubtful]!r}, are half transparent in "
+            f"data: most images with transparency, among them {listing.origins[doubtful]!r}, are half transparent in "
             "most of their pixels, as if that band were something else, such as near-infrared: set data.bands to "
             "[1, 2, 3] to leave it out, or to [1, 2, 3, 4] to lay the images over data.background all the same"
         )
-    report.form = _described(form, looks, images, settings)
-    return images, images.hashes if report.form["channels"] == form.channels else images.grey_hashes
+    report.spec = _described(spec, headers, images, settings)
+    return images, images.hashes if report.spec["channels"] == spec.channels else images.grey_hashes
 
 
-def _tell_sizes(
-    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], settings: DataSettings, report: Report
+def _split_sizes(
+    listing: DatasetListing,
+    grouped: GroupedImages,
+    splits: Mapping[str, Labels],
+    settings: DataSettings,
+    report: Report,
 ) -> None:
     counts = {
-        split: np.bincount(reading.labels[taken.rows[rows]], minlength=len(reading.classes)).tolist()
+        split: np.bincount(listing.labels[grouped.rows[rows]], minlength=len(listing.classes)).tolist()
         for split, rows in splits.items()
     }
     report.classes = {
-        name: {split: counts[split][label] for split in splits} for label, name in enumerate(reading.classes)
+        name: {split: counts[split][label] for split in splits} for label, name in enumerate(listing.classes)
     }
     report.used = sum(len(rows) for rows in splits.values())
     report.remarks.append(
-        f"{len(reading.classes)} classes, in the order of data.counts: {listed(reading.classes, 100)}"
+        f"{len(listing.classes)} classes, in the order of data.counts: {listed(listing.classes, 100)}"
     )
-    if thinned := len(taken.rows) - report.used:
+    if subsampled := len(grouped.rows) - report.used:
         why = "data.counts"
         if settings.imbalance:
-            default = ", the reader's default" if settings.imbalance == reading.imbalance else ""
+            default = ", the reader's default" if settings.imbalance == listing.imbalance else ""
             why = f"data.imbalance ({settings.imbalance:g}{default}; 1 keeps all)"
-        kept = listed([f"{count} of {name}" for name, count in zip(reading.classes, counts["train"], strict=True)], 100)
-        report.thinned = (
-            f"THINNED: {why} leaves out {thinned} of {thinned + len(splits['train'])} training images and keeps {kept}"
-        )
+        kept = listed([f"{count} of {name}" for name, count in zip(listing.classes, counts["train"], strict=True)], 100)
+        report.subsampled = f"THINNED: {why} leaves out {subsampled} of {subsampled + len(splits['train'])} training images and keeps {kept}"
 
 
-def _described(form: ImageSpec, looks: ImageHeaders, images: Decoded, settings: DataSettings) -> dict[str, object]:
+def _described(spec: ImageSpec, headers: ImageHeaders, images: Decoded, settings: DataSettings) -> dict[str, object]:
     """The form that images are written in, with its reasons."""
     good = _good(images)
     coloured = int((~images.colourless[good]).sum())
-    stored = int((~looks.grey[good]).sum())
-    channels = form.channels
+    stored = int((~headers.grey[good]).sum())
+    channels = spec.channels
     if settings.channels:
         because = "as data.channels says"
     elif channels == 1:
@@ -181,12 +183,12 @@ def _described(form: ImageSpec, looks: ImageHeaders, images: Decoded, settings: 
     else:
         channels = 1
         because = f"no image has any colour, though {stored} are stored with it; data.channels: 3 keeps RGB"
-    sizes = np.unique(looks.sizes[looks.sizes[:, 0] > 0], axis=0)
-    own = len(sizes) == 1 and tuple(sizes[0]) == (form.side, form.side)
+    sizes = np.unique(headers.sizes[headers.sizes[:, 0] > 0], axis=0)
+    own = len(sizes) == 1 and tuple(sizes[0]) == (spec.side, spec.side)
     size = "the images' own size" if own else f"found {_span(sizes)}; data.image_size sets it"
     if settings.image_size:
         size = "as data.image_size says"
-    return {"side": form.side, "channels": channels, "side_because": size, "channels_because": because}
+    return {"side": spec.side, "channels": channels, "side_because": size, "channels_because": because}
 
 
 def _span(sizes: NDArray[np.int64]) -> str:
@@ -201,14 +203,14 @@ def _good(images: Decoded) -> Labels:
     return np.flatnonzero(good).astype(np.int64)
 
 
-def _without_conflicts(reading: DatasetListing, images: Decoded, hashes: NDArray[np.uint8], report: Report) -> Labels:
+def _without_conflicts(listing: DatasetListing, images: Decoded, hashes: NDArray[np.uint8], report: Report) -> Labels:
     """Positions of the pictures that can be used; those that stand under several labels are told and left out."""
     good = _good(images)
     firsts = first_equals(hashes[good])
-    conflicting = conflicts(firsts, reading.labels[good])
+    conflicting = conflicts(firsts, listing.labels[good])
     groups: dict[int, list[FileIssue]] = {}
     for first, row in zip(firsts[conflicting], good[conflicting], strict=True):
-        note = FileIssue(reading.origins[row], reading.classes[reading.labels[row]])
+        note = FileIssue(listing.origins[row], listing.classes[listing.labels[row]])
         groups.setdefault(int(first), []).append(note)
     report.conflicts = list(groups.values())
     return good[~conflicting]
@@ -250,33 +252,35 @@ def _cited(note: FileIssue) -> str:
 
 
 def _divided(
-    reading: DatasetListing, taken: GroupedImages, settings: DataSettings, seed: int, report: Report
+    listing: DatasetListing, grouped: GroupedImages, settings: DataSettings, seed: int, report: Report
 ) -> dict[str, Labels]:
     """The splits as positions in `taken.rows`; what is wrong with them joins the other mistakes."""
     try:
-        roll = SplitInput(reading.labels[taken.rows], reading.classes, reading.predefined[taken.rows], taken.groups)
-        return split_images(roll, settings, seed)
-    except BadInput as mistake:
-        report.errors += str(mistake).split("\n")
+        split_input = SplitInput(
+            listing.labels[grouped.rows], listing.classes, listing.predefined[grouped.rows], grouped.groups
+        )
+        return split_images(split_input, settings, seed)
+    except BadInput as error:
+        report.errors += str(error).split("\n")
         return {}
 
 
 def _write(
-    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], hashes: NDArray[np.uint8], images: Path,
+    listing: DatasetListing, grouped: GroupedImages, splits: Mapping[str, Labels], hashes: NDArray[np.uint8], images: Path,
     channels: int, scratch: Path,
 ) -> None:  # fmt: skip
     """Write each split into its folder below `scratch`, with an identifier that all of them share."""
     for name, positions in splits.items():
-        folder, rows = scratch / name, taken.rows[positions]
+        folder, rows = scratch / name, grouped.rows[positions]
         folder.mkdir()
         copy_rows(images, rows, folder / IMAGES, channels=channels)
         manifest = {
-            "path": [reading.origins[row] for row in rows],
+            "path": [listing.origins[row] for row in rows],
             "hash": [hashes[row].tobytes().hex() for row in rows],
-            "group": taken.groups[positions].tolist(),
+            "group": grouped.groups[positions].tolist(),
             "split": [name] * len(rows),
         }
-        write_labels(folder, reading.labels[rows], reading.classes, manifest)
+        write_labels(folder, listing.labels[rows], listing.classes, manifest)
     # All but the pixels, whose hashes stand in metadata.csv.
     written = [path for name in splits for path in sorted((scratch / name).iterdir()) if path.name != IMAGES]
     for name in splits:

@@ -25,7 +25,7 @@ class Report:
         path: what it read from, as the parameters say.
         found: images that were found.
         used: images that stand in the splits.
-        form: side, channels and why, once they are known.
+        spec: side, channels and why, once they are known.
         classes: images of each class in each split.
         mistakes: what makes the images unusable; empty in the end if splits were written.
         bad: files that cannot be used.
@@ -33,7 +33,7 @@ class Report:
         conversions: what was done to images: words, how many, an example.
         warnings: sentences that nobody must miss: they come first.
         remarks: sentences.
-        thinned: how many training images `data.counts` or `data.imbalance` left out, in a sentence; "" if none.
+        subsampled: how many training images `data.counts` or `data.imbalance` left out, in a sentence; "" if none.
         ignored: files that are no images and were not expected to be.
         duplicates: groups of equal and of nearly equal images.
         leaks: what splits share.
@@ -43,7 +43,7 @@ class Report:
     path: str | None
     found: int = 0
     used: int = 0
-    form: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     bad: list[FileIssue] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Report:
     conversions: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    thinned: str = ""
+    subsampled: str = ""
     ignored: list[FileIssue] = field(default_factory=list)
     duplicates: dict[str, Any] = field(default_factory=dict)
     leaks: dict[str, Any] = field(default_factory=dict)
@@ -71,14 +71,14 @@ class Report:
             "path": self.path,
             "found": self.found,
             "used": self.used,
-            "form": self.form,
+            "form": self.spec,
             "classes": self.classes,
             "bad": _plain(self.bad),
             "conflicts": [[{"path": each.path, "class": each.reason} for each in group] for group in self.conflicts],
             "conversions": self.conversions,
             "warnings": self.warnings,
             "remarks": self.remarks,
-            "thinned": self.thinned,
+            "thinned": self.subsampled,
             "ignored": _plain(self.ignored),
             "duplicates": self.duplicates,
             "leaks": self.leaks,
@@ -89,7 +89,7 @@ class Report:
         source = f"{self.reader}, {self.path}" if self.path else self.reader
         escape = in_markdown if most is None else shown
         table = partial(_table, most=most, escape=escape)
-        parts = [escape(self.thinned)] if self.thinned else []
+        parts = [escape(self.subsampled)] if self.subsampled else []
         parts += [f"# Data report: {escape(source)}\n\n{self._summary(escape)}"]
         if most is None:  # on a terminal, they stand below the report
             parts += table("Mistakes", ("what is wrong",), [(line,) for line in self.errors])
@@ -112,9 +112,9 @@ class Report:
         sentences += [
             f"{counted(self.found, 'image')} found, {counted(len(self.bad), 'bad file')}, {self.used:,} used."
         ]
-        if self.form.get("side_because"):
-            sentences.append(f"{self.form['side']}×{self.form['side']} pixels: {self.form['side_because']}.")
-            sentences.append(f"{'Grey' if self.form['channels'] == 1 else 'RGB'}: {self.form['channels_because']}.")
+        if self.spec.get("side_because"):
+            sentences.append(f"{self.spec['side']}×{self.spec['side']} pixels: {self.spec['side_because']}.")
+            sentences.append(f"{'Grey' if self.spec['channels'] == 1 else 'RGB'}: {self.spec['channels_because']}.")
         return "\n".join(f"- {escape(sentence)}" for sentence in [*sentences, *self.remarks])
 
     def _about_duplicates(self, table: Callable[..., list[str]]) -> Iterable[str]:

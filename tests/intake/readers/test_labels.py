@@ -11,7 +11,7 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.intake.grouping.splitting import split_images
-from tests.support.data_settings import counts_of, roll, settings
+from tests.support.data_settings import counts_of, split_input, settings
 from tests.support.preparing import photos, run
 from tests.support.readers import decoded, read, read_arrays, read_csv, table, write_arrays
 
@@ -34,7 +34,7 @@ def test_the_order_of_classes_is_printed(tmp_path: Path) -> None:
 
 
 def test_counts_may_go_by_names(tmp_path: Path) -> None:
-    source = roll(100, 50)
+    source = split_input(100, 50)
     assert counts_of(source, split_images(source, settings(counts={"b": 5}), seed=0))["train"] == [70, 5]
     with pytest.raises(BadInput, match=r"data\.counts names c, but the classes are a, b"):
         split_images(source, settings(counts={"c": 5}), seed=0)
@@ -46,7 +46,7 @@ def test_counts_may_go_by_names(tmp_path: Path) -> None:
 
 def test_only_the_digits_are_thinned_unless_asked(tmp_path: Path) -> None:
     report, _ = run(photos(tmp_path / "photos", each=30))
-    assert not report.thinned
+    assert not report.subsampled
     assert [each["train"] for each in report.classes.values()] == [21, 21]
     for imbalance, kept in ((None, 8), (1.0, None)):
         report, _ = run(tmp_path, reader="digits", imbalance=imbalance)
@@ -63,24 +63,24 @@ MISSING = ("nan", "NaN", "None", "NA", "N/A", "<NA>", "NULL", "#N/A", "", "  ", 
 def test_a_missing_label_is_no_class_in_tables_and_arrays(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", ("cat", "dog"), each=len(MISSING))
     lines = [f"cat/{index}.png,{text}" for index, text in enumerate(MISSING)]
-    reading = read_csv(table(folder / "all.csv", "path,label", *lines, "dog/0.png,cat", "dog/1.png,dog"))
-    assert reading.classes == ("cat", "dog")
-    assert len(reading.bad) == len(MISSING)
-    assert all(each.reason.startswith("has no label") for each in reading.bad)
+    listing = read_csv(table(folder / "all.csv", "path,label", *lines, "dog/0.png,cat", "dog/1.png,dog"))
+    assert listing.classes == ("cat", "dog")
+    assert len(listing.bad) == len(MISSING)
+    assert all(each.reason.startswith("has no label") for each in listing.bad)
     labels = np.array([*MISSING, "cat", "dog"])
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
     write_arrays(tmp_path / "arrays", images=images, labels=labels)
-    reading = read_arrays(tmp_path / "arrays")
-    assert reading.classes == ("cat", "dog")
-    assert reading.origins == ["images[11]", "images[12]"]
-    assert decoded(reading)[:, 0, 0, 0].tolist() == [11, 12]
-    assert [each.path for each in reading.bad] == [f"images[{index}]" for index in range(len(MISSING))]
+    listing = read_arrays(tmp_path / "arrays")
+    assert listing.classes == ("cat", "dog")
+    assert listing.origins == ["images[11]", "images[12]"]
+    assert decoded(listing)[:, 0, 0, 0].tolist() == [11, 12]
+    assert [each.path for each in listing.bad] == [f"images[{index}]" for index in range(len(MISSING))]
 
 
 def test_none_and_null_in_small_letters_are_classes_that_are_asked_about(tmp_path: Path) -> None:
-    reading = read(photos(tmp_path / "photos", ("none", "null", "scratch")))
-    assert reading.classes == ("none", "null", "scratch")
-    assert "'none' is taken for a class like the others" in reading.remarks[0]
+    listing = read(photos(tmp_path / "photos", ("none", "null", "scratch")))
+    assert listing.classes == ("none", "null", "scratch")
+    assert "'none' is taken for a class like the others" in listing.remarks[0]
 
 
 def test_a_missing_group_is_no_group(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_a_missing_group_is_no_group(tmp_path: Path) -> None:
         tmp_path / "a", images=np.zeros((6, 8, 8), np.uint8), labels=np.arange(6) % 2,
         groups=np.array([[7], [7], [np.nan], [np.nan], [-1], [8]]),
     )  # fmt: skip
-    reading = read_arrays(tmp_path / "a")
-    assert reading.groups == ["7.0", "7.0", "", "", "", "8.0"]
-    assert any("2 images with the group 'nan'" in remark for remark in reading.remarks)
+    listing = read_arrays(tmp_path / "a")
+    assert listing.groups == ["7.0", "7.0", "", "", "", "8.0"]
+    assert any("2 images with the group 'nan'" in remark for remark in listing.remarks)
     folder = photos(tmp_path / "photos")
     rows = [
         f"cat/{index}.png,{'ab'[index % 2]},{group}" for index, group in enumerate(("p1", "NA", "None", "unknown", " "))
@@ -120,16 +120,16 @@ def test_names_that_join_several_classes_are_refused_or_asked_about(
     names: tuple[str, ...], refused: bool, asked: bool, tmp_path: Path
 ) -> None:
     write_arrays(tmp_path, images=np.zeros((len(names), 8, 8), np.uint8), labels=np.array(names))
-    reading = read_arrays(tmp_path)
-    assert any("hold several classes" in line for line in reading.errors) == refused
-    assert any("several labels at once?" in line for line in reading.remarks) == asked
+    listing = read_arrays(tmp_path)
+    assert any("hold several classes" in line for line in listing.errors) == refused
+    assert any("several labels at once?" in line for line in listing.remarks) == asked
 
 
 def test_a_folder_of_images_without_labels_is_asked_about(tmp_path: Path) -> None:
     for name in ("_unlabeled", "Un-labelled", "no_label"):
-        reading = read(photos(tmp_path / name, ("cat", "dog", name)))
-        assert reading.classes == ("cat", "dog")
-        assert f"the folder {name!r} is called like images without a label" in reading.errors[0]
+        listing = read(photos(tmp_path / name, ("cat", "dog", name)))
+        assert listing.classes == ("cat", "dog")
+        assert f"the folder {name!r} is called like images without a label" in listing.errors[0]
     _, errors = run(photos(photos(tmp_path / "photos"), ("unknown",), each=1))
     assert "leave it out if it means that their class is not known" in errors
     assert "add images" not in errors

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.preparing import photos, picture, run
+from tests.support.preparing import photos, noise_image, run
 from tests.support.readers import read, table
 
 DICOM = bytes(128) + b"DICM" + bytes(300)
@@ -69,20 +69,20 @@ def test_a_mask_is_no_image_of_the_class(image: str, mask: str, tmp_path: Path) 
     folder = photos(tmp_path / "photos")
     for name in (image, mask):
         (folder / "cat" / name).parent.mkdir(exist_ok=True)
-        picture().save(folder / "cat" / name)
-    reading = read(folder)
-    assert [(each.path, each.reason) for each in reading.bad] == [
+        noise_image().save(folder / "cat" / name)
+    listing = read(folder)
+    assert [(each.path, each.reason) for each in listing.bad] == [
         (f"cat/{mask}", f"is a mask of 'cat/{image}', by its name: move masks away")
     ]
-    assert f"cat/{image}" in reading.origins
+    assert f"cat/{image}" in listing.origins
 
 
 def test_names_like_masks_without_an_image_beside_them_are_images(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", ("mask", "no_mask"))
-    picture().save(folder / "mask" / "person_mask.png")
-    reading = read(folder)
-    assert not reading.bad
-    assert len(reading.origins) == 13
+    noise_image().save(folder / "mask" / "person_mask.png")
+    listing = read(folder)
+    assert not listing.bad
+    assert len(listing.origins) == 13
 
 
 def test_folders_of_images_and_their_masks_are_no_classes(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def one_hot(folder: Path) -> None:
     for split in ("train", "valid"):
         (folder / split).mkdir(parents=True)
         for index in range(3):
-            picture().save(folder / split / f"{split}{index}.png")
+            noise_image().save(folder / split / f"{split}{index}.png")
         table(
             folder / split / "_classes.csv",
             "filename, cat, dog",
@@ -136,9 +136,9 @@ def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_sa
     rows = [f"{name}/{index}.png,{name}{index % 2}" for name in ("cat", "dog") for index in range(6)]
     table(folder / "breeds.csv", "path,label", *rows)
     (folder / "readme.json").write_text('{"licence": "CC0"}')
-    reading = read(folder)
-    assert not reading.errors
-    assert [remark for remark in reading.remarks if "is not read" in remark] == [
+    listing = read(folder)
+    assert not listing.errors
+    assert [remark for remark in listing.remarks if "is not read" in remark] == [
         "breeds.csv names images but is not read: the folders (cat, dog) are the classes"
     ]
 

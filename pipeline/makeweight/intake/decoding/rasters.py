@@ -16,7 +16,7 @@ from makeweight.intake.interface import Depth
 SAY = "say in data.value_range what is black and white"
 BLOCK = 1 << 20  # numbers that are converted at a time: in between they are 64-bit floats
 BYTE = Depth(8, "unsigned", 255.0)
-HALF_CLEAR = "opacity that is mostly neither full nor zero"  # near-infrared called alpha looks like this
+PARTIAL_OPACITY = "opacity that is mostly neither full nor zero"  # near-infrared called alpha looks like this
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ def depth_of(dtype: np.dtype[Any]) -> Depth:
     return Depth(bits, kinds[dtype.kind], white)  # type: ignore[arg-type]
 
 
-def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Raster:
+def select_bands(raster: Raster, bands: tuple[int, ...] | None, conversions: list[str]) -> Raster:
     """The raster with the bands that become the image: grey or RGB, perhaps with opacity as the last.
 
     Args:
         raster: as it was read.
         bands: `data.bands`, counted from 1: one for grey, three for RGB, a fourth for opacity; None: what is declared.
-        said: gets what was left out.
+        conversions: gets what was left out.
 
     Raises:
         BadPicture: `bands` names one that is missing, or none are named and the file does not say which are colours.
@@ -73,16 +73,16 @@ def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Ra
                 f"data.bands, for instance {[3, 2, 1] if raster.bands > 2 else [1]}"
             )
         kept = [*range(raster.colours), *([] if raster.alpha is None else [raster.alpha])]
-        if raster.alpha is not None and _is_half_clear(raster.values[..., raster.alpha], raster.depth):
-            said.append(HALF_CLEAR)
+        if raster.alpha is not None and _is_partially_opaque(raster.values[..., raster.alpha], raster.depth):
+            conversions.append(PARTIAL_OPACITY)
         why = "of no declared meaning left out"
     else:
         if max(bands) > raster.bands:
             raise ImageError(f"has {raster.bands} bands, fewer than the {max(bands)} that data.bands asks for")
         kept = [band - 1 for band in bands]
         why = "left out, as data.bands says"
-    if left_out := raster.bands - len(set(kept)):
-        said.append(f"{left_out} of {raster.bands} bands {why}")
+    if dropped := raster.bands - len(set(kept)):
+        conversions.append(f"{dropped} of {raster.bands} bands {why}")
     alpha = len(kept) - 1 if len(kept) in {2, 4} else None
     return replace(
         raster,
@@ -93,7 +93,7 @@ def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Ra
     )
 
 
-def _is_half_clear(opacity: NDArray[Any], depth: Depth) -> bool:
+def _is_partially_opaque(opacity: NDArray[Any], depth: Depth) -> bool:
     full = depth.white or opacity.max()
     return bool(((opacity > 0) & (opacity < full)).mean() > 0.5)
 
@@ -107,24 +107,24 @@ def span(raster: Raster) -> tuple[float, float]:
     return low, high
 
 
-def rendered(raster: Raster, value_range: tuple[float, float] | None, said: list[str]) -> Image.Image:
+def render(raster: Raster, value_range: tuple[float, float] | None, conversions: list[str]) -> Image.Image:
     """A raster whose bands are chosen as an image of mode L, RGB or RGBA.
 
     Args:
         raster: with one or three colours, and perhaps opacity.
         value_range: what becomes black and white where the raster has more than 8 bits; None: what its type says.
-        said: gets what was done.
+        conversions: gets what was done.
     """
     if raster.depth != BYTE:
-        said.append(f"{in_words(raster)} scaled to 8 bits" if raster.depth.bits > 1 else "1 bit to 8")
-    pixels = levelled(raster.values[..., : raster.colours], value_range, raster.depth)
+        conversions.append(f"{described(raster)} scaled to 8 bits" if raster.depth.bits > 1 else "1 bit to 8")
+    pixels = to_uint8(raster.values[..., : raster.colours], value_range, raster.depth)
     if raster.negative:
         np.subtract(255, pixels, out=pixels)
-        said.append("white is zero: inverted")
+        conversions.append("white is zero: inverted")
     if raster.alpha is None:
         return Image.fromarray(pixels[..., 0] if raster.colours == 1 else pixels)
     # A file that declares opacity uses the whole of its type for it; a plain array may share the colours' range.
-    opacity = levelled(raster.values[..., -1:], value_range if raster.depth.white is None else None, raster.depth)
+    opacity = to_uint8(raster.values[..., -1:], value_range if raster.depth.white is None else None, raster.depth)
     layers = np.concatenate([pixels.repeat(3, axis=2) if raster.colours == 1 else pixels, opacity], axis=2)
     if raster.premultiplied:
         size = (layers.shape[1], layers.shape[0])
@@ -132,7 +132,7 @@ def rendered(raster: Raster, value_range: tuple[float, float] | None, said: list
     return Image.fromarray(layers)
 
 
-def in_words(raster: Raster) -> str:
+def described(raster: Raster) -> str:
     """The kind of its numbers: `16-bit grey`, `12-bit colour`, `32-bit float`."""
     if raster.depth.kind == "float":
         return f"{raster.depth.bits}-bit float"
@@ -140,7 +140,7 @@ def in_words(raster: Raster) -> str:
     return f"{raster.depth.bits}-bit {signed}{'grey' if raster.colours == 1 and raster.alpha is None else 'colour'}"
 
 
-def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, depth: Depth | None = None) -> Images:
+def to_uint8(values: NDArray[Any], value_range: tuple[float, float] | None, depth: Depth | None = None) -> Images:
     """Numbers of any type as uint8: black where the range begins, white where it ends.
 
     Args:
@@ -159,7 +159,7 @@ def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, dept
         raise ImageError("holds NaN or infinite values")
     declared = None if depth.is_plain else value_range
     if declared is None and depth.white is None:
-        raise ImageError(without_range(depth, low, high))
+        raise ImageError(needs_range(depth, low, high))
     black, white = declared or (0.0, depth.white or 0.0)
     if low < black or high > white:
         where = "data.value_range" if declared else "the range of its type"
@@ -172,7 +172,7 @@ def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, dept
     return pixels
 
 
-def without_range(depth: Depth, low: float, high: float) -> str:
+def needs_range(depth: Depth, low: float, high: float) -> str:
     """Why numbers from `low` to `high` cannot be shown without `data.value_range`."""
     return (
         f"holds {depth.bits}-bit {depth.kind} from {low:g} to {high:g}: say in data.value_range what is black and white"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.core.data import Images
-from makeweight.intake.decoding.images import _fitted_to, look, span_of, squares
-from makeweight.intake.decoding.rasters import Raster, chosen, depth_of, rendered, span
+from makeweight.intake.decoding.images import fit_squares, read_header, span_of, squares
+from makeweight.intake.decoding.rasters import Raster, select_bands, depth_of, render, span
 from makeweight.intake.interface import ImageHeader, ImageSpec
 
 
@@ -30,17 +30,17 @@ class Files:
         """Those from `start` to before `stop`."""
         return Files(self.root, self.paths[start:stop])
 
-    def look(self, index: int) -> ImageHeader:
+    def read_header(self, index: int) -> ImageHeader:
         """What the header tells."""
-        return look(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
+        return read_header(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
 
-    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
+    def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
         """The lowest and the highest number that is stored."""
-        return span_of(os.path.join(self.root, self.paths[index]), form)  # noqa: PTH118
+        return span_of(os.path.join(self.root, self.paths[index]), spec)  # noqa: PTH118
 
-    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture as a square of each side, and what was done to it."""
-        return squares(os.path.join(self.root, self.paths[index]), form, sides)  # noqa: PTH118
+        return squares(os.path.join(self.root, self.paths[index]), spec, sides)  # noqa: PTH118
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,23 @@ class Arrays:
         """Those from `start` to before `stop`."""
         return Arrays(self.values[start:stop])
 
-    def look(self, index: int) -> ImageHeader:
+    def read_header(self, index: int) -> ImageHeader:
         """The size and the type, which all share."""
         height, width = self.values.shape[1:3]
         grey = self.values.ndim == 3 or self.values.shape[3] == 1
         return ImageHeader((width, height), grey, depth_of(self.values.dtype))
 
-    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
+    def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
         """The lowest and the highest number of one picture."""
-        return span(chosen(self._raster(index), form.bands, []))
+        return span(select_bands(self._raster(index), spec.bands, []))
 
-    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture as a square of each side, and what was done to it."""
-        said: list[str] = []
-        raster = chosen(self._raster(index), form.bands, said)
-        return _fitted_to(sides, rendered(raster, form.value_range, said), 1, form, said), tuple(said)
+        conversions: list[str] = []
+        raster = select_bands(self._raster(index), spec.bands, conversions)
+        return fit_squares(sides, render(raster, spec.value_range, conversions), 1, spec, conversions), tuple(
+            conversions
+        )
 
     def _raster(self, index: int) -> Raster:
         values = np.asarray(self.values[index])

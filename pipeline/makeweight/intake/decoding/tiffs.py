@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from makeweight.core.errors import ImageError
-from makeweight.intake.decoding.rasters import BYTE, Raster, levelled
+from makeweight.intake.decoding.rasters import BYTE, Raster, to_uint8
 from makeweight.intake.interface import Depth, ImageHeader
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
-MOST_BYTES = 1 << 30  # of one image, unpacked
+MAX_BYTES = 1 << 30  # of one image, unpacked
 KINDS = {1: "unsigned", 2: "signed", 3: "float"}  # tag SampleFormat
 UNREAD_KINDS = {4: "values of undefined type", 5: "complex integers", 6: "complex numbers"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6  # tag PhotometricInterpretation
@@ -46,32 +46,32 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in SIGNATURES
 
 
-def look_at(file: IO[bytes]) -> ImageHeader:
+def read_header(file: IO[bytes]) -> ImageHeader:
     """What the header of a TIFF says; BadPicture where that rules it out."""
     with _page(file) as (page, _, _):
         return ImageHeader((page.imagewidth, page.imagelength), page.photometric in {0, 1}, _depth(page))
 
 
-def read(file: IO[bytes], *, first_frame: bool, said: list[str]) -> tuple[Raster, int]:
+def read(file: IO[bytes], *, first_frame: bool, conversions: list[str]) -> tuple[Raster, int]:
     """The bands of a TIFF, and its orientation (1 to 8, as in EXIF).
 
     Args:
         file: open, at any position.
         first_frame: whether one with several images is read as its first.
-        said: gets what was resolved or left out.
+        conversions: gets what was resolved or left out.
 
     Raises:
         BadPicture: it holds several images, is incomplete, or is stored in a way that is not read.
     """
-    with _page(file) as (page, frames, left_out):
+    with _page(file) as (page, frames, dropped):
         if frames > 1 and not first_frame:
             raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
         if frames > 1:
-            said.append("animated: first frame taken")
-        if left_out:
-            said.append("smaller copies or masks within the file left out")
+            conversions.append("animated: first frame taken")
+        if dropped:
+            conversions.append("smaller copies or masks within the file left out")
         orientation = int(page.tags.valueof(274, 1))
-        return _resolved(page, _stored(page, file), said), orientation
+        return _resolved(page, _stored(page, file), conversions), orientation
 
 
 @contextmanager
@@ -114,8 +114,8 @@ def _check(page: TiffPage) -> None:
     if page.imagedepth > 1:
         raise ImageError(f"is a volume of {page.imagedepth} layers: save each as an image of its own")
     size = page.imagewidth * page.imagelength * samples * page.dtype.itemsize
-    if size > MOST_BYTES:
-        raise ImageError(f"unpacks to {size / 2**20:,.0f} MiB, more than {MOST_BYTES >> 20:,}: make it smaller")
+    if size > MAX_BYTES:
+        raise ImageError(f"unpacks to {size / 2**20:,.0f} MiB, more than {MAX_BYTES >> 20:,}: make it smaller")
 
 
 def _values(page: TiffPage, tag: int, default: int) -> tuple[int, ...]:
@@ -147,11 +147,11 @@ def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
     return np.moveaxis(values[..., 0], 0, 2) if len(values) > 1 else values[0]
 
 
-def _resolved(page: TiffPage, values: NDArray[Any], said: list[str]) -> Raster:
+def _resolved(page: TiffPage, values: NDArray[Any], conversions: list[str]) -> Raster:
     """The numbers with their meaning; palettes, inks and luminance are turned into RGB."""
     photometric, depth = int(page.photometric), _depth(page)
     if photometric == PALETTE:
-        said.append("palette resolved")
+        conversions.append("palette resolved")
         return Raster(_colours(page)[values[..., 0].astype(np.intp)], BYTE, colours=3)
     slots = COLOURS[photometric]
     extras = [0] * page.samplesperpixel
@@ -159,9 +159,9 @@ def _resolved(page: TiffPage, values: NDArray[Any], said: list[str]) -> Raster:
     extras[slots:] = (declared + [0] * page.samplesperpixel)[: page.samplesperpixel - slots]
     alpha = next((band for band, extra in enumerate(extras) if extra in {PREMULTIPLIED, STRAIGHT}), None)
     if photometric == CMYK:
-        return _without_inks(page, values, depth, alpha, said)
+        return _cmyk_to_rgb(page, values, depth, alpha, conversions)
     if photometric == YCBCR and page.compression not in JPEG:
-        values = _without_luminance(page, values, depth)
+        values = _ycbcr_to_rgb(page, values, depth)
     unknown = page.samplesperpixel > slots + (alpha is not None)
     return Raster(
         values, depth,
@@ -182,7 +182,9 @@ def _colours(page: TiffPage) -> NDArray[np.uint8]:
     return colours
 
 
-def _without_inks(page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int | None, said: list[str]) -> Raster:
+def _cmyk_to_rgb(
+    page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int | None, conversions: list[str]
+) -> Raster:
     if int(page.tags.valueof(332, 1)) != 1:
         raise ImageError("holds inks other than cyan, magenta, yellow and black, which are not read: convert it to RGB")
     if alpha is not None:
@@ -190,13 +192,15 @@ def _without_inks(page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int
     if depth.white is None:
         raise ImageError(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not read: convert it to RGB")
     if page.samplesperpixel > 4:
-        said.append(f"{page.samplesperpixel - 4} of {page.samplesperpixel} bands of no declared meaning left out")
-    said.append("CMYK to RGB")
-    inks = Image.frombytes("CMYK", values.shape[1::-1], levelled(values[..., :4], None, depth).tobytes())
+        conversions.append(
+            f"{page.samplesperpixel - 4} of {page.samplesperpixel} bands of no declared meaning left out"
+        )
+    conversions.append("CMYK to RGB")
+    inks = Image.frombytes("CMYK", values.shape[1::-1], to_uint8(values[..., :4], None, depth).tobytes())
     return Raster(np.asarray(inks.convert("RGB")), BYTE, colours=3)
 
 
-def _without_luminance(page: TiffPage, values: NDArray[Any], depth: Depth) -> NDArray[Any]:
+def _ycbcr_to_rgb(page: TiffPage, values: NDArray[Any], depth: Depth) -> NDArray[Any]:
     limits, weights = page.tags.valueof(532), page.tags.valueof(529)
     ratios = [
         tuple(number[::2][i] / number[1::2][i] for i in range(len(number) // 2)) if number else None

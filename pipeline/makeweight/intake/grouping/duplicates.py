@@ -19,10 +19,10 @@ Pairs = NDArray[np.int64]  # [m, 2], the first index below the second
 SEARCH_SIDE = 64  # pixels; images that the networks see smaller are compared at this side, or at their own below it
 # Estimates of a squared distance scatter like chi-squared over its 64 degrees of freedom: one is above 1.5² times the
 # truth once in twenty million.
-SURELY = 1.5
+SAFETY_FACTOR = 1.5
 TILE = 2048  # sketches that are compared with as many others at a time
 COMPARED = 256  # pairs whose pixels are held at a time
-MOST_PAIRS = 1 << 25  # 0.5 GiB of them
+MAX_PAIRS = 1 << 25  # 0.5 GiB of them
 
 
 def candidates(short: Sketches, threshold: float) -> Iterator[Pairs]:
@@ -36,7 +36,7 @@ def candidates(short: Sketches, threshold: float) -> Iterator[Pairs]:
     along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
     order = np.argsort(along, kind="stable")
     ranked, along = centred[order], along[order]
-    reach = SURELY * threshold
+    reach = SAFETY_FACTOR * threshold
     last = np.searchsorted(along, along + reach, "right")
     lengths = np.einsum("ij,ij->i", ranked, ranked)
     for top in range(0, len(ranked), TILE):
@@ -91,7 +91,7 @@ def near_pairs(fetch: Callable[[Labels], Images], short: Sketches, threshold: fl
             block = pairs[start : start + COMPARED]
             found.append(block[distance(fetch(block[:, 0]), fetch(block[:, 1])) <= threshold])
             total += len(found[-1])
-            if total > MOST_PAIRS:
+            if total > MAX_PAIRS:
                 raise BadInput(
                     f"data.near_duplicates: {threshold} takes most images for the same; lower it, or set it to null"
                 )
@@ -109,15 +109,15 @@ def star_clusters(n: int, pairs: Pairs) -> Labels:
     both = both[np.argsort(both[:, 0], kind="stable")]
     starts = np.searchsorted(both[:, 0], np.arange(n + 1))
     representatives = np.arange(n)
-    free = np.ones(n, dtype=bool)
-    for middle in np.argsort(-np.diff(starts), kind="stable"):
-        if starts[middle] == starts[middle + 1]:
+    unclustered = np.ones(n, dtype=bool)
+    for representative in np.argsort(-np.diff(starts), kind="stable"):
+        if starts[representative] == starts[representative + 1]:
             break  # from here on, images without neighbours
-        if free[middle]:
-            near = both[starts[middle] : starts[middle + 1], 1]
-            near = near[free[near]]
-            representatives[near] = middle
-            free[near] = free[middle] = False
+        if unclustered[representative]:
+            near = both[starts[representative] : starts[representative + 1], 1]
+            near = near[unclustered[near]]
+            representatives[near] = representative
+            unclustered[near] = unclustered[representative] = False
     return representatives.astype(np.int64)
 
 

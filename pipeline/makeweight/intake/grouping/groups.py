@@ -27,7 +27,7 @@ class GroupedImages:
     Attributes:
         rows: int64 [n], positions in the reading.
         groups: int64 [n], what stays together.
-        middles: int64 [n], the position in `rows` of the image of which each is a copy or a near-duplicate.
+        representatives: int64 [n], the position in `rows` of the image of which each is a copy or a near-duplicate.
         firsts: int64 [n], the position in `rows` of the first image that is equal to each.
         pairs: int64 [m, 2], near-duplicates among first images, as positions in `rows`.
     """
@@ -53,8 +53,8 @@ def conflicts(firsts: Labels, labels: Labels) -> NDArray[np.bool_]:
     return np.isin(firsts, firsts[differs])
 
 
-def grouped(
-    reading: DatasetListing, rows: Labels, hashes: NDArray[np.uint8], images: Decoded, settings: DataSettings
+def group_images(
+    listing: DatasetListing, rows: Labels, hashes: NDArray[np.uint8], images: Decoded, settings: DataSettings
 ) -> GroupedImages:
     """What stays together: equal images, near-duplicates, and what the data itself puts into one group."""
     firsts = first_equals(hashes[rows])
@@ -69,12 +69,12 @@ def grouped(
             return fetched
 
         found = near_pairs(fetch, images.sketches[rows[unique]], settings.near_duplicates)
-        middle_of = np.arange(len(rows))
-        middle_of[unique] = unique[star_clusters(len(unique), found)]
-        representatives, pairs = middle_of[firsts], unique[found]
+        representative_of = np.arange(len(rows))
+        representative_of[unique] = unique[star_clusters(len(unique), found)]
+        representatives, pairs = representative_of[firsts], unique[found]
     groups = numbered(representatives)
-    if len(reading.groups):
-        groups = numbered(joined(groups, _named_groups([reading.groups[row] for row in rows])))
+    if len(listing.groups):
+        groups = numbered(joined(groups, _named_groups([listing.groups[row] for row in rows])))
     return GroupedImages(rows, groups, representatives, firsts, pairs)
 
 
@@ -97,21 +97,21 @@ def _named_groups(names: list[str]) -> Labels:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
-def too_large(reading: DatasetListing, taken: GroupedImages, settings: DataSettings) -> list[str]:
+def too_large(listing: DatasetListing, grouped: GroupedImages, settings: DataSettings) -> list[str]:
     """A line for each group of near-duplicates that is too large a part of a class: different images, taken for one."""
-    labels = reading.labels[taken.rows]
-    distinct = taken.firsts == np.arange(len(taken.rows))
+    labels = listing.labels[grouped.rows]
+    distinct = grouped.firsts == np.arange(len(grouped.rows))
     lines = []
-    for label, name in enumerate(reading.classes):
+    for label, name in enumerate(listing.classes):
         own = labels == label
         limit = max(MIN_GROUP_LIMIT, settings.max_group_fraction * own.sum())
-        representatives, sizes = np.unique(taken.representatives[own & distinct], return_counts=True)
-        for middle, size in zip(representatives[sizes > limit], sizes[sizes > limit], strict=True):
-            members = np.flatnonzero(own & distinct & (taken.representatives == middle))
-            some = ", ".join(repr(reading.origins[taken.rows[member]]) for member in members[:3])
+        representatives, sizes = np.unique(grouped.representatives[own & distinct], return_counts=True)
+        for representative, size in zip(representatives[sizes > limit], sizes[sizes > limit], strict=True):
+            members = np.flatnonzero(own & distinct & (grouped.representatives == representative))
+            some = ", ".join(repr(listing.origins[grouped.rows[member]]) for member in members[:3])
             lines.append(
                 f"data: {size} images of class {name!r} ({100 * size / own.sum():.1f}% of it) count as near-duplicates "
-                f"of {reading.origins[taken.rows[middle]]!r}, among them {some}: if they differ, lower "
+                f"of {listing.origins[grouped.rows[representative]]!r}, among them {some}: if they differ, lower "
                 f"data.near_duplicates ({settings.near_duplicates}) or set it to null; "
                 f"if not, remove some or raise data.max_group_fraction ({settings.max_group_fraction})"
             )
@@ -119,21 +119,21 @@ def too_large(reading: DatasetListing, taken: GroupedImages, settings: DataSetti
 
 
 def without_leaks(
-    reading: DatasetListing, taken: GroupedImages, settings: DataSettings, report: Report
+    listing: DatasetListing, grouped: GroupedImages, settings: DataSettings, report: Report
 ) -> GroupedImages:
     """Without the images that a later split shares with an earlier one, if that is wanted of ready-made splits."""
-    if settings.on_leak == "keep" or (reading.predefined == UNASSIGNED).all():
-        return taken
-    predefined = reading.predefined[taken.rows]
-    latest = np.zeros(len(taken.rows), np.int8)
-    np.maximum.at(latest, taken.groups, predefined)
-    kept = np.maximum(predefined, 0) == latest[taken.groups]
+    if settings.on_leak == "keep" or (listing.predefined == UNASSIGNED).all():
+        return grouped
+    predefined = listing.predefined[grouped.rows]
+    latest = np.zeros(len(grouped.rows), np.int8)
+    np.maximum.at(latest, grouped.groups, predefined)
+    kept = np.maximum(predefined, 0) == latest[grouped.groups]
     if dropped := np.flatnonzero(~kept).tolist():
         report.remarks.append(
             f"{counted(len(dropped), 'image')} left out: a later split holds the same or its relative"
         )
         report.ignored += [
-            FileIssue(reading.origins[taken.rows[at]], "a later split holds it or its like") for at in dropped
+            FileIssue(listing.origins[grouped.rows[at]], "a later split holds it or its like") for at in dropped
         ]
     old = np.cumsum(kept) - 1  # new positions of those that remain
 
@@ -141,37 +141,41 @@ def without_leaks(
         new: Labels = np.where(kept[positions], old[positions], old)[kept]
         return new
 
-    pairs = taken.pairs[kept[taken.pairs].all(axis=1)]
+    pairs = grouped.pairs[kept[grouped.pairs].all(axis=1)]
     return GroupedImages(
-        taken.rows[kept], numbered(taken.groups[kept]), moved(taken.representatives), moved(taken.firsts), old[pairs]
+        grouped.rows[kept],
+        numbered(grouped.groups[kept]),
+        moved(grouped.representatives),
+        moved(grouped.firsts),
+        old[pairs],
     )
 
 
 def describe_duplicates(
-    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], report: Report
+    listing: DatasetListing, grouped: GroupedImages, splits: Mapping[str, Labels], report: Report
 ) -> None:
     """What is there several times, and what splits share."""
-    origins = [reading.origins[row] for row in taken.rows] if len(taken.rows) else []
+    origins = [listing.origins[row] for row in grouped.rows] if len(grouped.rows) else []
     report.duplicates = {
-        "equal": _listed_groups(taken.firsts, origins),
+        "equal": _listed_groups(grouped.firsts, origins),
         "near": _listed_groups(
-            np.where(taken.firsts == np.arange(len(taken.rows)), taken.representatives, -1), origins
+            np.where(grouped.firsts == np.arange(len(grouped.rows)), grouped.representatives, -1), origins
         ),
     }
-    place = np.full(len(taken.rows), UNASSIGNED, np.int8)
+    place = np.full(len(grouped.rows), UNASSIGNED, np.int8)
     for number, name in enumerate(SPLITS):
         place[splits[name]] = number
-    shared = _shared_groups(taken.groups, place)
-    on_test = int((np.isin(taken.groups, shared) & (place == 2)).sum())
-    across = taken.pairs[(place[taken.pairs] != UNASSIGNED).all(axis=1)]
+    shared = _shared_groups(grouped.groups, place)
+    on_test = int((np.isin(grouped.groups, shared) & (place == 2)).sum())
+    across = grouped.pairs[(place[grouped.pairs] != UNASSIGNED).all(axis=1)]
     across = across[
-        (place[across[:, 0]] != place[across[:, 1]]) & (taken.groups[across[:, 0]] != taken.groups[across[:, 1]])
+        (place[across[:, 0]] != place[across[:, 1]]) & (grouped.groups[across[:, 0]] != grouped.groups[across[:, 1]])
     ]
     report.leaks = {
         "test_images": on_test,
         "of_test": round(on_test / max(1, len(splits["test"])), 6),
         "groups": [
-            {name: [origins[i] for i in np.flatnonzero((taken.groups == group) & (place == number))]
+            {name: [origins[i] for i in np.flatnonzero((grouped.groups == group) & (place == number))]
              for number, name in enumerate(SPLITS)}
             for group in shared
         ],
@@ -183,8 +187,8 @@ def describe_duplicates(
             f"{equal} images have equal ones, {near} have near-duplicates"
             + (": each group stays in one split" if not len(shared) else "")
         )
-    labels = reading.labels[taken.rows]
-    if len(doubtful := taken.pairs[labels[taken.pairs[:, 0]] != labels[taken.pairs[:, 1]]]):
+    labels = listing.labels[grouped.rows]
+    if len(doubtful := grouped.pairs[labels[grouped.pairs[:, 0]] != labels[grouped.pairs[:, 1]]]):
         first, second = doubtful[0]
         report.remarks.append(
             f"{counted(len(doubtful), 'pair')} of near-duplicates with two labels, among them {origins[first]} and "

@@ -18,11 +18,11 @@ from makeweight.core.text import counted, in_natural_order, shown, told, valid_u
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.sources import Arrays
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
-from makeweight.intake.readers.labels import class_mistakes, class_remarks, known_groups, no_label
+from makeweight.intake.readers.labels import class_errors, class_remarks, known_groups, no_label
 
 Found = dict[str, NDArray[Any]]
-SHORT = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
-KNOWN = ("images", "labels", "groups", "splits")
+KERAS_NAMES = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
+ARRAY_NAMES = ("images", "labels", "groups", "splits")
 
 
 class ArrayFiles:
@@ -45,13 +45,13 @@ class ArrayFiles:
         path = Path(settings.path or "")
         remarks: list[str] = []
         parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path, remarks)
-        errors = [line for name, part in parts.items() for line in _settle(part, name, settings.bands, remarks)]
+        errors = [line for name, part in parts.items() for line in _normalise(part, name, settings.bands, remarks)]
         shapes = {part["images"].shape[1:] for part in parts.values() if "images" in part}
         if len(shapes) > 1:
             errors.append(f"data.path: the splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}")
         if errors:
             raise BadInput("\n".join(errors))
-        return _reading(path, parts, remarks)
+        return _listing(path, parts, remarks)
 
 
 def _parts_of_folder(path: Path) -> dict[str, Found]:
@@ -70,7 +70,7 @@ def _parts_of_folder(path: Path) -> dict[str, Found]:
 def _arrays_in(folder: Path) -> Found:
     found = {
         file.stem: _loaded(file, mapped=file.stem == "images") for file in sorted(folder.glob("*.npy"))
-        if file.stem in KNOWN
+        if file.stem in ARRAY_NAMES
     }  # fmt: skip
     names = folder / "classes.json"
     if names.is_file():
@@ -115,7 +115,7 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
                 raise BadInput(
                     f"data.path: {where} is a single array: name the folder that holds images.npy and labels.npy"
                 )
-            passed_over = sorted(name for name in archive.files if not _meaning(name))
+            ignored = sorted(name for name in archive.files if not _meaning(name))
             arrays = {name: archive[name] for name in archive.files if _meaning(name)}
     except BadInput:
         raise
@@ -130,11 +130,11 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
     for meaning in meanings.values():
         if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
             raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
-    if passed_over:
-        remarks.append(f"passed over in {where}, by their names: {', '.join(passed_over)}")
+    if ignored:
+        remarks.append(f"passed over in {where}, by their names: {', '.join(ignored)}")
     if not meanings:
         raise BadInput(
-            f"data.path: {where} holds {shown(', '.join(passed_over)) or 'nothing'}; it must hold images and labels, "
+            f"data.path: {where} holds {shown(', '.join(ignored)) or 'nothing'}; it must hold images and labels, "
             "or x_train and y_train, or train_images and train_labels"
         )
     parts: dict[str, Found] = {}
@@ -147,13 +147,13 @@ def _meaning(name: str) -> tuple[str, str] | None:
     """What an array of a `.npz` holds, and of which split ("": of all): of `images`, `y_val`, `test_labels`, …."""
     first, _, second = name.lower().partition("_")
     for called, split in ((first, second), (second, first)):
-        what = SHORT.get(called, called)
-        if what in KNOWN and (not split or split_called(split)):
+        what = KERAS_NAMES.get(called, called)
+        if what in ARRAY_NAMES and (not split or split_called(split)):
             return what, split_called(split) or ""
     return None
 
 
-def _settle(part: Found, split: str, bands: tuple[int, ...] | None, remarks: list[str]) -> list[str]:
+def _normalise(part: Found, split: str, bands: tuple[int, ...] | None, remarks: list[str]) -> list[str]:
     """Bring a split's arrays to their forms; a line for each mistake."""
     where = f"data.path, {split}" if split else "data.path"
     if missing := [name for name in ("images", "labels") if name not in part]:
@@ -231,7 +231,7 @@ def _origin(split: str, index: int) -> str:
     return f"{split or 'images'}[{index}]"
 
 
-def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> DatasetListing:
+def _listing(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> DatasetListing:
     bad: list[FileIssue] = []
     parts = {split: _labelled(part, split, bad) for split, part in parts.items()}
     texts = np.concatenate([part["labels"] for part in parts.values()])
@@ -252,7 +252,7 @@ def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Data
         np.array([number[name] for name in texts], np.int64), classes,
         [_origin(split, index) for split, part in parts.items() for index in part["index"].tolist()],
         np.concatenate([_places(part, split) for split, part in parts.items()]), groups if any(groups) else (),
-        bad=tuple(bad), remarks=tuple(remarks), errors=tuple(class_mistakes(classes)),
+        bad=tuple(bad), remarks=tuple(remarks), errors=tuple(class_errors(classes)),
     )  # fmt: skip
 
 

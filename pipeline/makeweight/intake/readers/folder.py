@@ -18,11 +18,11 @@ from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.images import SUFFIXES
 from makeweight.intake.decoding.sources import Files
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
-from makeweight.intake.readers.labels import class_mistakes, class_remarks, means_unlabelled
+from makeweight.intake.readers.labels import class_errors, class_remarks, means_unlabelled
 from makeweight.intake.readers.strays import masks, other_labels, unread_image
 
 # What computers leave in folders, beside names that begin with a dot.
-LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 
 
 class Folder:
@@ -39,11 +39,11 @@ class Folder:
         folder = existing_folder(settings.path or "")
         walk = Walk(folder, follow_links=settings.follow_links)
         top = walk.listed("", "lies beside the folders of the classes: move it into that of its class, or away")
-        tops = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
-        ready = _are_splits(folder, tops)
+        top_folders = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
+        predefined_splits = _are_splits(folder, top_folders)
         classes: dict[str, list[tuple[str, int]]] = {}  # folders and split of each class
-        for name, split in tops.items():
-            if ready:
+        for name, split in top_folders.items():
+            if predefined_splits:
                 unlabelled = "has no label, since it lies in no folder of a class: move it into one, or away"
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
@@ -52,7 +52,7 @@ class Folder:
                     )
             else:
                 classes.setdefault(valid_unicode(name), []).append((name, UNASSIGNED))
-        return _reading(folder, walk, classes)
+        return _listing(folder, walk, classes)
 
 
 def existing_folder(path: str) -> Path:
@@ -73,27 +73,29 @@ def existing_folder(path: str) -> Path:
     return folder
 
 
-def _are_splits(folder: Path, tops: dict[str, str | None]) -> bool:
+def _are_splits(folder: Path, top_folders: dict[str, str | None]) -> bool:
     """Whether the sub-folders are ready-made splits; BadInput where they may be or not."""
-    called = [split for split in tops.values() if split]
+    called = [split for split in top_folders.values() if split]
     if "train" not in called:
         return False
-    others = [name for name, split in tops.items() if not split]
+    others = [name for name, split in top_folders.items() if not split]
     if others and len(called) > 1:
         raise BadInput(
             f"data.path: beside ready-made splits in {told(folder)} stands {valid_unicode(others[0])!r}: move it away, "
             "or rename the splits if they are classes"
         )
     if len(set(called)) < len(called):
-        raise BadInput(f"data.path: two folders mean the same split: {', '.join(sorted(map(told, tops)))}: join them")
+        raise BadInput(
+            f"data.path: two folders mean the same split: {', '.join(sorted(map(told, top_folders)))}: join them"
+        )
     return not others
 
 
-def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]) -> DatasetListing:
+def _listing(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]) -> DatasetListing:
     paths: list[str] = []
     labels: list[int] = []
     predefined: list[int] = []
-    errors = class_mistakes(list(classes))
+    errors = class_errors(list(classes))
     if len(classes) < 2:
         below = [f"{top}/{split}" for found in classes.values() for top, _ in found for split in walk.folders(top)]
         remedy = "with reader csv or arrays, name the table or the arrays"
@@ -111,7 +113,7 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
                 "move it away if an archive was unpacked twice"
             )
     names: list[str] = []
-    pictures: dict[str, list[tuple[str, int]]] = {}  # and the split of each
+    images: dict[str, list[tuple[str, int]]] = {}  # and the split of each
     bad_files: dict[str, int] = {}
     for name in in_natural_order(classes):
         if means_unlabelled(name):
@@ -121,14 +123,14 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
             )
             continue
         bad_before = len(walk.bad)
-        pictures[name] = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
+        images[name] = [(path, split) for top, split in sorted(classes[name]) for path in walk.images(top)]
         bad_files[name] = len(walk.bad) - bad_before
-    mask_of = masks([path for found in pictures.values() for path, _ in found])
+    mask_of = masks([path for found in images.values() for path, _ in found])
     walk.bad += [
         FileIssue(valid_unicode(path), f"is a mask of {valid_unicode(image)!r}, by its name: move masks away")
         for path, image in mask_of.items()
     ]
-    for name, listing in pictures.items():
+    for name, listing in images.items():
         found = [(path, split) for path, split in listing if path not in mask_of]
         if not found:
             where = listed([told(folder / top) for top, _ in classes[name]])
@@ -141,13 +143,13 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
         labels += [len(names)] * len(found)
         names.append(name)
     outside = [note.path for note in walk.bad]
-    label_mistakes, label_remarks = other_labels(
+    label_errors, label_remarks = other_labels(
         folder,
         [note.path for note in walk.ignored],
         [*paths, *outside],
         [*(names[label] for label in labels), *[""] * len(outside)],
     )
-    errors += label_mistakes
+    errors += label_errors
     return DatasetListing(
         Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
         [valid_unicode(path) for path in paths], np.array(predefined, np.int8),
@@ -199,7 +201,7 @@ class Walk:
     ignored: list[FileIssue] = field(default_factory=list)
     linked: set[str] = field(default_factory=set)
 
-    def pictures(self, top: str) -> Iterator[str]:
+    def images(self, top: str) -> Iterator[str]:
         """Paths of all pictures, by their names, below the folder `top`."""
         waiting = [Entry("", top, is_folder=True)]
         while waiting:
@@ -209,7 +211,7 @@ class Walk:
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - quicker than a Path
                 yield entry.path
             else:
-                self._pass_over(entry)
+                self._ignore_or_refuse(entry)
 
     def listed(self, top: str, reason: str) -> list[Entry]:
         """What lies in `top`, where only folders are expected: images there belong to no class, and are bad."""
@@ -220,7 +222,7 @@ class Walk:
             if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
                 self._refuse(entry.path, reason)
             else:
-                self._pass_over(entry)
+                self._ignore_or_refuse(entry)
         return entries
 
     def folders(self, top: str) -> list[str]:
@@ -241,7 +243,7 @@ class Walk:
 
     def _entry(self, found: os.DirEntry[str], top: str) -> Entry | None:
         path = f"{top}/{found.name}" if top else found.name
-        if found.name.startswith(".") or found.name.lower() in LITTER:
+        if found.name.startswith(".") or found.name.lower() in SYSTEM_FILES:
             self._ignore(path, "hidden" if found.name.startswith(".") else "left by the computer")
         elif found.is_symlink() and (reason := self._wrong_link(path)):
             self._refuse(path, reason)
@@ -271,7 +273,7 @@ class Walk:
     def _refuse(self, path: str, reason: str) -> None:
         self.bad.append(FileIssue(valid_unicode(path), reason))
 
-    def _pass_over(self, entry: Entry) -> None:
+    def _ignore_or_refuse(self, entry: Entry) -> None:
         try:
             reason = unread_image(os.path.join(self.root, entry.path))  # noqa: PTH118
         except OSError as error:

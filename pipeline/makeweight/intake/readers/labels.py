@@ -55,7 +55,7 @@ def known_groups(groups: Iterable[str], remarks: list[str]) -> list[str]:
     return ["" if group in missing else group for group in stripped]
 
 
-def class_mistakes(classes: Sequence[str]) -> list[str]:
+def class_errors(classes: Sequence[str]) -> list[str]:
     """A line for each set of class names that look the same, and one for names that hold several classes."""
     lines = [clash_error("data.path", names) for names in clashes(classes)]
     if combined := [name for name in classes if _parts(name, classes, certain=True)]:
