@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Invoke, write_params
-from tests.support.preparing import photos, noise_image
+from tests.support.preparing import noise_image, photos
 from tests.support.readers import read_csv, table
 
 
@@ -35,7 +35,7 @@ def written(folder: Path, change: Callable[[str], str]) -> Path:
     ],
 )
 def test_one_repair_for_paths_with_the_same_fault(change: Callable[[str], str], repair: str, tmp_path: Path) -> None:
-    photos(tmp_path / "deep", ("crème", "épine"), each=3)
+    photos(tmp_path / "deep", ("crème", "épine"), count=3)
     listing = read_csv(written(tmp_path, change))
     assert "the nearest file is 'deep/crème/0.png'" in listing.bad[0].reason
     line = next(line for line in listing.errors if "have the same fault" in line)
@@ -44,9 +44,9 @@ def test_one_repair_for_paths_with_the_same_fault(change: Callable[[str], str], 
 
 
 def test_no_file_is_guessed_where_several_may_be_meant(tmp_path: Path) -> None:
-    photos(tmp_path, ("a", "b"), each=2)
+    photos(tmp_path, ("a", "b"), count=2)
     listing = read_csv(table(tmp_path / "all.csv", "path,label", "0.png,a", "a/9.png,a", "a/0.png,a", "b/0.png,b"))
-    assert [each.reason for each in listing.bad] == ["does not exist", "does not exist"]
+    assert [issue.reason for issue in listing.bad] == ["does not exist", "does not exist"]
     assert not any("same fault" in line for line in (*listing.remarks, *listing.errors))
 
 

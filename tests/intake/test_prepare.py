@@ -30,7 +30,7 @@ from makeweight.intake.report import Report
 from makeweight.runtime.splits import read_groups
 from tests.conftest import Invoke
 from tests.support.data_settings import settings
-from tests.support.preparing import READERS, RNG, photos, noise_image, run
+from tests.support.preparing import READERS, RNG, noise_image, photos, run
 
 
 def table_of(folder: Path, *lines: str, mark: str = "") -> None:
@@ -90,7 +90,7 @@ def link_out(folder: Path) -> None:
 
 def litter(folder: Path) -> None:
     for name in (".hidden", ".ipynb_checkpoints", "__MACOSX"):
-        photos(folder / "cat", (name,), each=1)
+        photos(folder / "cat", (name,), count=1)
     (folder / "Thumbs.db").write_bytes(b"x")
 
 
@@ -158,7 +158,7 @@ CASES = (
         errors=(r"no images in \S+eel: fill or remove the folder",),
     ),
     Case(
-        "a class too small", lambda folder: photos(folder, ("eel",), each=2), quarantine_helps=False,
+        "a class too small", lambda folder: photos(folder, ("eel",), count=2), quarantine_helps=False,
         errors=(r"class 'eel' has 2 images, too few .* add images, join it with another class, or leave",),
     ),
     Case(
@@ -186,21 +186,21 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
     path = folder / "all.csv" if case.changes.get("reader") == "csv" else folder
     for on_bad_file in ("refuse", "quarantine"):
         _, errors = run(folder, path=path, on_bad_file=on_bad_file, **case.changes)
-        told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
-        bad = {each["path"]: each["reason"] for each in told["bad"]}
+        written = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+        bad = {issue["path"]: issue["reason"] for issue in written["bad"]}
         assert bad.keys() == case.bad.keys()
         assert all(re.search(case.bad[name], bad[name]) for name in bad), bad
-        assert {each["path"]: each["reason"] for each in told["ignored"]} == case.ignored
-        assert tuple(tuple(each["path"] for each in group) for group in told["conflicts"]) == case.conflicts
-        assert {each["what"] for each in told["conversions"]} - {"grey to RGB"} == set(case.conversions)
-        assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
+        assert {issue["path"]: issue["reason"] for issue in written["ignored"]} == case.ignored
+        assert tuple(tuple(issue["path"] for issue in group) for group in written["conflicts"]) == case.conflicts
+        assert {conversion["what"] for conversion in written["conversions"]} - {"grey to RGB"} == set(case.conversions)
+        assert all(any(words in remark for remark in written["remarks"]) for words in case.remarks)
         assert all(re.search(words, errors) for words in case.errors), errors
         table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
         conflicting = [name for pair in case.conflicts for name in pair]
         assert all(in_markdown(name) in table for name in [*bad, *case.ignored, *conflicting])
         refused = bool(case.errors) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
         assert bool(errors) == refused, errors
-        assert told["ended"] == ("refused" if refused else "split")
+        assert written["ended"] == ("refused" if refused else "split")
         assert (tmp_path / "data" / "train").exists() == (not refused)
         if not refused:
             used = set(manifest(tmp_path / "data")["path"])
@@ -211,7 +211,7 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", ("cat", "dog", "Dog"))
     (folder / "eel").mkdir()
-    photos(folder, ("fox",), each=2)
+    photos(folder, ("fox",), count=2)
     write("x.png", b"text")(folder)
     write("y.png", b"")(folder)
     cut(folder)
@@ -255,10 +255,10 @@ def test_the_range_of_all_images_is_judged_before_any_is_converted(
 ) -> None:
     folder = deep_photos(tmp_path / "photos", top, darkest=darkest, channels=channels)
     _, errors = run(folder)
-    told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
-    assert len(told["bad"]) == 12
-    assert len({each["reason"] for each in told["bad"]}) == 1
-    assert re.search(words, told["bad"][0]["reason"])
+    written = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+    assert len(written["bad"]) == 12
+    assert len({issue["reason"] for issue in written["bad"]}) == 1
+    assert re.search(words, written["bad"][0]["reason"])
     assert re.search(words, errors)
     report, errors = run(folder, value_range="data")
     assert not errors
@@ -377,7 +377,7 @@ def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp
 def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("train", "test"):
-        photos(folder / name, each=10, side=40)
+        photos(folder / name, count=10, side=40)
     for index in range(3):
         Image.open(folder / "test" / "cat" / f"{index}.png").save(folder / "train" / "cat" / f"leak{index}.bmp")
     report, errors = run(folder)
@@ -393,7 +393,7 @@ def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path
     }
     report, _ = run(folder, on_leak="drop")
     assert report.leaks["groups"] == []
-    assert {each.path for each in report.ignored} == shared
+    assert {issue.path for issue in report.ignored} == shared
     assert not [path for path in manifest(tmp_path / "data")["path"] if "leak" in path]
 
 
@@ -482,7 +482,7 @@ def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_n
 
 
 def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     Image.open(folder / "cat" / "0.png").save(folder / "cat" / "copy.bmp")
     lines = [f"{path.relative_to(folder)},{path.parent.name}," for path in sorted(folder.rglob("*.*"))]
     patient = {"cat/1.png": "p", "cat/copy.bmp": "p", "dog/3.png": "p"}
@@ -499,7 +499,7 @@ def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
 def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_duplicates_are_not_sought(
     tmp_path: Path,
 ) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     Image.open(folder / "cat" / "9.png").save(folder / "cat" / "copy.bmp")
     patients = {"cat/8.png": "p", "dog/8.png": "p", "cat/10.png": "q", "cat/11.png": "q", "dog/2.png": "r"}
     rows = ["path,label,split,group"]
@@ -540,7 +540,7 @@ def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: P
 
 
 def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     run(folder)
     for name in SPLITS:
         rows = pd.read_csv(tmp_path / "data" / name / "metadata.csv")
@@ -552,7 +552,7 @@ def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) 
 
 @pytest.mark.parametrize("reader", ["folder", "digits"])
 def test_any_number_of_workers_writes_the_same_bytes(reader: str, tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=600)
+    folder = photos(tmp_path / "photos", count=600)
     path = None if reader == "digits" else str(folder)
     written = []
     for workers in (1, 2):
@@ -571,7 +571,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_near_duplicates_with_two_labels_are_asked_about(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=10, side=40)
+    folder = photos(tmp_path / "photos", count=10, side=40)
     nearly(Image.open(folder / "cat" / "0.png")).save(folder / "dog" / "again.png")
     assert "1 pair of near-duplicates with two labels, among them cat/0.png and dog/again.png: are both right?" in (
         run(folder)[0].remarks
@@ -590,10 +590,10 @@ def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not
 def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     assert not run(folder)[1]
     before = contents(tmp_path / "data")
-    photos(folder, ("eel" * 40,), each=1200)
+    photos(folder, ("eel" * 40,), count=1200)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # the kernel then refuses to write, as on a full disk
     try:
@@ -617,7 +617,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "scandir", refuse)
     report, errors = run(folder)
-    assert {each.path: each.reason for each in report.bad} == {"eel": "cannot be read: Permission denied"}
+    assert {issue.path: issue.reason for issue in report.bad} == {"eel": "cannot be read: Permission denied"}
     assert "1 file cannot be used" in errors
 
 

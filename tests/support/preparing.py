@@ -27,11 +27,11 @@ def noise_image(side: int = 8, channels: int = 3) -> Image.Image:
 
 
 def photos(
-    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6, side: int = 8, channels: int = 3
+    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 6, side: int = 8, channels: int = 3
 ) -> Path:
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(each):
+        for index in range(count):
             noise_image(side, channels).save(folder / name / f"{index}.png")
     return folder
 

@@ -14,7 +14,7 @@ from makeweight.core.data import SPLITS, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted, listed, shown
-from makeweight.intake.decoding.parallel import Decoded, ImageHeaders, decoded, with_value_range, read_headers, spec_of
+from makeweight.intake.decoding.parallel import Decoded, ImageHeaders, decoded, read_headers, spec_of, with_value_range
 from makeweight.intake.grouping.groups import (
     GroupedImages,
     conflicts,

@@ -283,14 +283,14 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
 GROWTH = """
 import re, sys
 from pathlib import Path
-from makeweight.intake.interface import Form
+from makeweight.intake.interface import ImageSpec
 from makeweight.intake.decoding.images import decode
 
 def peak():  # MiB
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 
 before = peak()
-decode(sys.argv[1], Form(64, 3, "pad", (0, 0, 0), None, False))
+decode(sys.argv[1], ImageSpec(64, 3, "pad", (0, 0, 0), None, False))
 print(peak() - before)
 """
 

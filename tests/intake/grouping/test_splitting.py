@@ -9,7 +9,7 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.intake.grouping.splitting import SplitInput, split_images
-from tests.support.data_settings import counts_of, split_input, settings
+from tests.support.data_settings import counts_of, settings, split_input
 
 
 def test_splits_are_stratified_disjoint_and_complete() -> None:

@@ -33,10 +33,10 @@ def test_ready_made_splits_are_kept_by_the_names_of_their_folders(validation: st
             save(tmp_path / name / label / "1.png", grey(5))
     listing = read(tmp_path)
     assert listing.classes == ("cat", "dog")
-    told = dict(zip(listing.origins, listing.predefined.tolist(), strict=True))
-    assert told["train/cat/1.png"] == TRAIN
-    assert told[f"{validation}/dog/1.png"] == VALIDATION
-    assert told["test/dog/1.png"] == TEST
+    split_of = dict(zip(listing.origins, listing.predefined.tolist(), strict=True))
+    assert split_of["train/cat/1.png"] == TRAIN
+    assert split_of[f"{validation}/dog/1.png"] == VALIDATION
+    assert split_of["test/dog/1.png"] == TEST
 
 
 def test_classes_that_are_called_like_splits_are_classes_unless_it_cannot_be_told(tmp_path: Path) -> None:
@@ -77,12 +77,12 @@ def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: P
     save(tmp_path / "2.png", grey(1))
     listing = read(tmp_path)
     assert "has 1 sub-folder;" in listing.errors[0]
-    assert [each.path for each in listing.bad] == ["2.png"]
+    assert [issue.path for issue in listing.bad] == ["2.png"]
     listing = read_csv(table(tmp_path / "all.csv", "path,label", "a/1.png,x", "gone.png,y", f"{tmp_path}/2.png,y"))
     assert listing.errors == (
         "data.path: the table names pictures of 1 classes; there must be two or more (2 lines cannot be used)",
     )
-    assert [each.reason for each in listing.bad] == [
+    assert [issue.reason for issue in listing.bad] == [
         "does not exist",
         "is an absolute path: write it as it is seen from the table's folder",
     ]
@@ -97,14 +97,14 @@ def test_a_picture_without_a_suffix_is_bad_with_the_way_out(tmp_path: Path) -> N
     assert "1 file there cannot be used" in listing.errors[0]
 
 
-@pytest.mark.parametrize(("above", "said"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
-def test_splits_by_another_name_are_known_or_suspected(above: tuple[str, str], said: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("above", "suspected"), [(("learn", "exam"), True), (("training_set", "test_set"), False)])
+def test_splits_by_another_name_are_known_or_suspected(above: tuple[str, str], suspected: bool, tmp_path: Path) -> None:
     for name in above:
         for label in ("cat", "dog"):
             save(tmp_path / name / label / "1.png", grey(5))
     listing = read(tmp_path)
-    assert listing.classes == (("exam", "learn") if said else ("cat", "dog"))
-    assert any("holds the same sub-folders, cat, dog" in remark for remark in listing.remarks) == said
+    assert listing.classes == (("exam", "learn") if suspected else ("cat", "dog"))
+    assert any("holds the same sub-folders, cat, dog" in remark for remark in listing.remarks) == suspected
 
 
 def test_the_folder_that_was_probably_meant_is_named(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_links_in_a_ring_end(tmp_path: Path) -> None:
     (folder / "a" / "out").symlink_to(outside / "a")
     listing = read(folder, follow_links=True)
     assert listing.origins == ["a/1.png", "a/out/2.png", "a/out/one/2.png", "b/1.png"]
-    assert {each.reason for each in listing.bad} == {"is a link to a folder that is taken in anyway: remove it"}
+    assert {issue.reason for issue in listing.bad} == {"is a link to a folder that is taken in anyway: remove it"}
 
 
 def test_names_that_are_no_unicode_are_told_by_their_bytes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.preparing import photos, noise_image, run
+from tests.support.preparing import noise_image, photos, run
 from tests.support.readers import read, table
 
 DICOM = bytes(128) + b"DICM" + bytes(300)
@@ -37,8 +37,8 @@ def test_images_of_a_format_that_is_not_read_are_bad(name: str, content: bytes, 
     (folder / "dog" / name).write_bytes(content)
     (folder / "dog" / "notes.txt").write_text("no image")
     report, errors = run(folder)
-    assert [each.path for each in report.bad] == [f"dog/{name}"]
-    assert [each.path for each in report.ignored] == ["dog/notes.txt"]
+    assert [issue.path for issue in report.bad] == [f"dog/{name}"]
+    assert [issue.path for issue in report.ignored] == ["dog/notes.txt"]
     assert reason in errors
     report, errors = run(folder, on_bad_file="quarantine")
     assert not errors
@@ -71,7 +71,7 @@ def test_a_mask_is_no_image_of_the_class(image: str, mask: str, tmp_path: Path) 
         (folder / "cat" / name).parent.mkdir(exist_ok=True)
         noise_image().save(folder / "cat" / name)
     listing = read(folder)
-    assert [(each.path, each.reason) for each in listing.bad] == [
+    assert [(issue.path, issue.reason) for issue in listing.bad] == [
         (f"cat/{mask}", f"is a mask of 'cat/{image}', by its name: move masks away")
     ]
     assert f"cat/{image}" in listing.origins
@@ -144,9 +144,9 @@ def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_sa
 
 
 def test_unlabelled_test_images_are_not_advised_to_be_moved_into_a_class(tmp_path: Path) -> None:
-    photos(tmp_path / "photos" / "train", each=8)
-    photos(tmp_path / "photos", ("test",), each=3)
+    photos(tmp_path / "photos" / "train", count=8)
+    photos(tmp_path / "photos", ("test",), count=3)
     report, errors = run(tmp_path / "photos")
     assert "has no label, since it lies in no folder of a class" in errors
-    assert np.all([each.path.startswith("test/") for each in report.bad])
+    assert np.all([issue.path.startswith("test/") for issue in report.bad])
     assert not run(tmp_path / "photos", on_bad_file="quarantine")[1]

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE, Images
 from makeweight.core.errors import ImageError
 from makeweight.intake.decoding import tiffs
-from makeweight.intake.decoding.rasters import BYTE, PARTIAL_OPACITY, Raster, select_bands, render, span
+from makeweight.intake.decoding.rasters import BYTE, PARTIAL_OPACITY, Raster, render, select_bands, span
 from makeweight.intake.interface import Depth, ImageHeader, ImageSpec
 
 # Pillow knows 40 formats, some of which start other programs or are made to be animated: these are for pictures.

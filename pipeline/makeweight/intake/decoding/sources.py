@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from makeweight.core.data import Images
 from makeweight.intake.decoding.images import fit_squares, read_header, span_of, squares
-from makeweight.intake.decoding.rasters import Raster, select_bands, depth_of, render, span
+from makeweight.intake.decoding.rasters import Raster, depth_of, render, select_bands, span
 from makeweight.intake.interface import ImageHeader, ImageSpec
 
 

@@ -135,7 +135,7 @@ def _members(groups: Labels, rows: Labels) -> list[Labels]:
     """The images among `rows` of each group, in the order of the groups' numbers."""
     order = rows[np.argsort(groups[rows], kind="stable")]
     bounds = np.flatnonzero(np.diff(groups[order])) + 1
-    return [each for each in np.split(order, bounds) if len(each)]
+    return [members for members in np.split(order, bounds) if len(members)]
 
 
 def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits: Sequence[int]) -> None:

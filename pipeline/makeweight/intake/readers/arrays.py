@@ -58,8 +58,8 @@ def _parts_of_folder(path: Path) -> dict[str, Found]:
     """The arrays of each split; of "" where nothing is split."""
     folders = {"": path} if not (path / "images.npy").is_file() else {}
     if folders:
-        inside = sorted(each for each in path.iterdir() if (each / "images.npy").is_file())
-        folders = {split: each for each in inside if (split := split_called(each.name))}
+        inside = sorted(entry for entry in path.iterdir() if (entry / "images.npy").is_file())
+        folders = {split: entry for entry in inside if (split := split_called(entry.name))}
     else:
         folders = {"": path}
     if not folders:
@@ -235,14 +235,16 @@ def _listing(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Data
     bad: list[FileIssue] = []
     parts = {split: _labelled(part, split, bad) for split, part in parts.items()}
     texts = np.concatenate([part["labels"] for part in parts.values()])
-    names = in_natural_order({str(each) for each in np.unique(texts)})
+    names = in_natural_order({str(text) for text in np.unique(texts)})
     if len(names) < 2:
         unlabelled = f" ({counted(len(bad), 'image')} without a label)" if bad else ""
         raise BadInput(f"data.path: the labels name {len(names)} classes{unlabelled}; there must be two or more")
     number = {name: index for index, name in enumerate(names)}
     images = [part["images"] for part in parts.values()]
     groups = [
-        str(each) if "groups" in part else "" for part in parts.values() for each in part.get("groups", part["labels"])
+        str(group) if "groups" in part else ""
+        for part in parts.values()
+        for group in part.get("groups", part["labels"])
     ]
     groups = known_groups(groups, remarks)
     classes = tuple(valid_unicode(name) for name in names)
@@ -271,10 +273,10 @@ def _texts(part: Found) -> NDArray[np.str_]:
 def _places(part: Found, split: str) -> NDArray[np.int8]:
     if "splits" not in part:
         return np.full(len(part["images"]), SPLITS.index(split) if split else UNASSIGNED, np.int8)
-    named = [split_called(str(each)) for each in part["splits"]]
+    named = [split_called(str(name)) for name in part["splits"]]
     if None in named:
         index = named.index(None)
         raise BadInput(
             f"data.path: splits[{index}] is {str(part['splits'][index])!r}; it must be train, validation or test"
         )
-    return np.array([SPLITS.index(each or "") for each in named], np.int8)
+    return np.array([SPLITS.index(split or "") for split in named], np.int8)

@@ -28,7 +28,7 @@ class _Downloaded:
         labels = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in parts.values()])
         origins = [f"{name}[{index}]" for name, part in parts.items() for index in range(len(part.data))]
         predefined = np.repeat([UNASSIGNED, SPLITS.index("test")], [len(part.data) for part in parts.values()])
-        classes = tuple(str(each) for each in parts["train"].classes)
+        classes = tuple(str(name) for name in parts["train"].classes)
         return DatasetListing(Arrays(pixels), labels, classes, origins, predefined.astype(np.int8))
 
     def _part(self, settings: DataSettings, *, train: bool) -> Any:

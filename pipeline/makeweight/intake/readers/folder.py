@@ -166,7 +166,7 @@ def _remarks(paths: list[str], classes: list[str], predefined: list[int]) -> tup
         if place == UNASSIGNED:
             below.setdefault(top, set()).add(folders[0] if folders else "")
     same = set.intersection(*below.values()) if below else set()
-    if len(below) < 2 or len(same) < 2 or "" in same or any(each != same for each in below.values()):
+    if len(below) < 2 or len(same) < 2 or "" in same or any(folders != same for folders in below.values()):
         return ()
     return (
         f"every class ({', '.join(classes)}) holds the same sub-folders, {', '.join(sorted(same))}: if these are the "
@@ -228,18 +228,18 @@ class Walk:
     def folders(self, top: str) -> list[str]:
         """Names of the folders in `top`."""
         try:
-            return sorted(each.name for each in (self.root / top).iterdir() if each.is_dir())
+            return sorted(entry.name for entry in (self.root / top).iterdir() if entry.is_dir())
         except OSError:  # walking through it will say so
             return []
 
     def _entries(self, top: str) -> list[Entry]:
         try:
             with os.scandir(os.path.join(self.root, top)) as found:  # noqa: PTH118
-                entries = sorted(found, key=lambda each: each.name)
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             self._refuse(top, f"cannot be read: {error.strerror}")
             return []
-        return [entry for each in entries if (entry := self._entry(each, top))]
+        return [entry for found_entry in entries if (entry := self._entry(found_entry, top))]
 
     def _entry(self, found: os.DirEntry[str], top: str) -> Entry | None:
         path = f"{top}/{found.name}" if top else found.name

@@ -312,11 +312,13 @@ class HuggingFace:
             rows.good = [_placed_by_folder(row) for row in rows.good]
             return rows.listing()
         called = {
-            each.name: split_called(each.name) for each in sorted(folder.iterdir()) if (each / METADATA).is_file()
+            folder_in.name: split_called(folder_in.name)
+            for folder_in in sorted(folder.iterdir())
+            if (folder_in / METADATA).is_file()
         }
         splits = {name: split for name, split in called.items() if split}
         if not splits:
-            lines = any((each / "metadata.jsonl").is_file() for each in (folder, *folder.iterdir()))
+            lines = any((place / "metadata.jsonl").is_file() for place in (folder, *folder.iterdir()))
             raise BadInput(
                 f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
                 + ("below it: write one from each metadata.jsonl, with columns file_name and label" if lines else
