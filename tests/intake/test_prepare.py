@@ -585,7 +585,7 @@ def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Report, "write", refuse)
-    assert run(folder)[1].endswith("No space left on device: the data report could not be written; free some space")
+    assert run(folder)[1].endswith("No space left on device: the data report could not be written: free some space")
 
 
 @pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not

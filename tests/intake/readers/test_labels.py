@@ -40,7 +40,7 @@ def test_counts_may_go_by_names(tmp_path: Path) -> None:
         split_images(source, settings(counts={"c": 5}), seed=0)
     report, _ = run(photos(tmp_path / "photos"), counts={"cat": 2})
     assert report.text(20).startswith(
-        "THINNED: data.counts leaves out 2 of 8 training images and keeps 2 of cat, 4 of dog"
+        "SUBSAMPLED: data.counts leaves out 2 of 8 training images and keeps 2 of cat, 4 of dog"
     )
 
 
@@ -52,7 +52,7 @@ def test_only_the_digits_are_thinned_unless_asked(tmp_path: Path) -> None:
         report, _ = run(tmp_path, reader="digits", imbalance=imbalance)
         train = [counts["train"] for counts in report.classes.values()]
         assert max(train) / min(train) < 1.1 if kept is None else max(train) / min(train) > 19
-        assert report.text(20).startswith("THINNED: data.imbalance (20, the reader's default; 1 keeps all)") == bool(
+        assert report.text(20).startswith("SUBSAMPLED: data.imbalance (20, the reader's default; 1 keeps all)") == bool(
             kept
         )
 
