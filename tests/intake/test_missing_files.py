@@ -64,7 +64,7 @@ def all_damaged(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "reason"), [(all_links, "is a link out of the folder, to "), (all_damaged, "is text, no picture")]
+    ("plant", "reason"), [(all_links, "is a link out of the folder, to "), (all_damaged, "is text, not an image")]
 )
 @pytest.mark.parametrize("on_bad_file", ["refuse", "quarantine"])
 def test_where_all_is_bad_the_terminal_shows_why_and_where_the_report_is(

@@ -109,7 +109,7 @@ def bad_table(folder: Path) -> None:
 
 CASES = (
     Case("an empty file", write("x.png", b""), bad={"cat/x.png": "is empty: 0 bytes"}),
-    Case("text named .png", write("x.png", b"not an image"), bad={"cat/x.png": "is text, no picture"}),
+    Case("text named .png", write("x.png", b"not an image"), bad={"cat/x.png": "is text, not an image"}),
     Case("what macOS leaves", write("._x.png", b"\0\5\x16\7"), ignored={"cat/._x.png": "hidden"}),
     Case(
         "truncated files", cut,
@@ -122,7 +122,7 @@ CASES = (
     ),
     Case(
         "a float TIFF without a range", deep(1.0, np.float32, "x.tiff"),
-        bad={"cat/x.tiff": r"32-bit float from 0 to 1: say in data\.value_range"},
+        bad={"cat/x.tiff": r"32-bit float from 0 to 1: set data\.value_range"},
     ),
     Case(
         "a float TIFF within the range", deep(1.0, np.float32, "x.tiff"), changes={"value_range": (0.0, 1.0)},
@@ -140,8 +140,8 @@ CASES = (
     Case(
         "litter", litter,
         ignored={
-            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden", "cat/__MACOSX": "left by the computer",
-            "Thumbs.db": "left by the computer",
+            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden", "cat/__MACOSX": "created by the operating system",
+            "Thumbs.db": "created by the operating system",
         },
     ),
     Case(
@@ -165,8 +165,8 @@ CASES = (
         "a bad table", bad_table, changes={"reader": "csv"},
         bad={
             "all.csv, line 14: cat/none.png": "does not exist",
-            "all.csv, line 15: cat/0.png": "is named in all.csv, line 2 already",
-            "all.csv, line 16: cat/1.png": "line 3 already, as 'cat' and here as 'dog': neither is used",
+            "all.csv, line 15: cat/0.png": "is already named in all.csv, line 2",
+            "all.csv, line 16: cat/1.png": "line 3, as 'cat', but here as 'dog': neither is used",
             "all.csv, line 17: ../above.png": "leads out of the folder",
             "all.csv, line 18: extra.png": "has a label unknown in training lines: 'eel'",
             "all.csv, line 19: cat/2.png": "has no label",
@@ -345,7 +345,7 @@ def test_near_infrared_called_opacity_is_refused_as_a_whole_and_real_opacity_is_
     report, errors = run(folder)
     assert not errors
     assert {
-        "what": "transparency laid over data.background",
+        "what": "transparency composited over data.background",
         "images": 12,
         "example": "cat/0.png",
     } in report.conversions
@@ -600,7 +600,7 @@ def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> No
         _, errors = run(folder, channels=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert re.search(r"data: File too large: the images take up to 0\.\d+ GiB there", errors)
+    assert re.search(r"data: File too large: preparing the images takes up to 0\.\d+ GiB there", errors)
     assert "\n" not in errors
     assert contents(tmp_path / "data") == before
     assert not list((tmp_path / "data").glob(".prepare-*"))

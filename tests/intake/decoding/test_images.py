@@ -38,7 +38,7 @@ def test_every_format_gives_the_same_colours(suffix: str, tmp_path: Path) -> Non
     finest: dict[str, dict[str, Any]] = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}}
     pixels, conversions = decode(saved(tmp_path / f"a.{suffix}", colour(), **finest.get(suffix, {})), spec())
     assert np.abs(pixels.astype(int) - RED).max() <= (2 if suffix == "jpg" else 0)
-    assert conversions == (("palette resolved",) if suffix == "gif" else ())
+    assert conversions == (("palette expanded",) if suffix == "gif" else ())
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_every_format_gives_the_same_colours(suffix: str, tmp_path: Path) -> Non
     [
         ("1", "png", "1 bit to 8", (255, 255, 255)),
         ("L", "png", "grey to RGB", (118, 118, 118)),
-        ("P", "png", "palette resolved", RED),
-        ("LA", "png", "transparency laid over data.background", (118, 118, 118)),
-        ("RGBA", "png", "transparency laid over data.background", RED),
+        ("P", "png", "palette expanded", RED),
+        ("LA", "png", "transparency composited over data.background", (118, 118, 118)),
+        ("RGBA", "png", "transparency composited over data.background", RED),
         ("CMYK", "jpg", "CMYK to RGB", RED),
         ("CMYK", "tiff", "CMYK to RGB", RED),
     ],
@@ -85,7 +85,7 @@ def test_pictures_are_turned_as_the_camera_was_held(orientation: int, suffix: st
     path = saved(tmp_path / f"a.{suffix}", Image.fromarray(turns[orientation]).convert("RGB"), exif=exif)
     pixels, conversions = decode(path, spec(channels=1, side=16))
     assert np.abs(pixels[..., 0].astype(int) - upright).mean() < 6
-    assert ("turned as its EXIF data says" in conversions) == (orientation != 1)
+    assert ("oriented as its EXIF data says" in conversions) == (orientation != 1)
 
 
 def test_damaged_exif_data_is_said_and_the_pixels_are_used(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_12_bits_in_16_are_not_turned_black_in_silence(tmp_path: Path) -> None:
     assert span_of(sixteen(tmp_path / "a.png", 4095), spec()) == (0, 4095)
     reason = range_problem(read_header(str(tmp_path / "a.png")).depth, 0, 4095, 1)
     assert reason
-    assert "uses 0 to 4095 of 65535 and would turn black: say in data.value_range" in reason
+    assert "uses 0 to 4095 of 65535 and would turn black: set data.value_range" in reason
     assert "[0, 4095]" in reason
     with pytest.raises(ImageError, match=r"values from 0 to 5000, outside data\.value_range \(0 to 4095\)"):
         decode(sixteen(tmp_path / "a.png", 5000), spec(channels=1, value_range=(0.0, 4095.0)))
@@ -184,7 +184,7 @@ def test_a_transparent_grey_of_16_bits_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "declared", "reason"),
     [
-        (np.linspace(0, 1, 64), None, r"32-bit float from 0 to 1: say in data\.value_range"),
+        (np.linspace(0, 1, 64), None, r"32-bit float from 0 to 1: set data\.value_range"),
         (np.linspace(-1, 1, 64), (0.0, 1.0), r"from -1 to 1, outside data\.value_range \(0 to 1\)"),
         (np.full(64, np.nan), (0.0, 1.0), "holds NaN or infinite values"),
         (np.full(64, np.inf), None, "holds NaN or infinite values"),
@@ -212,7 +212,7 @@ def test_animated_files_are_taken_by_choice_for_their_first_frame(suffix: str, t
         decode(path, spec())
     pixels, conversions = decode(path, spec(first_frame=True))
     assert pixels[0, 0].tolist() == [250, 0, 0]
-    assert "animated: first frame taken" in conversions
+    assert "animated: first frame used" in conversions
 
 
 def test_a_cameras_jpeg_with_a_preview_is_no_animation(tmp_path: Path) -> None:
@@ -318,12 +318,12 @@ def test_large_pictures_are_shrunk_to_what_small_steps_would_give(mode: str, mon
     ("content", "reason"),
     [
         (b"", "is empty: 0 bytes"),
-        (b"hello, I am no picture", "is text, no picture"),
+        (b"hello, I am no picture", "is text, not an image"),
         (b"\0\5\x16\7\0\2\0\0Mac OS X", "AppleDouble"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "is HEIC, AVIF or a film"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is HEIC, AVIF or a video"),
         (b"%PDF-1.4\n\xff", "is a PDF"),
         (bytes(50), "nothing but zeros"),
-        (b"\xfe\xdc\x01", "is no PNG, JPEG"),
+        (b"\xfe\xdc\x01", "is not a PNG, JPEG"),
         (b"\x89PNG\r\n\x1a\n\0\0", "cannot be|header is damaged"),
     ],
 )
@@ -337,7 +337,7 @@ def test_what_is_no_picture_is_told_by_what_it_is(content: bytes, reason: str, t
 def test_a_jpeg_of_12_bits_is_named(tmp_path: Path) -> None:
     values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg_encode(values, bitspersample=12))
-    with pytest.raises(ImageError, match="is a JPEG of 12 bits, which is not read: convert it to PNG or TIFF"):
+    with pytest.raises(ImageError, match="is a JPEG of 12 bits, which is not supported: convert it to PNG or TIFF"):
         read_header(str(tmp_path / "a.jpg"))
 
 

@@ -28,5 +28,5 @@ def test_numbers_in_arrays_follow_the_same_rules(values: Any, declared: Any, exp
     chosen = spec(channels=1, fit="stretch", value_range=declared)
     (pixels,), _ = Arrays(big).squares(0, chosen, (side,))
     assert pixels[0, 3::8, 0].tolist() == expected
-    with pytest.raises(ImageError, match=r"say in data\.value_range"):
+    with pytest.raises(ImageError, match=r"set data\.value_range"):
         Arrays(np.ones((1, 8, 8), np.float32)).squares(0, spec(), (8,))

@@ -68,7 +68,7 @@ def test_numbers_whose_type_does_not_say_what_is_white_need_a_range(dtype: str, 
     low, high = (0, 200) if dtype[0] == "u" else (-100, 100)
     values = np.linspace(low, high, SIDE * SIDE).reshape(SIDE, SIDE).astype(dtype)
     path = written(tmp_path / "a.tif", values, compression="deflate")
-    with pytest.raises(ImageError, match=rf"from {low} to {high}: say in data\.value_range"):
+    with pytest.raises(ImageError, match=rf"from {low} to {high}: set data\.value_range"):
         read(path, 1)
     assert span_of(path, spec()) == (low, high)
     pixels = read(path, 1, value_range=(float(low), float(high)))
@@ -119,7 +119,7 @@ def test_declared_opacity_is_laid_over_the_background(colours: int, kind: str, d
     pixels, conversions = decode(path, spec(side=SIDE, background=(9, 99, 199)))
     assert np.abs(pixels[0, 0].astype(int) - 127).max() <= 1
     assert pixels[0, -1].tolist() == [9, 99, 199]
-    assert "transparency laid over data.background" in conversions
+    assert "transparency composited over data.background" in conversions
     assert PARTIAL_OPACITY not in conversions
 
 
@@ -143,7 +143,7 @@ def test_palettes_are_resolved(bits: int, tmp_path: Path) -> None:
     with tifffile.TiffFile(path, mode="r+") as file:
         file.pages[0].aspage().tags[262].overwrite(3)
     assert np.array_equal(read(path), colours.T[values.astype(int)])
-    assert decode(path, spec())[1][0] == "palette resolved"
+    assert decode(path, spec())[1][0] == "palette expanded"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "LA"])
@@ -195,8 +195,8 @@ def test_smaller_copies_and_masks_in_a_file_are_no_frames(tmp_path: Path) -> Non
     ("values", "photometric", "options", "reason"),
     [
         (GREY, "minisblack", {"subfiletype": 1}, "holds only a smaller copy or a mask of its image"),
-        (GREY.astype(complex), "minisblack", {}, "complex numbers, which are not read"),
-        (COLOUR, "cielab", {}, r"L\*a\*b\* colours, which is not read: convert it to grey or RGB"),
+        (GREY.astype(complex), "minisblack", {}, "complex numbers, which are not supported"),
+        (COLOUR, "cielab", {}, r"L\*a\*b\* colours, which is not supported: convert it to grey or RGB"),
         (GREY, "cfa", {"extratags": [(33421, 3, 2, (2, 2)), (33422, 1, 4, bytes(4))]}, "a raw camera mosaic"),
         (np.stack([GREY] * 4), "minisblack", {"volumetric": True, "tile": (1, 16, 16)}, "is a volume of 4 layers"),
         (np.stack([GREY] * 4), "minisblack", {}, "has 4 frames"),

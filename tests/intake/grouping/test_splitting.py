@@ -112,7 +112,7 @@ def test_every_class_that_is_too_small_is_named_and_so_is_one_of_too_few_groups(
 def test_a_class_without_official_test_images_is_refused() -> None:
     source = split_input(20, 20, test=5)
     without = SplitInput(source.labels[:45], source.classes, source.predefined[:45], source.groups[:45])
-    with pytest.raises(BadInput, match="class 'b' has 20 images, but none in the ready-made test images"):
+    with pytest.raises(BadInput, match="class 'b' has 20 images, but none in the predefined test images"):
         split_images(without, settings(), seed=0)
 
 

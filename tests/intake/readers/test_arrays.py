@@ -69,7 +69,7 @@ def test_arrays_that_mean_something_else_are_passed_over_and_said(tmp_path: Path
     listing = read_arrays(tmp_path / "a.npz")
     assert len(listing.classes) == 6
     assert np.array_equal(decoded(listing)[..., 0], PIXELS)
-    assert "passed over" in listing.remarks[0]
+    assert "ignored in" in listing.remarks[0]
     assert "images_mask, labels_coarse" in listing.remarks[0]
 
 
@@ -90,7 +90,7 @@ def test_arrays_of_an_archive_that_are_not_used_are_not_unpacked(tmp_path: Path)
         ('"ab"', "must be a list of class names"),
         ("[0, 1]", "must be a list of class names"),
         ('["cat", "cat"]', "names a class twice"),
-        ("[", "is no JSON list of class names"),
+        ("[", "is not a JSON list of class names"),
     ],
 )
 def test_names_of_classes_are_a_list_of_different_texts(content: str, message: str, tmp_path: Path) -> None:
@@ -114,13 +114,13 @@ def test_channels_that_come_first_are_moved_and_told(tmp_path: Path) -> None:
         ({"images": PIXELS, "labels": np.arange(5)}, "there are 5 labels for 6 images"),
         ({"images": PIXELS, "labels": np.eye(6)}, r"labels are float64 \[6, 6\]; .*labels.argmax"),
         ({"images": PIXELS[0], "labels": np.arange(8)}, r"images have the shape \[8, 8\]"),
-        ({"images": PIXELS.astype("U3"), "labels": np.arange(6)}, "images hold <U3, which are no numbers"),
+        ({"images": PIXELS.astype("U3"), "labels": np.arange(6)}, "images hold <U3, which are not numbers"),
         ({"images": PIXELS, "labels": np.zeros(6, int)}, "the labels name 1 classes"),
         (
             {"images": PIXELS, "labels": np.array([0, 1] * 3), "splits": np.array(["train"] * 5 + ["x"])},
             r"splits\[5\] is 'x'",
         ),
-        ({"images": PIXELS, "labels": np.array([{}] * 6)}, r"labels\.npy is no array .* \(a pickle\)"),
+        ({"images": PIXELS, "labels": np.array([{}] * 6)}, r"labels\.npy is not an array .* \(a pickle\)"),
     ],
 )
 def test_arrays_that_do_not_fit_are_told(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:

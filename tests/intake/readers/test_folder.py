@@ -22,7 +22,7 @@ def test_a_folder_gives_classes_by_name_and_images_from_any_depth(tmp_path: Path
     assert listing.classes == ("a", "b")
     assert decoded(listing)[:, 0, 0, 0].tolist() == [20, 10]
     assert listing.origins == ["a/2.PNG", "b/deep/er/1.png"]
-    assert listing.ignored == (FileIssue(".hidden", "hidden"), FileIssue("a/notes.txt", "no image, by its name"))
+    assert listing.ignored == (FileIssue(".hidden", "hidden"), FileIssue("a/notes.txt", "not an image, by its name"))
     assert listing.bad == ()
 
 
@@ -44,7 +44,7 @@ def test_classes_that_are_called_like_splits_are_classes_unless_it_cannot_be_tol
         save(tmp_path / name / "1.png", grey(5))
     assert read(tmp_path).classes == ("car", "train")
     save(tmp_path / "test" / "1.png", grey(5))
-    with pytest.raises(BadInput, match=r"beside ready-made splits .* stands 'car'"):
+    with pytest.raises(BadInput, match=r"holds 'car' beside predefined splits"):
         read(tmp_path)
 
 
@@ -80,11 +80,11 @@ def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: P
     assert [issue.path for issue in listing.bad] == ["2.png"]
     listing = read_csv(table(tmp_path / "all.csv", "path,label", "a/1.png,x", "gone.png,y", f"{tmp_path}/2.png,y"))
     assert listing.errors == (
-        "data.path: the table names pictures of 1 classes; there must be two or more (2 lines cannot be used)",
+        "data.path: the table names images of 1 classes; there must be two or more (2 lines cannot be used)",
     )
     assert [issue.reason for issue in listing.bad] == [
         "does not exist",
-        "is an absolute path: write it as it is seen from the table's folder",
+        "is an absolute path: write it relative to the table's folder",
     ]
 
 
@@ -136,7 +136,7 @@ def test_links_in_a_ring_end(tmp_path: Path) -> None:
     (folder / "a" / "out").symlink_to(outside / "a")
     listing = read(folder, follow_links=True)
     assert listing.origins == ["a/1.png", "a/out/2.png", "a/out/one/2.png", "b/1.png"]
-    assert {issue.reason for issue in listing.bad} == {"is a link to a folder that is taken in anyway: remove it"}
+    assert {issue.reason for issue in listing.bad} == {"is a link to a folder that is read anyway: remove it"}
 
 
 def test_names_that_are_no_unicode_are_told_by_their_bytes(tmp_path: Path) -> None:

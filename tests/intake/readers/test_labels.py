@@ -80,7 +80,7 @@ def test_a_missing_label_is_no_class_in_tables_and_arrays(tmp_path: Path) -> Non
 def test_none_and_null_in_small_letters_are_classes_that_are_asked_about(tmp_path: Path) -> None:
     listing = read(photos(tmp_path / "photos", ("none", "null", "scratch")))
     assert listing.classes == ("none", "null", "scratch")
-    assert "'none' is taken for a class like the others" in listing.remarks[0]
+    assert "'none' is treated as a class like the others" in listing.remarks[0]
 
 
 def test_a_missing_group_is_no_group(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_folder_of_images_without_labels_is_asked_about(tmp_path: Path) -> Non
     for name in ("_unlabeled", "Un-labelled", "no_label"):
         listing = read(photos(tmp_path / name, ("cat", "dog", name)))
         assert listing.classes == ("cat", "dog")
-        assert f"the folder {name!r} is called like images without a label" in listing.errors[0]
+        assert f"the folder {name!r} has a name for images without a label" in listing.errors[0]
     _, errors = run(photos(photos(tmp_path / "photos"), ("unknown",), count=1))
     assert "leave it out if it means that their class is not known" in errors
     assert "add images" not in errors

@@ -19,11 +19,11 @@ NIFTI = bytes(344) + b"n+1\0" + bytes(60)
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("1.dcm", b"x", "is DICOM, which is not read"),
-        ("IM0001", DICOM, "is DICOM, which is not read"),
-        ("1.2.840.113.7", DICOM, "is DICOM, which is not read"),
-        ("1.nii.gz", b"x", "is NIfTI, which is not read"),
-        ("1.img", NIFTI, "is NIfTI, which is not read"),
+        ("1.dcm", b"x", "is DICOM, which is not supported"),
+        ("IM0001", DICOM, "is DICOM, which is not supported"),
+        ("1.2.840.113.7", DICOM, "is DICOM, which is not supported"),
+        ("1.nii.gz", b"x", "is NIfTI, which is not supported"),
+        ("1.img", NIFTI, "is NIfTI, which is not supported"),
         ("1.MHA", b"x", "is a medical volume"),
         ("1.CR3", b"x", "is a raw photograph"),
         ("slide.svs", b"x", "is a microscope's"),
@@ -128,7 +128,7 @@ def test_labels_beside_images_that_are_not_those_of_the_folders_are_refused(
     plant(tmp_path / "photos")
     for on_bad_file in ("refuse", "quarantine"):
         _, errors = run(tmp_path / "photos", on_bad_file=on_bad_file)
-        assert "holds labels of its own" in errors
+        assert "has its own labels" in errors
 
 
 def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_said(tmp_path: Path) -> None:
@@ -147,6 +147,6 @@ def test_unlabelled_test_images_are_not_advised_to_be_moved_into_a_class(tmp_pat
     photos(tmp_path / "photos" / "train", count=8)
     photos(tmp_path / "photos", ("test",), count=3)
     report, errors = run(tmp_path / "photos")
-    assert "has no label, since it lies in no folder of a class" in errors
+    assert "has no label, since it lies in no class folder" in errors
     assert np.all([issue.path.startswith("test/") for issue in report.bad])
     assert not run(tmp_path / "photos", on_bad_file="quarantine")[1]

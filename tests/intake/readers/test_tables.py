@@ -46,7 +46,7 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
         (b"a\tlabel\n1.png\ta\n", "cells are separated by .* save the table with commas"),
         (b"path;label\n1.png;a\n", "line 1: there is no column path and no column label among path;label"),
         (b"", "there is no column path and no column label among none"),
-        (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is no CSV"),
+        (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is not valid CSV"),
         (b"path,label,Label\n1.png,a,b\n", "line 1: there are several columns label: keep one"),
         (b"path,label,split, Split\n1.png,a,train,test\n", "line 1: there are several columns split: keep one"),
     ],
@@ -66,7 +66,7 @@ def test_one_picture_under_two_labels_in_a_table_is_used_under_neither(tmp_path:
     assert labelled(listing) == {"2.png": "b", "3.png": "a"}
     assert listing.bad == (
         FileIssue(
-            "t.csv, line 5: ./1.png", "is named in t.csv, line 2 already, as 'a' and here as 'b': neither is used"
+            "t.csv, line 5: ./1.png", "is already named in t.csv, line 2, as 'a', but here as 'b': neither is used"
         ),
     )
 

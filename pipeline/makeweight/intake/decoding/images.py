@@ -71,7 +71,7 @@ TRANSPOSITIONS = {
 }  # fmt: skip
 JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0.([\x08\x0c\x10])", re.DOTALL)  # and its bits
 DEEP_PNM = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
-COMPOSITED = "transparency laid over data.background"
+COMPOSITED = "transparency composited over data.background"
 DRAFT_FACTOR = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
@@ -79,15 +79,15 @@ Image.init()  # `Image.open` itself loads further formats only where it is not t
 
 # What the first bytes of files tell that are often named like pictures.
 OTHER_CONTENT: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    (lambda head: not head.strip(b"\0"), "is empty of content: nothing but zeros"),
+    (lambda head: not head.strip(b"\0"), "holds nothing but zeros"),
     (
         lambda head: head[:4] in {b"\0\5\x16\7", b"\0\5\x16\0"},
-        "is no picture but what macOS keeps beside one (AppleDouble)",
+        "is not an image but metadata of macOS (AppleDouble)",
     ),
-    (lambda head: head[4:8] == b"ftyp", "is HEIC, AVIF or a film: convert it to PNG or JPEG"),
+    (lambda head: head[4:8] == b"ftyp", "is HEIC, AVIF or a video: convert it to PNG or JPEG"),
     (lambda head: head[:4] == b"%PDF", "is a PDF"),
     (lambda head: head[:2] == b"PK", "is a ZIP archive"),
-    (lambda head: all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head), "is text, no picture"),
+    (lambda head: all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head), "is text, not an image"),
 )
 
 
@@ -138,7 +138,7 @@ def _message(error: object) -> str:
 def _check_file(path: str) -> None:
     found = os.stat(path)  # noqa: PTH116 - a million of them
     if not stat.S_ISREG(found.st_mode):
-        raise ImageError("is no file but a folder, pipe or device")
+        raise ImageError("is not a file but a folder, pipe or device")
     if not found.st_size:
         raise ImageError("is empty: 0 bytes")
 
@@ -155,11 +155,11 @@ def _why_unidentified(path: str) -> str:
         head = file.read(64)
         start = head + file.read(1 << 16)
     if head[:2] == b"\xff\xd8" and (frame := JPEG_FRAME.search(start)) and frame[1] != b"\x08":
-        return f"is a JPEG of {frame[1][0]} bits, which is not read: convert it to PNG or TIFF of 16 bits"
+        return f"is a JPEG of {frame[1][0]} bits, which is not supported: convert it to PNG or TIFF of 16 bits"
     for test, reason in OTHER_CONTENT:
         if test(head):
             return reason
-    return "is no PNG, JPEG, WebP, BMP, TIFF, GIF or PPM, or its header is damaged"
+    return "is not a PNG, JPEG, WebP, BMP, TIFF, GIF or PPM, or its header is damaged"
 
 
 def read_header(path: str) -> ImageHeader:
@@ -248,7 +248,7 @@ def _check_frames(image: Image.Image, spec: ImageSpec, conversions: list[str]) -
         return
     if not spec.first_frame:
         raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
-    conversions.append("animated: first frame taken")
+    conversions.append("animated: first frame used")
     image.seek(0)
 
 
@@ -257,14 +257,14 @@ def _orientation(image: Image.Image, conversions: list[str]) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:
-        conversions.append("damaged EXIF data: not turned")
+        conversions.append("damaged EXIF data: orientation ignored")
         return 1
 
 
 def _oriented(image: Image.Image, orientation: int, conversions: list[str]) -> Image.Image:
     if orientation not in TRANSPOSITIONS:
         return image
-    conversions.append("turned as its EXIF data says")
+    conversions.append("oriented as its EXIF data says")
     return image.transpose(TRANSPOSITIONS[orientation])
 
 
@@ -299,7 +299,9 @@ def _raster(image: Image.Image, file: IO[bytes], depth: Depth) -> Raster:
     if image.mode == "F":
         return Raster(np.asarray(image)[..., None], depth, colours=1)
     if "transparency" in image.info:
-        raise ImageError("has 16 bits and a colour or a grey that is transparent, which is not read: make it 8 bits")
+        raise ImageError(
+            "has 16 bits and a colour or a grey that is transparent, which is not supported: make it 8 bits"
+        )
     file.seek(0)
     if image.format == "PPM":
         values = _pnm_values(file.read())
@@ -371,7 +373,7 @@ def fit_square(image: Image.Image, spec: ImageSpec, conversions: list[str]) -> I
     return np.asarray(flat, dtype=np.uint8).reshape(spec.side, spec.side, spec.channels)
 
 
-CONVERTED_MODES = {"P": "palette resolved", "PA": "palette resolved", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}
+CONVERTED_MODES = {"P": "palette expanded", "PA": "palette expanded", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}
 
 
 def flatten(image: Image.Image, spec: ImageSpec, conversions: list[str], min_side: int) -> Image.Image:

@@ -21,7 +21,7 @@ from makeweight.core.errors import BadInput, ImageError
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted
 from makeweight.intake.decoding.images import COMPOSITED, side_of
-from makeweight.intake.decoding.rasters import PARTIAL_OPACITY, SAY, needs_range
+from makeweight.intake.decoding.rasters import DECLARE_RANGE, PARTIAL_OPACITY, needs_range
 from makeweight.intake.decoding.sketches import SMALLEST_SIDE, SUMS, Sketches, pixel_hash, sketches
 from makeweight.intake.grouping.duplicates import SEARCH_SIDE
 from makeweight.intake.interface import Depth, ImageHeader, ImageSource, ImageSpec
@@ -246,7 +246,7 @@ def range_problem(depth: Depth, low: float, high: float, n: int) -> str | None:
     dark, effect = (True, "turn black") if 2 * high < depth.white else (False, "lose its contrast")
     proposal = f"[0, {2 ** int(high).bit_length() - 1}]" if dark else f"[{low:g}, {high:g}]"
     return (
-        f"has {depth.bits} bits, of which it uses {low:g} to {high:g} of {depth.white:g} and would {effect}: {SAY}, "
+        f"has {depth.bits} bits, of which it uses {low:g} to {high:g} of {depth.white:g} and would {effect}: {DECLARE_RANGE}, "
         f"for instance {proposal}, or data for [{low:g}, {high:g}], or [0, {depth.white:g}] to take it as it is"
         f"{others}"
     )

@@ -67,7 +67,7 @@ def read(file: IO[bytes], *, first_frame: bool, conversions: list[str]) -> tuple
         if frames > 1 and not first_frame:
             raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
         if frames > 1:
-            conversions.append("animated: first frame taken")
+            conversions.append("animated: first frame used")
         if dropped:
             conversions.append("smaller copies or masks within the file left out")
         orientation = int(page.tags.valueof(274, 1))
@@ -99,18 +99,18 @@ def _check(page: TiffPage) -> None:
     if len(set(bits)) > 1 or len(set(kinds)) > 1:
         raise ImageError(f"has bands of different types ({', '.join(map(str, bits))} bits): save them as one type")
     if kinds[0] in UNREAD_KINDS:
-        raise ImageError(f"holds {UNREAD_KINDS[kinds[0]]}, which are not read as an image")
+        raise ImageError(f"holds {UNREAD_KINDS[kinds[0]]}, which are not supported as an image")
     if photometric is None:
         raise ImageError("does not say whether 0 is black or white (PhotometricInterpretation is missing)")
     if photometric in UNREAD_COLOURS:
-        raise ImageError(f"holds {UNREAD_COLOURS[photometric]}, which is not read: convert it to grey or RGB")
+        raise ImageError(f"holds {UNREAD_COLOURS[photometric]}, which is not supported: convert it to grey or RGB")
     if photometric not in COLOURS:
         raise ImageError(f"holds colours of an unknown kind (PhotometricInterpretation {int(photometric)})")
     samples = page.samplesperpixel
     if samples < COLOURS[photometric] or (photometric == PALETTE and samples > 1):
         raise ImageError(f"has {samples} bands, which does not fit its colours (PhotometricInterpretation)")
     if page.dtype is None:
-        raise ImageError(f"holds {bits[0]}-bit {KINDS[kinds[0]]} values, which are not read")
+        raise ImageError(f"holds {bits[0]}-bit {KINDS[kinds[0]]} values, which are not supported")
     if page.imagedepth > 1:
         raise ImageError(f"is a volume of {page.imagedepth} layers: save each as an image of its own")
     size = page.imagewidth * page.imagelength * samples * page.dtype.itemsize
@@ -142,7 +142,9 @@ def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
     if any(start + size > end for start, size in pieces[:needed]):
         raise ImageError("cannot be decoded: it is cut off")
     if page.is_subsampled and page.compression not in JPEG:
-        raise ImageError("holds subsampled colours without JPEG compression, which are not read: convert it to RGB")
+        raise ImageError(
+            "holds subsampled colours without JPEG compression, which are not supported: convert it to RGB"
+        )
     values: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # planes, height, width, samples
     return np.moveaxis(values[..., 0], 0, 2) if len(values) > 1 else values[0]
 
@@ -151,7 +153,7 @@ def _resolved(page: TiffPage, values: NDArray[Any], conversions: list[str]) -> R
     """The numbers with their meaning; palettes, inks and luminance are turned into RGB."""
     photometric, depth = int(page.photometric), _depth(page)
     if photometric == PALETTE:
-        conversions.append("palette resolved")
+        conversions.append("palette expanded")
         return Raster(_colours(page)[values[..., 0].astype(np.intp)], BYTE, colours=3)
     slots = COLOURS[photometric]
     extras = [0] * page.samplesperpixel
@@ -186,11 +188,13 @@ def _cmyk_to_rgb(
     page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int | None, conversions: list[str]
 ) -> Raster:
     if int(page.tags.valueof(332, 1)) != 1:
-        raise ImageError("holds inks other than cyan, magenta, yellow and black, which are not read: convert it to RGB")
+        raise ImageError(
+            "holds inks other than cyan, magenta, yellow and black, which are not supported: convert it to RGB"
+        )
     if alpha is not None:
-        raise ImageError("holds CMYK with transparency, which is not read: convert it to RGB")
+        raise ImageError("holds CMYK with transparency, which is not supported: convert it to RGB")
     if depth.white is None:
-        raise ImageError(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not read: convert it to RGB")
+        raise ImageError(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not supported: convert it to RGB")
     if page.samplesperpixel > 4:
         conversions.append(
             f"{page.samplesperpixel - 4} of {page.samplesperpixel} bands of no declared meaning left out"
@@ -209,6 +213,6 @@ def _ycbcr_to_rgb(page: TiffPage, values: NDArray[Any], depth: Depth) -> NDArray
     odd_limits = ratios[0] is not None and ratios[0] != FULL_RANGE
     odd_weights = ratios[1] is not None and not np.allclose(ratios[1], COEFFICIENTS, atol=1e-3)
     if depth != BYTE or page.samplesperpixel > 3 or odd_limits or odd_weights:
-        raise ImageError("holds YCbCr other than that of JPEG, which is not read: convert it to RGB")
+        raise ImageError("holds YCbCr other than that of JPEG, which is not supported: convert it to RGB")
     pixels = np.ascontiguousarray(values)
     return np.asarray(Image.frombytes("YCbCr", pixels.shape[1::-1], pixels.tobytes()).convert("RGB"))

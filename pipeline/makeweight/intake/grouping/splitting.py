@@ -1,4 +1,4 @@
-"""Dividing images into train, validation and test without tearing groups apart, and thinning the training split."""
+"""Stratified split into train, validation and test that keeps groups whole, and subsampling of the training split."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from makeweight.core.text import counted, listed, means_unknown
 from makeweight.intake.interface import UNASSIGNED
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS
-SplitIndices = NDArray[np.int8]  # [n], each an index into SPLITS or FREE
+SplitIndices = NDArray[np.int8]  # [n], indices into SPLITS, or UNASSIGNED
 
 
 @dataclass(frozen=True, slots=True)
 class SplitInput:
-    """What dividing needs to know of each image.
+    """What the split depends on.
 
     Attributes:
         labels: int64 [n].
         classes: class names in the order of their labels.
-        predefined: int8 [n], the split that the data itself names, or `UNASSIGNED`.
-        groups: int64 [n]; images of one group stay together.
+        predefined: int8 [n], the split that the data itself defines, or `UNASSIGNED`.
+        groups: int64 [n]; images of one group stay in one split.
     """
 
     labels: Labels
@@ -40,15 +40,16 @@ def split_images(split_input: SplitInput, settings: DataSettings, seed: int) -> 
     """Indices of the images of `train`, `validation` and `test`, each sorted.
 
     Stratified: every class gives the same fraction to each split, rounded, but at least one image, as far as groups
-    allow. Splits that the data itself names are kept as they are; those that it does not name are taken from its
-    training images. Thinned is `train` alone.
+    allow. Predefined splits are kept; splits that are not predefined are taken from the training images. Only `train`
+    is subsampled.
 
     Raises:
-        BadInput: classes have too few images or groups for three splits, or `data.counts` does not fit; a line each.
+        BadInput: classes have too few images or groups for three splits, or `data.counts` does not fit; one line each.
     """
     predefined_splits = [split for split in (VALIDATION, TEST) if (split_input.predefined == split).any()]
-    assignment = split_input.predefined.copy()
+    open_splits = [split for split in range(3) if split not in predefined_splits]
     assignable = ~np.isin(split_input.predefined, predefined_splits)
+    assignment = split_input.predefined.copy()
     assignment[assignable] = UNASSIGNED
     orders = [stream(seed, "split", label).permutation(np.flatnonzero(assignable & (split_input.labels == label)))
               for label in range(len(split_input.classes))]  # fmt: skip
@@ -56,9 +57,7 @@ def split_images(split_input: SplitInput, settings: DataSettings, seed: int) -> 
     _assign_groups(assignment, split_input, assignable, targets, seed)
     for label, order in enumerate(orders):
         _assign_single_images(assignment, order, targets[label])
-    _fill_empty_splits(
-        assignment, split_input, assignable, [split for split in range(3) if split not in predefined_splits]
-    )
+    _fill_empty_splits(assignment, split_input, assignable, open_splits)
     _check(assignment, split_input, predefined_splits)
     train = [order[assignment[order] == TRAIN] for order in orders]
     rows = {name: np.flatnonzero(assignment == split) for split, name in enumerate(SPLITS)}
@@ -67,7 +66,7 @@ def split_images(split_input: SplitInput, settings: DataSettings, seed: int) -> 
 
 
 def _target_sizes(n: int, predefined_splits: Sequence[int], settings: DataSettings) -> list[int]:
-    """How many of a class's `n` free images each split should get."""
+    """How many of the `n` assignable images of a class each split should get."""
     validation = 0 if VALIDATION in predefined_splits else max(1, round(settings.validation_fraction * n))
     test = 0 if TEST in predefined_splits else max(1, round(settings.test_fraction * n))
     return [n - validation - test, validation, test]
@@ -76,7 +75,7 @@ def _target_sizes(n: int, predefined_splits: Sequence[int], settings: DataSettin
 def _assign_groups(
     assignment: SplitIndices, split_input: SplitInput, assignable: NDArray[np.bool_], targets: Labels, seed: int
 ) -> None:
-    """Put groups of several images where there is room, the largest first, with odds as the room that is left."""
+    """Assign groups of several images, the largest first, to a random split with room, in proportion to its room."""
     rows = np.flatnonzero(assignable)
     large = _members(split_input.groups, rows[np.bincount(split_input.groups[rows])[split_input.groups[rows]] > 1])
     draws = stream(seed, "split", "groups")
@@ -87,14 +86,14 @@ def _assign_groups(
         own = counts > 0
         fits = (counts[own, None] <= room[own]).all(axis=0)
         odds = np.where(fits, np.maximum(room[own], 0).sum(axis=0), 0).astype(float)
-        # Where it fits nowhere, it does the least harm in the split that was to be the largest.
+        # A group that fits into no split goes into the largest, where it changes the fractions least.
         split = int(draws.choice(3, p=odds / odds.sum())) if odds.any() else int(targets[own].sum(axis=0).argmax())
         assignment[rows] = split
         room[own, split] -= counts[own]
 
 
 def _assign_single_images(assignment: SplitIndices, order: Labels, targets: Labels) -> None:
-    """Fill up a class's splits with its images that belong to nothing, in random order: test, validation, train."""
+    """Fill the splits of a class with its images that are in no group, in the random order `order`."""
     single = order[assignment[order] == UNASSIGNED]
     missing = np.maximum(targets - np.bincount(assignment[order[assignment[order] != UNASSIGNED]], minlength=3), 0)
     test, validation, train = np.split(single, [missing[TEST], missing[TEST] + missing[VALIDATION]])
@@ -104,17 +103,17 @@ def _assign_single_images(assignment: SplitIndices, order: Labels, targets: Labe
 def _fill_empty_splits(
     assignment: SplitIndices, split_input: SplitInput, assignable: NDArray[np.bool_], open_splits: Sequence[int]
 ) -> None:
-    """Where a class got nothing in a split, move the smallest group there that can go without such harm elsewhere."""
+    """Where a class has no image in a split, move its smallest group there that leaves no other split without one."""
     held = np.zeros((len(split_input.classes), 3), np.int64)
     np.add.at(held, (split_input.labels[assignable], assignment[assignable]), 1)
     lacking_classes = {label for label, counts in enumerate(held[:, list(open_splits)]) if not counts.all()}
     if not lacking_classes:
         return
     by_class: dict[int, list[Labels]] = {label: [] for label in lacking_classes}
-    concerned = assignable & np.isin(
+    affected = assignable & np.isin(
         split_input.groups, split_input.groups[assignable & np.isin(split_input.labels, list(lacking_classes))]
     )
-    for rows in sorted(_members(split_input.groups, np.flatnonzero(concerned)), key=len):
+    for rows in sorted(_members(split_input.groups, np.flatnonzero(affected)), key=len):
         for label in lacking_classes & set(split_input.labels[rows].tolist()):
             by_class[label].append(rows)
     for label in sorted(lacking_classes):
@@ -139,6 +138,7 @@ def _members(groups: Labels, rows: Labels) -> list[Labels]:
 
 
 def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits: Sequence[int]) -> None:
+    """Raise BadInput with a line for each class that lacks images in a split."""
     errors = []
     for label, name in enumerate(split_input.classes):
         own = split_input.labels == label
@@ -151,12 +151,12 @@ def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits:
             errors.append(f"data: no image of class {name!r} is left: all were listed as bad or under several labels")
         elif any(held[split] == 0 for split in predefined_splits):
             errors.append(
-                f"data: class {name!r} has {images}, but none in the ready-made {lacking} images: "
+                f"data: class {name!r} has {images}, but none in the predefined {lacking} images: "
                 "add some there, or leave the class out"
             )
         else:
             groups = len(np.unique(split_input.groups[own]))
-            several = f" in {groups} groups that stay together" if groups < own.sum() else ""
+            several = f" in {groups} groups that each stay in one split" if groups < own.sum() else ""
             remedy = "add images, join it with another class, or leave the class out"
             if means_unknown(name):
                 remedy = "leave it out if it means that their class is not known"
@@ -169,7 +169,7 @@ def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits:
 
 
 def _subsampled(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
-    """The first images of each class's random order, as many as `data.counts` or `data.imbalance` leave."""
+    """The first images of each class, in its random order, as many as `data.counts` or `data.imbalance` say."""
     available = np.array([len(indices) for indices in train])
     targets = _training_sizes(available, classes, settings)
     if len(targets) != len(classes):

@@ -82,7 +82,7 @@ def _class_names(file: Path) -> NDArray[np.str_]:
     try:
         names = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadInput(f"data.path: {told(file)} is no JSON list of class names ({error})") from error
+        raise BadInput(f"data.path: {told(file)} is not a JSON list of class names ({error})") from error
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise BadInput(f'data.path: {told(file)} must be a list of class names, that of label 0 first: ["cat", …]')
     if len(set(names)) < len(names):
@@ -96,7 +96,7 @@ def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
     except OSError as error:
         raise BadInput(f"data.path: {told(file)} cannot be read ({error.strerror or error})") from error
     except Exception as error:
-        raise BadInput(f"data.path: {told(file)} is no array of numbers or texts: {_worded(error)}") from error
+        raise BadInput(f"data.path: {told(file)} is not an array of numbers or texts: {_worded(error)}") from error
     if not isinstance(values, np.ndarray):
         raise BadInput(f"data.path: {told(file)} is an archive of arrays: name it so (.npz)")
     return values
@@ -125,13 +125,13 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
         ) from error
     except Exception as error:
         why = "it is damaged" if isinstance(error, zipfile.BadZipFile) else _worded(error)
-        raise BadInput(f"data.path: {where} is no archive of arrays: {why}") from error
+        raise BadInput(f"data.path: {where} is not an archive of arrays: {why}") from error
     meanings = {name: meaning for name in arrays if (meaning := _meaning(name))}
     for meaning in meanings.values():
         if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
             raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
     if ignored:
-        remarks.append(f"passed over in {where}, by their names: {', '.join(ignored)}")
+        remarks.append(f"ignored in {where}, by their names: {', '.join(ignored)}")
     if not meanings:
         raise BadInput(
             f"data.path: {where} holds {shown(', '.join(ignored)) or 'nothing'}; it must hold images and labels, "
@@ -172,7 +172,7 @@ def _normalise(part: Found, split: str, bands: tuple[int, ...] | None, remarks: 
         images = part["images"] = images.transpose(0, 2, 3, 1)
         remarks.append(f"images have the shape {list(images.shape)} once channels are moved to the end")
     if images.dtype.kind not in "buif":
-        lines.append(f"{where}: images hold {images.dtype}, which are no numbers")
+        lines.append(f"{where}: images hold {images.dtype}, which are not numbers")
     channels = images.shape[3] if images.ndim == 4 else 1
     if images.ndim not in (3, 4) or 0 in images.shape or (bands is None and channels not in (1, 3, 4)):
         lines.append(
@@ -202,7 +202,7 @@ def _remedy(labels: NDArray[Any]) -> str:
         whole = (labels == np.round(labels)).all()
         return (
             f"; {missing} are NaN: label these images or remove them" if missing
-            else ": labels.astype(int) makes such of these" if whole
+            else ": labels.astype(int) converts them" if whole
             else "; these are fractions, which name no class"
         )  # fmt: skip
     hot = (np.isin(labels, (0, 1)) & (labels.sum(axis=1, keepdims=True) == 1)).all(axis=1)
@@ -211,7 +211,7 @@ def _remedy(labels: NDArray[Any]) -> str:
             f"; {counted(int((~hot).sum()), 'row')} of {len(hot)} are not one-hot (none or several of "
             f"{labels.shape[1]} classes): choose one class for each image, or one column to classify all images by"
         )
-    return ": labels.argmax(1) makes such of these one-hot vectors" if labels.ndim == 2 else ""
+    return ": labels.argmax(1) converts these one-hot vectors" if labels.ndim == 2 else ""
 
 
 def _labelled(part: Found, split: str, bad: list[FileIssue]) -> Found:

@@ -1,4 +1,4 @@
-"""Image folders: one sub-folder a class, or ready-made splits of such."""
+"""Image folders: one sub-folder a class, or predefined splits of such."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Folder:
         """
         folder = existing_folder(settings.path or "")
         walk = Walk(folder, follow_links=settings.follow_links)
-        top = walk.listed("", "lies beside the folders of the classes: move it into that of its class, or away")
+        top = walk.listed("", "lies beside the class folders: move it into the folder of its class, or remove it")
         top_folders = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
         predefined_splits = _are_splits(folder, top_folders)
         classes: dict[str, list[tuple[str, int]]] = {}  # folders and split of each class
         for name, split in top_folders.items():
             if predefined_splits:
-                unlabelled = "has no label, since it lies in no folder of a class: move it into one, or away"
+                unlabelled = "has no label, since it lies in no class folder: move it into one, or remove it"
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
                     classes.setdefault(valid_unicode(path.rpartition("/")[2]), []).append(
@@ -74,14 +74,14 @@ def existing_folder(path: str) -> Path:
 
 
 def _are_splits(folder: Path, top_folders: dict[str, str | None]) -> bool:
-    """Whether the sub-folders are ready-made splits; BadInput where they may be or not."""
+    """Whether the sub-folders are predefined splits; BadInput where they may be or not."""
     called = [split for split in top_folders.values() if split]
     if "train" not in called:
         return False
     others = [name for name, split in top_folders.items() if not split]
     if others and len(called) > 1:
         raise BadInput(
-            f"data.path: beside ready-made splits in {told(folder)} stands {valid_unicode(others[0])!r}: move it away, "
+            f"data.path: beside predefined splits in {told(folder)} stands {valid_unicode(others[0])!r}: move it away, "
             "or rename the splits if they are classes"
         )
     if len(set(called)) < len(called):
@@ -118,7 +118,7 @@ def _listing(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
     for name in in_natural_order(classes):
         if means_unlabelled(name):
             errors.append(
-                f"data.path: the folder {shown(name)!r} is called like images without a label, not like a class: move "
+                f"data.path: the folder {shown(name)!r} has a name for images without a label, not for a class: move "
                 "it away, or rename it if it is a class"
             )
             continue
@@ -244,7 +244,7 @@ class Walk:
     def _entry(self, found: os.DirEntry[str], top: str) -> Entry | None:
         path = f"{top}/{found.name}" if top else found.name
         if found.name.startswith(".") or found.name.lower() in SYSTEM_FILES:
-            self._ignore(path, "hidden" if found.name.startswith(".") else "left by the computer")
+            self._ignore(path, "hidden" if found.name.startswith(".") else "created by the operating system")
         elif found.is_symlink() and (reason := self._wrong_link(path)):
             self._refuse(path, reason)
         else:
@@ -266,7 +266,7 @@ class Walk:
             )
         if os.path.isdir(real):  # noqa: PTH112
             if inside or real in self.linked:  # links in a ring would lead on for ever
-                return "is a link to a folder that is taken in anyway: remove it"
+                return "is a link to a folder that is read anyway: remove it"
             self.linked.add(real)
         return None
 
@@ -281,7 +281,7 @@ class Walk:
         if reason:
             self._refuse(entry.path, reason)
         else:
-            self._ignore(entry.path, "no image, by its name")
+            self._ignore(entry.path, "not an image, by its name")
 
     def _ignore(self, path: str, reason: str) -> None:
         self.ignored.append(FileIssue(valid_unicode(path), reason))

@@ -35,7 +35,7 @@ def no_label(text: str) -> str | None:
     if not text.strip():
         return "has no label: the cell is empty"
     if text.strip() in MISSING or means_unlabelled(text):
-        return f"has no label: {text!r} stands for a missing one; label the image, or rename the label if it is a class"
+        return f"has no label: {text!r} means a missing label; label the image, or rename the label if it is a class"
     return None
 
 
@@ -49,7 +49,7 @@ def known_groups(groups: Iterable[str], remarks: list[str]) -> list[str]:
     stripped = [group.strip() for group in groups]
     missing = Counter(group for group in stripped if group and group.casefold() in NO_GROUP)
     remarks += [
-        f"{counted(n, 'image')} with the group {text!r}: taken as images without a group, each divided by itself"
+        f"{counted(n, 'image')} with the group {text!r}: treated as images without a group, each split by itself"
         for text, n in missing.items()
     ]
     return ["" if group in missing else group for group in stripped]
@@ -70,12 +70,12 @@ def class_errors(classes: Sequence[str]) -> list[str]:
 def class_remarks(classes: Sequence[str]) -> list[str]:
     """Sentences about class names that may be no classes."""
     remarks = [
-        f"{name!r} is taken for a class like the others: if the class of these images is not known, move them away"
+        f"{name!r} is treated as a class like the others: if the class of these images is unknown, move them away"
         for name in classes
         if means_unknown(name)
     ]
     if "-1" in classes or "-1.0" in classes:
-        remarks.append("the label -1 is taken for a class: if it marks images without a label, remove them")
+        remarks.append("the label -1 is treated as a class: if it marks images without a label, remove them")
     if combined := [name for name in classes if _parts(name, classes, certain=False)]:
         remarks.append(f"is each of these a class of its own, or several labels at once? {listed(combined)}")
     return remarks

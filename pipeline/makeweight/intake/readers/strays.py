@@ -57,7 +57,7 @@ def unread_image(path: str) -> str | None:
         if right := _readable_suffix(head):
             return f"is an image by its content, but not by its name: give it the suffix {right}, or remove it"
         kind = DICOM if head[128:132] == b"DICM" else NIFTI if head[344:348] in (b"n+1\0", b"ni1\0") else None
-    return f"is {kind}, which is not read: convert it to PNG or TIFF, or move it away" if kind else None
+    return f"is {kind}, which is not supported: convert it to PNG or TIFF, or move it away" if kind else None
 
 
 def _readable_suffix(head: bytes) -> str | None:
@@ -115,8 +115,7 @@ def other_labels(
         if outside or len(set(classes) - {""}) < 2 or _contradict(labels, classes):
             example = next((f", for instance {label!r} of {images[index]!r}" for index, label in labels.items()), "")
             errors.append(
-                f"data.path: {shown(file)} holds labels of its own{shown(example)}, and they are not those of the "
-                "folders: write them into a table for data.reader: csv, or move the file away if the folders are right"
+                f"data.path: {shown(file)} has its own labels{shown(example)}, which contradict the folders: write them into a table for data.reader: csv, or move the file away if the folders are right"
             )
         else:
             names = listed(sorted(set(classes) - {""}), 5)

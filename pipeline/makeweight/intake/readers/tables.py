@@ -152,15 +152,15 @@ class Rows:
         """Why a line cannot be used, or None."""
         split = values.get("split", "")
         checks: tuple[tuple[Callable[[], bool], str], ...] = (
-            (lambda: not name_in_table, "names no picture: the cell is empty"),
-            (lambda: "\0" in name_in_table, "is no path: it holds a zero byte"),
+            (lambda: not name_in_table, "names no image: the cell is empty"),
+            (lambda: "\0" in name_in_table, "is not a path: it contains a null byte"),
             (
                 lambda: name_in_table.startswith("/"),
-                "is an absolute path: write it as it is seen from the table's folder",
+                "is an absolute path: write it relative to the table's folder",
             ),
             (
                 lambda: path.partition("/")[0] == "..",
-                "leads out of the folder that holds the table: put the table above all pictures",
+                "leads out of the folder that holds the table: move the table to a folder above all images",
             ),
             (lambda: no_label(values["label"]) is not None, no_label(values["label"]) or ""),
             (
@@ -202,9 +202,9 @@ class Rows:
             return None
         first, earlier = self.lines[path]
         if label == earlier:
-            return f"is named in {first} already"
+            return f"is already named in {first}"
         self.contradicted.add(path)
-        return f"is named in {first} already, as {earlier!r} and here as {label!r}: neither is used"
+        return f"is already named in {first}, as {earlier!r}, but here as {label!r}: neither is used"
 
     def listing(self) -> DatasetListing:
         """All lines together; those with a label that no training line has are bad."""
@@ -223,7 +223,7 @@ class Rows:
         self.remarks += [*class_remarks(classes), *self._same_repair()]
         if len(classes) < 2:
             errors.append(
-                f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
+                f"data.path: the table names images of {len(classes)} classes; there must be two or more"
                 + (f" ({len(self.bad)} lines cannot be used)" if self.bad else "")
             )
             errors += [f"data.path: {line}" for line in self._same_repair()]
@@ -264,7 +264,7 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
     if content.startswith(UTF_16_MARKS):
         raise BadInput(f"data.path: {told(name)}, line 1: is UTF-16: save it as UTF-8")
     if content.startswith(BYTE_ORDER_MARK):
-        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is passed over")
+        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is ignored")
         content = content.removeprefix(BYTE_ORDER_MARK)
     try:
         text = content.decode("utf-8")
@@ -279,7 +279,7 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
             number = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(
-            f"data.path: {told(name)}, line {number}: is no CSV ({error}): mend the quotation marks"
+            f"data.path: {told(name)}, line {number}: is not valid CSV ({error}): correct the quotation marks"
         ) from error
 
 
