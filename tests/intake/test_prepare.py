@@ -115,7 +115,10 @@ CASES = (
         "truncated files", cut,
         bad={f"cat/cut.{suffix}": "cannot be|damaged" for suffix in ("png", "jpg", "webp", "bmp", "tiff")},
     ),
-    Case("an image beside the classes", lambda folder: noise_image().save(folder / "x.png"), bad={"x.png": "lies beside"}),
+    Case(
+        "an image beside the classes", lambda folder: noise_image().save(folder / "x.png"),
+        bad={"x.png": "lies beside"},
+    ),
     Case(
         "a JPEG named .png", lambda folder: noise_image().save(folder / "cat" / "x.png", "JPEG"),
         conversions=("a JPEG named .png: read by its content",),
@@ -140,7 +143,8 @@ CASES = (
     Case(
         "litter", litter,
         ignored={
-            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden", "cat/__MACOSX": "created by the operating system",
+            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden",
+            "cat/__MACOSX": "created by the operating system",
             "Thumbs.db": "created by the operating system",
         },
     ),
@@ -168,7 +172,7 @@ CASES = (
             "all.csv, line 15: cat/0.png": "is already named in all.csv, line 2",
             "all.csv, line 16: cat/1.png": "line 3, as 'cat', but here as 'dog': neither is used",
             "all.csv, line 17: ../above.png": "leads out of the folder",
-            "all.csv, line 18: extra.png": "has a label unknown in training lines: 'eel'",
+            "all.csv, line 18: extra.png": "has a label that no training line has: 'eel'",
             "all.csv, line 19: cat/2.png": "has no label",
             "all.csv, line 20: cat/3.png": "has the unknown split 'trian'",
             "all.csv, line 21": "has 2 cells instead of 3",

@@ -91,7 +91,7 @@ class Report:
             self.errors.append(
                 f"data: most images with transparency, among them {listing.origins[example]!r}, are half transparent "
                 "in most of their pixels, as if that band were something else, such as near-infrared: set data.bands "
-                "to [1, 2, 3] to leave it out, or to [1, 2, 3, 4] to composite the images over data.background all the same"
+                "to [1, 2, 3] to leave it out, or to [1, 2, 3, 4] to composite the images over data.background anyway"
             )
 
     def add_spec(self, spec: ImageSpec, reasons: SpecReasons) -> None:

@@ -82,9 +82,8 @@ def test_a_group_of_several_classes_stays_whole() -> None:
 
 def test_three_groups_are_enough_to_give_each_split_one() -> None:
     source = split_input(9, 100, groups=[*np.repeat([0, 1, 2], 3), *range(10, 110)])
-    assert {name: counts[0] for name, counts in counts_of(source, split_images(source, settings(), seed=0)).items()} == {
-        "train": 3, "validation": 3, "test": 3
-    }  # fmt: skip
+    counts = counts_of(source, split_images(source, settings(), seed=0))
+    assert {name: of_classes[0] for name, of_classes in counts.items()} == {"train": 3, "validation": 3, "test": 3}
 
 
 def test_a_group_is_as_likely_in_a_split_as_an_image() -> None:

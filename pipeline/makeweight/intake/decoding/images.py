@@ -1,7 +1,7 @@
-"""Pictures of any format, mode and shape to squares of one size; or the reason why not.
+"""Decode images of any format, mode and shape to squares of one size, or give the reason why this is impossible.
 
-Nothing is made up: what can only be decoded by guessing is refused with its reason, and whatever is changed is said in
-words that the report counts.
+Images that could be decoded only by guessing are refused. Every conversion is described in words that the report
+counts.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from makeweight.intake.decoding import tiffs
 from makeweight.intake.decoding.rasters import BYTE, PARTIAL_OPACITY, Raster, render, select_bands, span
 from makeweight.intake.interface import Depth, ImageHeader, ImageSpec
 
-# Pillow knows 40 formats, some of which start other programs or are made to be animated: these are for pictures.
+# Pillow reads 40 formats, some of which start other programs or are mainly for animations: these are for still images.
 SUFFIXES_OF = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # a JPEG with previews behind it, as many cameras write
+    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # a JPEG followed by previews, as many cameras write
     "WEBP": (".webp",),
     "BMP": (".bmp", ".dib"),
     "DIB": (".bmp", ".dib"),
@@ -40,44 +40,35 @@ SUFFIXES_OF = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 FORMATS = tuple(name for name in SUFFIXES_OF if name not in {"MPO", "TIFF"})  # an MPO is opened as a JPEG first
-# Names of pictures that are not read, so that they are listed and not passed over.
+# Suffixes of images that are not supported, so that these are listed as bad instead of ignored.
 UNREAD_SUFFIXES = (
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".j2k",
-    ".jxl",
-    ".svg",
-    ".psd",
-    ".eps",
-    ".ico",
-    ".dng",
-    ".cr2",
-    ".nef",
-    ".raw",
-)
+    ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".eps", ".ico", ".dng", ".cr2", ".nef", ".raw",
+)  # fmt: skip
 SUFFIXES = frozenset(suffix for suffixes in (*SUFFIXES_OF.values(), UNREAD_SUFFIXES) for suffix in suffixes)
 STILL = {"MPO"}
 GREY_MODES = {"1", "L", "LA", "La", "I;16", "I", "F"}
-MAX_DEFAULT_SIDE = 64  # pixels: a GAN of larger images takes hours on a processor, which nobody should meet by accident
+MAX_DEFAULT_SIDE = 64  # pixels: a GAN of larger images takes hours on a CPU, which must be a deliberate choice
 MAX_PIXELS = 89_478_485  # Pillow's limit: 256 MiB of RGB
-LARGE = 1 << 24  # pixels from which an image is shrunk by averages first: converting it would take several copies
+LARGE = (
+    1 << 24
+)  # pixels; larger images are averaged to a smaller size first, since converting them takes several copies
 ORIENTATION = 0x0112
 TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0.([\x08\x0c\x10])", re.DOTALL)  # and its bits
+JPEG_FRAME = re.compile(
+    rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0.([\x08\x0c\x10])", re.DOTALL
+)  # group 1: its bits
 DEEP_PNM = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
 COMPOSITED = "transparency composited over data.background"
-DRAFT_FACTOR = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
+DRAFT_FACTOR = 4  # a JPEG is decoded at no less than this many times the side: faster, and still finer than the result
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
-Image.init()  # `Image.open` itself loads further formats only where it is not told which
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # the report lists damaged files
+Image.init()  # `Image.open` with `formats` does not load further formats by itself
 
-# What the first bytes of files tell that are often named like pictures.
+# Other content that is often found in files named like images, by their first bytes.
 OTHER_CONTENT: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: not head.strip(b"\0"), "holds nothing but zeros"),
     (
@@ -93,16 +84,16 @@ OTHER_CONTENT: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[IO[bytes], list[str]]]:
-    """An open file and a list for what is done to it; whatever goes wrong while the block lasts is a BadPicture.
+    """Open a file, and yield it with a list for descriptions of conversions.
 
-    Warnings of decoders are added to that list.
+    Any error within the block is raised as an ImageError. Warnings of decoders are added to the list.
     """
     conversions: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             _check_file(path)
-            with open(path, "rb") as file:  # noqa: PTH123 - quicker than a Path for each of a million
+            with open(path, "rb") as file:  # noqa: PTH123 - faster than a Path, for millions of files
                 yield file, conversions
         except ImageError:
             raise
@@ -119,7 +110,7 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], list[str]]]:
 
 @contextmanager
 def _pillow(file: IO[bytes]) -> Iterator[Image.Image]:
-    """The open file as Pillow sees it, of an allowed size, undecoded."""
+    """Open a file with Pillow, without decoding; ImageError if it has too many pixels."""
     file.seek(0)
     with Image.open(file, formats=FORMATS) as image:
         _check_size(*image.size)
@@ -136,7 +127,7 @@ def _message(error: object) -> str:
 
 
 def _check_file(path: str) -> None:
-    found = os.stat(path)  # noqa: PTH116 - a million of them
+    found = os.stat(path)  # noqa: PTH116 - faster than a Path, for millions of files
     if not stat.S_ISREG(found.st_mode):
         raise ImageError("is not a file but a folder, pipe or device")
     if not found.st_size:
@@ -147,7 +138,7 @@ def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(f"has {width}×{height} pixels, more than the {MAX_PIXELS:,} that are allowed: make it smaller")
     if min(width, height) < 1:
-        raise ImageError(f"has {width}×{height} pixels: nothing to see")
+        raise ImageError(f"has {width}×{height} pixels: it is empty")
 
 
 def _why_unidentified(path: str) -> str:
@@ -163,10 +154,10 @@ def _why_unidentified(path: str) -> str:
 
 
 def read_header(path: str) -> ImageHeader:
-    """What the header of the file `path` says; a PNG's checksums are compared as well, which decoding does not do.
+    """Read the header of the file `path`; of a PNG also verify the checksums, which decoding does not do.
 
     Raises:
-        BadPicture: it is no picture, is damaged as far as this shows, or has too many pixels.
+        ImageError: it is not an image, is visibly damaged, or has too many pixels.
     """
     with opened(path) as (file, _):
         if _is_tiff(file):
@@ -182,10 +173,10 @@ def read_header(path: str) -> ImageHeader:
 
 
 def span_of(path: str, spec: ImageSpec) -> tuple[float, float]:
-    """The lowest and the highest number that the file `path` stores, in the bands that `spec` chooses.
+    """The lowest and highest number stored in the file `path`, in the bands that `spec` selects.
 
     Raises:
-        BadPicture: it cannot be decoded, or holds NaN.
+        ImageError: it cannot be decoded, or holds NaN.
     """
     with opened(path) as (file, conversions):
         if _is_tiff(file):
@@ -198,16 +189,16 @@ def span_of(path: str, spec: ImageSpec) -> tuple[float, float]:
 
 
 def decode(path: str, spec: ImageSpec) -> tuple[Images, tuple[str, ...]]:
-    """The file `path` as a square of `spec`, and what was done to it; raises as `squares`."""
+    """Decode the file `path` as a square of `spec`, and describe the conversions; raises as `squares`."""
     (pixels,), conversions = squares(path, spec, (spec.side,))
     return pixels, conversions
 
 
 def squares(path: str, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
-    """The file `path` as a square of each of the sides, and what was done to it for the first.
+    """Decode the file `path` as a square of each of the sides, and describe the conversions for the first.
 
     Raises:
-        BadPicture: it cannot be decoded, or only by guessing.
+        ImageError: it cannot be decoded, or only by guessing.
     """
     with opened(path) as (file, conversions):
         if _is_tiff(file):
@@ -218,7 +209,7 @@ def squares(path: str, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Imag
             with _pillow(file) as image:
                 _check_name(image.format or "", path, conversions)
                 _check_frames(image, spec, conversions)
-                depth = _depth(image)  # before decoding, which forgets it
+                depth = _depth(image)  # before decoding, after which it is unknown
                 orientation = _orientation(image, conversions)
                 level = _decoded_to_8_bits(image, file, depth, spec, DRAFT_FACTOR * max(sides), conversions)
         found = fit_squares(sides, level, orientation, spec, conversions)
@@ -228,7 +219,7 @@ def squares(path: str, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Imag
 def fit_squares(
     sides: Sequence[int], level: Image.Image, orientation: int, spec: ImageSpec, conversions: list[str]
 ) -> list[Images]:
-    """A square of each side; what is done for the first is said."""
+    """A square of each side; conversions are described for the first only."""
     flat = _oriented(flatten(level, spec, conversions, DRAFT_FACTOR * max(sides)), orientation, conversions)
     return [
         fit_square(flat, replace(spec, side=side), conversions if not index else []) for index, side in enumerate(sides)
@@ -236,7 +227,7 @@ def fit_squares(
 
 
 def _check_name(kind: str, path: str, conversions: list[str]) -> None:
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path for each of a million
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - faster than a Path, for millions of files
     if suffix not in SUFFIXES_OF[kind]:
         name = "JPEG" if kind == "MPO" else kind
         conversions.append(f"a {name} named {suffix or 'without a suffix'}: read by its content")
@@ -253,7 +244,7 @@ def _check_frames(image: Image.Image, spec: ImageSpec, conversions: list[str]) -
 
 
 def _orientation(image: Image.Image, conversions: list[str]) -> int:
-    """As EXIF says that the camera was held, 1 to 8."""
+    """The EXIF orientation, 1 to 8."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:
@@ -269,25 +260,25 @@ def _oriented(image: Image.Image, orientation: int, conversions: list[str]) -> I
 
 
 def _stored_layout(image: Image.Image) -> str:
-    """The layout of a PNG's numbers in its file, such as `RGB;16B`, which Pillow cuts to 8 bits; else ""."""
+    """The layout of the numbers in a PNG file, such as `RGB;16B`, which Pillow reduces to 8 bits; else ""."""
     tiles = getattr(image, "tile", [])
     return str(tiles[0].args) if image.format == "PNG" and tiles else ""
 
 
 def _pnm_white(image: Image.Image) -> int:
-    """The number that a PNM file declares as white, if it needs more than 8 bits, else 255."""
+    """The number that a PNM file declares as white, or 255 if that fits into 8 bits."""
     file: IO[bytes] | None = getattr(image, "fp", None)
     if image.format != "PPM" or file is None:
         return 255
-    place = file.tell()
+    position = file.tell()
     file.seek(0)
     found = DEEP_PNM.match(file.read(4096))
-    file.seek(place)
+    file.seek(position)
     return max(255, int(found[7])) if found else 255
 
 
 def _depth(image: Image.Image) -> Depth:
-    """Of the numbers in the file."""
+    """The depth of the numbers in the file."""
     if image.mode == "F":
         return Depth(32, "float", None)
     white = 65535 if ";16" in _stored_layout(image) else _pnm_white(image)
@@ -295,7 +286,7 @@ def _depth(image: Image.Image) -> Depth:
 
 
 def _raster(image: Image.Image, file: IO[bytes], depth: Depth) -> Raster:
-    """The numbers of a picture of more than 8 bits, none of them cut."""
+    """The numbers of an image of more than 8 bits, in full precision."""
     if image.mode == "F":
         return Raster(np.asarray(image)[..., None], depth, colours=1)
     if "transparency" in image.info:
@@ -330,7 +321,7 @@ def _pnm_values(content: bytes) -> NDArray[Any]:
 def _decoded_to_8_bits(
     image: Image.Image, file: IO[bytes], depth: Depth, spec: ImageSpec, min_side: int, conversions: list[str]
 ) -> Image.Image:
-    """Decoded, with 8 bits a channel and the bands that are asked for; a JPEG as small as is `min_side` on both sides."""
+    """Decode to 8 bits per channel and the selected bands; a JPEG may be reduced to `min_side` on its shorter side."""
     if not depth.is_plain:
         raster = select_bands(_raster(image, file, depth), spec.bands, conversions)
         return render(raster, spec.value_range, conversions)
@@ -345,9 +336,9 @@ def _decoded_to_8_bits(
 
 
 def _bands_of(image: Image.Image, conversions: list[str]) -> Raster:
-    """The bands of a decoded picture of 8 bits: grey or RGB, then opacity."""
-    if word := CONVERTED_MODES.get(image.mode):
-        conversions.append(word)
+    """The bands of a decoded image of 8 bits: grey or RGB, then opacity."""
+    if conversion := CONVERTED_MODES.get(image.mode):
+        conversions.append(conversion)
     if image.mode not in {"L", "LA", "RGB", "RGBA"} or "transparency" in image.info:
         clear = "transparency" in image.info or image.mode in {"PA", "La", "RGBa"}
         image = image.convert("RGBA" if clear else "L" if image.mode in GREY_MODES else "RGB")
@@ -357,12 +348,12 @@ def _bands_of(image: Image.Image, conversions: list[str]) -> Raster:
 
 
 def fit_square(image: Image.Image, spec: ImageSpec, conversions: list[str]) -> Images:
-    """`image` as a square: uint8 [side, side, channels], with antialiasing.
+    """Fit `image` into a square: uint8 [side, side, channels], with antialiasing.
 
     Args:
-        image: of 8 bits a channel, in any mode.
-        spec: what to bring it to.
-        conversions: gets what was done.
+        image: of 8 bits per channel, in any mode.
+        spec: what to convert it to.
+        conversions: descriptions of what was done are appended.
     """
     flat = flatten(image, spec, conversions, DRAFT_FACTOR * spec.side)
     if flat.size[0] != flat.size[1]:
@@ -377,23 +368,23 @@ CONVERTED_MODES = {"P": "palette expanded", "PA": "palette expanded", "1": "1 bi
 
 
 def flatten(image: Image.Image, spec: ImageSpec, conversions: list[str], min_side: int) -> Image.Image:
-    """`image` without transparency, in mode L or RGB as `spec` has channels.
+    """Remove transparency, and convert to mode L or RGB as `spec` has channels.
 
     Args:
-        image: of 8 bits a channel, in any mode.
-        spec: what to bring it to.
-        conversions: gets what was done.
-        min_side: pixels; a large picture is shrunk to no less than so many on its shorter side.
+        image: of 8 bits per channel, in any mode.
+        spec: what to convert it to.
+        conversions: descriptions of what was done are appended.
+        min_side: pixels; a large image is reduced to no less than this on its shorter side.
     """
-    if word := CONVERTED_MODES.get(image.mode):
-        conversions.append(word)
+    if conversion := CONVERTED_MODES.get(image.mode):
+        conversions.append(conversion)
     image = _shrunk(image, min_side)
     if not _is_transparent(image):
         return _coloured(image, spec, conversions)
     conversions.append(COMPOSITED)
-    layered = _with_opacity(image)
-    ground = Image.new("RGBA", layered.size, (*spec.background, 255))
-    return _coloured(Image.alpha_composite(ground, layered), spec, conversions)
+    foreground = _with_opacity(image)
+    background = Image.new("RGBA", foreground.size, (*spec.background, 255))
+    return _coloured(Image.alpha_composite(background, foreground), spec, conversions)
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -401,7 +392,7 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def _shrunk(image: Image.Image, min_side: int) -> Image.Image:
-    """A large picture by averages of squares of pixels, an integer factor smaller; few of its rows are held twice."""
+    """Reduce a large image by an integer factor, as averages of blocks of pixels, in strips to save memory."""
     factor = min(image.size) // min_side
     if image.width * image.height < LARGE or factor < 2:
         return image
@@ -410,7 +401,7 @@ def _shrunk(image: Image.Image, min_side: int) -> Image.Image:
     rows = factor * max(1, LARGE // 16 // (factor * image.width))
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        if mode == "RGBA":  # what is transparent has no colour that could count
+        if mode == "RGBA":  # premultiplied, so that the colour of transparent pixels does not count
             strip = _with_opacity(strip).convert("RGBa").reduce(factor).convert("RGBA")
         else:
             strip = strip.convert(mode).reduce(factor)
@@ -456,10 +447,10 @@ FITS: dict[str, tuple[Callable[[Image.Image, ImageSpec], Image.Image], str]] = {
 
 
 def side_of(sizes: NDArray[np.int64]) -> int:
-    """The side to use where none is asked for, in pixels.
+    """The side to use if the parameters name none, in pixels.
 
-    The pictures' own if they are all squares of one size that is allowed; else the median of their shorter sides,
-    at most `MAX_DEFAULT_SIDE`.
+    The images' own if they are all squares of one allowed size; else the median of their shorter sides, at most
+    `MAX_DEFAULT_SIDE`.
 
     Args:
         sizes: int64 [n, 2], at least one: width and height.

@@ -238,15 +238,15 @@ def range_problem(depth: Depth, low: float, high: float, n: int) -> str | None:
     """
     others = "" if n == 1 else f" (and {n - 1} others: the range is that of all)"
     if depth.white is None:
-        return (
-            f"{needs_range(depth, low, high)}, for instance [{low:g}, {high:g}], or data for exactly that range{others}"
-        )
+        proposal = f"[{low:g}, {high:g}], or data for exactly that range"
+        return f"{needs_range(depth, low, high)}, for instance {proposal}{others}"
     if high == 0 or 2 * (high - low) >= depth.white:
         return None
     dark, effect = (True, "turn black") if 2 * high < depth.white else (False, "lose its contrast")
     proposal = f"[0, {2 ** int(high).bit_length() - 1}]" if dark else f"[{low:g}, {high:g}]"
     return (
-        f"has {depth.bits} bits, of which it uses {low:g} to {high:g} of {depth.white:g} and would {effect}: {DECLARE_RANGE}, "
+        f"has {depth.bits} bits, of which it uses {low:g} to {high:g} of {depth.white:g} and would {effect}: "
+        f"{DECLARE_RANGE}, "
         f"for instance {proposal}, or data for [{low:g}, {high:g}], or [0, {depth.white:g}] to take it as it is"
         f"{others}"
     )

@@ -1,7 +1,7 @@
-"""TIFF files, read with tifffile: whatever their bits, samples, planes, byte order and compression, or refused by name.
+"""Read TIFF files of any bit depth, samples, planes, byte order and compression with tifffile; refuse others by name.
 
-Pillow is not asked: it decodes some layouts wrongly without an error (16-bit colour in separate planes, signed bytes),
-drops bands that it has no mode for, and cannot open others.
+Pillow is not used: it decodes some layouts wrongly without an error (16-bit colour in separate planes, signed bytes),
+drops bands for which it has no mode, and cannot open others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
-MAX_BYTES = 1 << 30  # of one image, unpacked
+MAX_BYTES = 1 << 30  # of one image, uncompressed
 KINDS = {1: "unsigned", 2: "signed", 3: "float"}  # tag SampleFormat
 UNREAD_KINDS = {4: "values of undefined type", 5: "complex integers", 6: "complex numbers"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6  # tag PhotometricInterpretation
@@ -38,30 +38,30 @@ FULL_RANGE = (0, 255, 128, 255, 128, 255)  # tag ReferenceBlackWhite of YCbCr as
 COEFFICIENTS = (0.299, 0.587, 0.114)  # tag YCbCrCoefficients, likewise
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # the report lists damaged files
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file that begins so is a TIFF."""
+    """Whether a file that starts with `head` is a TIFF."""
     return head[:4] in SIGNATURES
 
 
 def read_header(file: IO[bytes]) -> ImageHeader:
-    """What the header of a TIFF says; BadPicture where that rules it out."""
+    """Read the header of a TIFF; ImageError if it rules the image out."""
     with _page(file) as (page, _, _):
         return ImageHeader((page.imagewidth, page.imagelength), page.photometric in {0, 1}, _depth(page))
 
 
 def read(file: IO[bytes], *, first_frame: bool, conversions: list[str]) -> tuple[Raster, int]:
-    """The bands of a TIFF, and its orientation (1 to 8, as in EXIF).
+    """Read the bands of a TIFF, and its orientation (1 to 8, as in EXIF).
 
     Args:
         file: open, at any position.
-        first_frame: whether one with several images is read as its first.
-        conversions: gets what was resolved or left out.
+        first_frame: whether to read the first image of a file with several.
+        conversions: descriptions of what was converted or left out are appended.
 
     Raises:
-        BadPicture: it holds several images, is incomplete, or is stored in a way that is not read.
+        ImageError: it holds several images, is incomplete, or is stored in a way that is not supported.
     """
     with _page(file) as (page, frames, dropped):
         if frames > 1 and not first_frame:
@@ -76,7 +76,7 @@ def read(file: IO[bytes], *, first_frame: bool, conversions: list[str]) -> tuple
 
 @contextmanager
 def _page(file: IO[bytes]) -> Iterator[tuple[TiffPage, int, int]]:
-    """The image of an open TIFF, of how many that stand for themselves, and how many copies and masks there are."""
+    """The first image of an open TIFF, the number of images, and the number of reduced copies and masks of them."""
     from tifffile import TiffFile
 
     file.seek(0)
@@ -93,7 +93,7 @@ def _page(file: IO[bytes]) -> Iterator[tuple[TiffPage, int, int]]:
 
 
 def _check(page: TiffPage) -> None:
-    """Refuse what is not read, with the reason."""
+    """Raise an ImageError for what is not supported."""
     bits, kinds = (_values(page, tag, default) for tag, default in ((258, 1), (339, 1)))
     photometric = page.tags.valueof(262)
     if len(set(bits)) > 1 or len(set(kinds)) > 1:
@@ -124,7 +124,7 @@ def _values(page: TiffPage, tag: int, default: int) -> tuple[int, ...]:
 
 
 def _depth(page: TiffPage) -> Depth:
-    """Of the stored numbers; a palette's are resolved to bytes."""
+    """The depth of the stored numbers; palettes are expanded to bytes."""
     if page.photometric == PALETTE:
         return BYTE
     bits, kind = page.bitspersample, KINDS[_values(page, 339, 1)[0]]
@@ -133,13 +133,13 @@ def _depth(page: TiffPage) -> Depth:
 
 
 def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
-    """The numbers, [height, width, bands]; BadPicture where some are missing, which tifffile fills with anything."""
+    """The numbers, [height, width, bands]; ImageError if some are missing, since tifffile returns arbitrary ones then."""
     end = file.seek(0, 2)
     needed = int(np.prod(page.chunked))
-    pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    if len(pieces) < needed or not all(start and size for start, size in pieces[:needed]):
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if len(segments) < needed or not all(start and size for start, size in segments[:needed]):
         raise ImageError("cannot be decoded: some of its strips or tiles are missing")
-    if any(start + size > end for start, size in pieces[:needed]):
+    if any(start + size > end for start, size in segments[:needed]):
         raise ImageError("cannot be decoded: it is cut off")
     if page.is_subsampled and page.compression not in JPEG:
         raise ImageError(
@@ -150,24 +150,24 @@ def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
 
 
 def _resolved(page: TiffPage, values: NDArray[Any], conversions: list[str]) -> Raster:
-    """The numbers with their meaning; palettes, inks and luminance are turned into RGB."""
+    """The raster of the stored numbers; palettes, CMYK and YCbCr are converted to RGB."""
     photometric, depth = int(page.photometric), _depth(page)
     if photometric == PALETTE:
         conversions.append("palette expanded")
         return Raster(_colours(page)[values[..., 0].astype(np.intp)], BYTE, colours=3)
-    slots = COLOURS[photometric]
+    n_colours = COLOURS[photometric]
     extras = [0] * page.samplesperpixel
     declared = [int(extra) for extra in page.extrasamples]
-    extras[slots:] = (declared + [0] * page.samplesperpixel)[: page.samplesperpixel - slots]
+    extras[n_colours:] = (declared + [0] * page.samplesperpixel)[: page.samplesperpixel - n_colours]
     alpha = next((band for band, extra in enumerate(extras) if extra in {PREMULTIPLIED, STRAIGHT}), None)
     if photometric == CMYK:
         return _cmyk_to_rgb(page, values, depth, alpha, conversions)
     if photometric == YCBCR and page.compression not in JPEG:
         values = _ycbcr_to_rgb(page, values, depth)
-    unknown = page.samplesperpixel > slots + (alpha is not None)
+    unknown = page.samplesperpixel > n_colours + (alpha is not None)
     return Raster(
         values, depth,
-        colours=0 if slots == 1 and unknown else slots,  # which of several bands is the image, nothing says
+        colours=0 if n_colours == 1 and unknown else n_colours,  # not declared which of several bands is the image
         alpha=alpha,
         premultiplied=alpha is not None and extras[alpha] == PREMULTIPLIED,
         negative=photometric == WHITE_IS_ZERO,
@@ -175,7 +175,7 @@ def _resolved(page: TiffPage, values: NDArray[Any], conversions: list[str]) -> R
 
 
 def _colours(page: TiffPage) -> NDArray[np.uint8]:
-    """The palette, uint8 [entries, 3]; some programs write bytes where 16 bits belong, which libtiff allows for too."""
+    """The palette, uint8 [entries, 3]; some programs write bytes instead of 16 bits, which libtiff accepts as well."""
     palette = page.colormap
     if palette is None or palette.shape[1] < 2**page.bitspersample:
         raise ImageError("cannot be decoded: its palette is missing or too short")

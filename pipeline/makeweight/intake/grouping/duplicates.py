@@ -17,7 +17,7 @@ from makeweight.core.errors import BadInput
 from makeweight.intake.decoding.sketches import BRIGHTNESS, Sketches, moments, scale_of
 
 Pairs = NDArray[np.int64]  # [m, 2], the first index below the second
-SEARCH_SIDE = 64  # pixels; if images are used at a smaller size, they are compared at this side, or at their own if that is smaller
+SEARCH_SIDE = 64  # pixels; images that are used at a smaller size are compared at this side, or at their own below it
 # Estimates of a squared distance are distributed like chi-squared with 64 degrees of freedom, divided by 64: one in
 # twenty million exceeds 1.5² times the true value.
 SAFETY_FACTOR = 1.5

@@ -115,7 +115,8 @@ def other_labels(
         if outside or len(set(classes) - {""}) < 2 or _contradict(labels, classes):
             example = next((f", for instance {label!r} of {images[index]!r}" for index, label in labels.items()), "")
             errors.append(
-                f"data.path: {shown(file)} has its own labels{shown(example)}, which contradict the folders: write them into a table for data.reader: csv, or move the file away if the folders are right"
+                f"data.path: {shown(file)} has its own labels{shown(example)}, which contradict the folders: write them "
+                "into a table for data.reader: csv, or move the file away if the folders are right"
             )
         else:
             names = listed(sorted(set(classes) - {""}), 5)

@@ -213,9 +213,12 @@ class Rows:
         if len(placed) > 1:
             known = {row.label for row in rows if row.split in (SPLITS.index("train"), UNASSIGNED)}
             self.bad += [
-                FileIssue(f"{row.where}: {valid_unicode(row.path)}", f"has a label unknown in training lines: {row.label!r}")
-                for row in rows if row.label not in known
-            ]  # fmt: skip
+                FileIssue(
+                    f"{row.where}: {valid_unicode(row.path)}", f"has a label that no training line has: {row.label!r}"
+                )
+                for row in rows
+                if row.label not in known
+            ]
             rows = [row for row in rows if row.label in known]
         groups = known_groups([row.group for row in rows], self.remarks)
         classes = in_natural_order({row.label for row in rows})
