@@ -105,7 +105,7 @@ def test_every_class_that_is_too_small_is_named_and_so_is_one_of_too_few_groups(
         split_images(source, settings(), seed=0)
     first, second = str(caught.value).splitlines()
     assert "class 'a' has 1 image, too few" in first
-    assert "class 'b' has 12 images in 2 groups that stay together, too few" in second
+    assert "class 'b' has 12 images in 2 groups that each stay in one split, too few" in second
 
 
 def test_a_class_without_official_test_images_is_refused() -> None:

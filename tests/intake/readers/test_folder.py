@@ -113,7 +113,7 @@ def test_the_folder_that_was_probably_meant_is_named(tmp_path: Path) -> None:
     assert f"if they are PetImages/cat, PetImages/dog, name {tmp_path / 'PetImages'}" in read(tmp_path).errors[0]
     for label in ("cat", "dog"):
         save(tmp_path / label / "1.png", grey(1))
-    assert "'PetImages' holds folders of other classes (cat, dog) once more" in read(tmp_path).errors[0]
+    assert "'PetImages' holds folders of other classes (cat, dog) again" in read(tmp_path).errors[0]
     with pytest.raises(BadInput, match="~ is not expanded, write /"):
         read(Path("~/nowhere/at/all"))
 

@@ -133,7 +133,7 @@ def _depth(page: TiffPage) -> Depth:
 
 
 def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
-    """The numbers, [height, width, bands]; ImageError if some are missing, since tifffile returns arbitrary ones then."""
+    """The numbers, [height, width, bands]; ImageError if some are missing, for which tifffile returns any values."""
     end = file.seek(0, 2)
     needed = int(np.prod(page.chunked))
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
