@@ -57,7 +57,7 @@ def watched(folder: Path) -> tuple[float, float, float]:
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", WATCHED], cwd=folder, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
-    found = [float(each) for each in re.findall(r"PEAK (\d+)", done.stdout)]
+    found = [float(mib) for mib in re.findall(r"PEAK (\d+)", done.stdout)]
     if done.returncode or len(found) != 2:
         raise SystemExit(done.stdout + done.stderr)
     return seconds, found[0], found[1]

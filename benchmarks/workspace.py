@@ -52,16 +52,16 @@ def peak_gib() -> float:
 def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
     """Training and validation images, and all but validation and test images. No test image is decoded."""
     data = parameters.data
-    reading = find_reader(parameters.data).read(data)
-    form = spec_of(read_headers(reading.pictures, 1), data)
-    roll = SplitInput(reading.labels, reading.classes, reading.predefined, np.arange(len(reading.labels)))
-    indices = split_images(roll, data, parameters.seed)
+    listing = find_reader(parameters.data).read(data)
+    spec = spec_of(read_headers(listing.source, 1), data)
+    split_input = SplitInput(listing.labels, listing.classes, listing.predefined, np.arange(len(listing.labels)))
+    indices = split_images(split_input, data, parameters.seed)
     held_out = np.concatenate([indices["validation"], indices["test"]])
-    rest = np.setdiff1d(np.arange(len(reading.labels)), held_out)
+    rest = np.setdiff1d(np.arange(len(listing.labels)), held_out)
 
     def split(rows: Labels) -> Split:
-        images = np.stack([reading.pictures.squares(int(row), form, (form.side,))[0][0] for row in rows])
-        return Split(images, reading.labels[rows], reading.classes)
+        images = np.stack([listing.source.squares(int(row), spec, (spec.side,))[0][0] for row in rows])
+        return Split(images, listing.labels[rows], listing.classes)
 
     return split(indices["train"]), split(indices["validation"]), split(rest)
 

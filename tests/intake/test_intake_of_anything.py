@@ -61,21 +61,19 @@ def encoded(mode: str, kind: str, size: tuple[int, int], seed: int, frames: int)
     noise = np.random.default_rng(seed)
     if mode in {"I;16", "I", "F"}:
         values = noise.integers(0, 65536, (height, width)).astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode])
-        pictures = [Image.fromarray(values)]
+        images = [Image.fromarray(values)]
     elif mode == "LAB":
-        pictures = [Image.new("LAB", size, (seed % 256, 128, 128))]
+        images = [Image.new("LAB", size, (seed % 256, 128, 128))]
     else:
         channels = noise.integers(0, 256, (frames, height, width, 4), dtype=np.uint8)
-        pictures = [Image.fromarray(each).convert("RGB" if mode == "CMYK" else mode) for each in channels]
-        pictures = [each.convert(mode) for each in pictures]
+        images = [Image.fromarray(pixels).convert("RGB" if mode == "CMYK" else mode) for pixels in channels]
+        images = [image.convert(mode) for image in images]
     file = io.BytesIO()
-    several = (
-        {"save_all": True, "append_images": pictures[1:]} if frames > 1 and kind in {"GIF", "WEBP", "TIFF"} else {}
-    )
+    several = {"save_all": True, "append_images": images[1:]} if frames > 1 and kind in {"GIF", "WEBP", "TIFF"} else {}
     exif = Image.Exif()
     exif[0x0112] = seed % 9
     turned = {"exif": exif} if kind in {"PNG", "JPEG", "WEBP"} and seed % 3 == 0 else {}
-    pictures[0].save(file, kind, **several, **turned)
+    images[0].save(file, kind, **several, **turned)
     return file.getvalue()
 
 
@@ -264,10 +262,10 @@ def rows_of(data: Path) -> list[dict[str, str]]:
     return rows
 
 
-def check_splits(data: Path, told: dict[str, Any], layout: str, chosen: DataSettings) -> None:
+def check_splits(data: Path, written: dict[str, Any], layout: str, chosen: DataSettings) -> None:
     """Every image has its own label and hash, groups are whole, and nothing is counted twice."""
     rows = rows_of(data)
-    assert len(rows) == told["used"] == len({row["path"] for row in rows})
+    assert len(rows) == written["used"] == len({row["path"] for row in rows})
     images = [image for name in SPLITS for image in np.load(data / name / "images.npy")]
     classes = json.loads((data / "train" / "classes.json").read_text(encoding="utf-8"))
     labels = np.concatenate([np.load(data / name / "labels.npy") for name in SPLITS])
@@ -281,14 +279,14 @@ def check_splits(data: Path, told: dict[str, Any], layout: str, chosen: DataSett
     if layout != "splits" or chosen.on_leak == "drop":
         places: dict[str, str] = {}
         assert all(places.setdefault(row["group"], row["split"]) == row["split"] for row in rows)
-        assert not told["leaks"]["groups"]
-    assert all(min(counts.values()) >= 1 for counts in told["classes"].values())
+        assert not written["leaks"]["groups"]
+    assert all(min(counts.values()) >= 1 for counts in written["classes"].values())
 
 
-def check_nothing_is_passed_over(root: Path, data: Path, told: dict[str, Any], chosen: DataSettings) -> None:
+def check_every_file_is_listed(root: Path, data: Path, written: dict[str, Any], chosen: DataSettings) -> None:
     """Every file that is there stands in a split or in a list of the report."""
-    listed = {each["path"] for kind in ("bad", "ignored") for each in told[kind]}
-    listed |= {each["path"] for group in told["conflicts"] for each in group}
+    listed = {issue["path"] for kind in ("bad", "ignored") for issue in written[kind]}
+    listed |= {issue["path"] for group in written["conflicts"] for issue in group}
     used = {row["path"] for row in rows_of(data)}
     assert not used & listed
     if chosen.imbalance is None and chosen.on_leak == "keep":
@@ -314,18 +312,18 @@ def test_anything_ends_with_splits_or_with_clear_mistakes(world: World, changes:
         report, refused = prepare(
             CSV() if table else Folder(), chosen, seed, workers=1, out=Path(name, "data"), report=Path(name, "results")
         )
-        told = json.loads(Path(name, "results", "data_report.json").read_text(encoding="utf-8"))
-        assert told == json.loads(json.dumps(report.values()))
+        written = json.loads(Path(name, "results", "data_report.json").read_text(encoding="utf-8"))
+        assert written == json.loads(json.dumps(report.values()))
         readable = Path(name, "results", "data_report.md").read_text(encoding="utf-8")
         assert all(letter.isprintable() or letter == "\n" for letter in readable)
-        event(f"{world.layout}: {told['ended']}")  # --hypothesis-show-statistics tells that neither is rare
+        event(f"{world.layout}: {written['ended']}")  # --hypothesis-show-statistics tells that neither is rare
         if refused:
-            assert told["ended"] == "refused"
-            assert str(refused).splitlines() == told["mistakes"]
-            assert all(line.startswith("data") for line in told["mistakes"])
+            assert written["ended"] == "refused"
+            assert str(refused).splitlines() == written["errors"]
+            assert all(line.startswith("data") for line in written["errors"])
             assert not Path(name, "data", "train").exists()
         else:
-            assert told["ended"] == "split"
-            check_splits(Path(name, "data"), told, world.layout, chosen)
+            assert written["ended"] == "split"
+            check_splits(Path(name, "data"), written, world.layout, chosen)
             if not table:
-                check_nothing_is_passed_over(root, Path(name, "data"), told, chosen)
+                check_every_file_is_listed(root, Path(name, "data"), written, chosen)

@@ -22,7 +22,7 @@ def settings(**changes: Any) -> DataSettings:
     return DataSettings.model_validate({**values, **changes})
 
 
-def roll(*counts: int, test: int = 0, validation: int = 0, groups: Any = None) -> SplitInput:
+def split_input(*counts: int, test: int = 0, validation: int = 0, groups: Any = None) -> SplitInput:
     """`counts` images of each class, then `test` test images of each, then `validation` ones."""
     sizes = (*counts, *[test] * len(counts), *[validation] * len(counts))
     labels = np.repeat(np.tile(np.arange(len(counts)), 3), sizes).astype(np.int64)

@@ -21,18 +21,18 @@ READERS: dict[str, type[Reader]] = {"folder": Folder, "csv": CSV, "digits": Digi
 RNG = np.random.default_rng(0)
 
 
-def picture(side: int = 8, channels: int = 3) -> Image.Image:
+def noise_image(side: int = 8, channels: int = 3) -> Image.Image:
     """Noise of its own: no two are alike."""
     return Image.fromarray(RNG.integers(0, 256, (side, side, channels), dtype=np.uint8).squeeze())
 
 
 def photos(
-    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6, side: int = 8, channels: int = 3
+    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 6, side: int = 8, channels: int = 3
 ) -> Path:
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(each):
-            picture(side, channels).save(folder / name / f"{index}.png")
+        for index in range(count):
+            noise_image(side, channels).save(folder / name / f"{index}.png")
     return folder
 
 

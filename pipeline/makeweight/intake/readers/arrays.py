@@ -18,11 +18,11 @@ from makeweight.core.text import counted, in_natural_order, shown, told, valid_u
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.sources import Arrays
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
-from makeweight.intake.readers.labels import class_mistakes, class_remarks, known_groups, no_label
+from makeweight.intake.readers.labels import class_errors, class_remarks, known_groups, no_label
 
 Found = dict[str, NDArray[Any]]
-SHORT = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
-KNOWN = ("images", "labels", "groups", "splits")
+KERAS_NAMES = {"x": "images", "y": "labels"}  # as Keras calls them: x_train, y_train, x_test, y_test
+ARRAY_NAMES = ("images", "labels", "groups", "splits")
 
 
 class ArrayFiles:
@@ -45,21 +45,21 @@ class ArrayFiles:
         path = Path(settings.path or "")
         remarks: list[str] = []
         parts = _parts_of_folder(path) if path.is_dir() else _parts_of_archive(path, remarks)
-        errors = [line for name, part in parts.items() for line in _settle(part, name, settings.bands, remarks)]
+        errors = [line for name, part in parts.items() for line in _normalise(part, name, settings.bands, remarks)]
         shapes = {part["images"].shape[1:] for part in parts.values() if "images" in part}
         if len(shapes) > 1:
             errors.append(f"data.path: the splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}")
         if errors:
             raise BadInput("\n".join(errors))
-        return _reading(path, parts, remarks)
+        return _listing(path, parts, remarks)
 
 
 def _parts_of_folder(path: Path) -> dict[str, Found]:
     """The arrays of each split; of "" where nothing is split."""
     folders = {"": path} if not (path / "images.npy").is_file() else {}
     if folders:
-        inside = sorted(each for each in path.iterdir() if (each / "images.npy").is_file())
-        folders = {split: each for each in inside if (split := split_called(each.name))}
+        inside = sorted(entry for entry in path.iterdir() if (entry / "images.npy").is_file())
+        folders = {split: entry for entry in inside if (split := split_called(entry.name))}
     else:
         folders = {"": path}
     if not folders:
@@ -70,7 +70,7 @@ def _parts_of_folder(path: Path) -> dict[str, Found]:
 def _arrays_in(folder: Path) -> Found:
     found = {
         file.stem: _loaded(file, mapped=file.stem == "images") for file in sorted(folder.glob("*.npy"))
-        if file.stem in KNOWN
+        if file.stem in ARRAY_NAMES
     }  # fmt: skip
     names = folder / "classes.json"
     if names.is_file():
@@ -82,7 +82,7 @@ def _class_names(file: Path) -> NDArray[np.str_]:
     try:
         names = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadInput(f"data.path: {told(file)} is no JSON list of class names ({error})") from error
+        raise BadInput(f"data.path: {told(file)} is not a JSON list of class names ({error})") from error
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise BadInput(f'data.path: {told(file)} must be a list of class names, that of label 0 first: ["cat", …]')
     if len(set(names)) < len(names):
@@ -96,7 +96,7 @@ def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
     except OSError as error:
         raise BadInput(f"data.path: {told(file)} cannot be read ({error.strerror or error})") from error
     except Exception as error:
-        raise BadInput(f"data.path: {told(file)} is no array of numbers or texts: {_worded(error)}") from error
+        raise BadInput(f"data.path: {told(file)} is not an array of numbers or texts: {_worded(error)}") from error
     if not isinstance(values, np.ndarray):
         raise BadInput(f"data.path: {told(file)} is an archive of arrays: name it so (.npz)")
     return values
@@ -115,7 +115,7 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
                 raise BadInput(
                     f"data.path: {where} is a single array: name the folder that holds images.npy and labels.npy"
                 )
-            passed_over = sorted(name for name in archive.files if not _meaning(name))
+            ignored = sorted(name for name in archive.files if not _meaning(name))
             arrays = {name: archive[name] for name in archive.files if _meaning(name)}
     except BadInput:
         raise
@@ -125,16 +125,16 @@ def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
         ) from error
     except Exception as error:
         why = "it is damaged" if isinstance(error, zipfile.BadZipFile) else _worded(error)
-        raise BadInput(f"data.path: {where} is no archive of arrays: {why}") from error
+        raise BadInput(f"data.path: {where} is not an archive of arrays: {why}") from error
     meanings = {name: meaning for name in arrays if (meaning := _meaning(name))}
     for meaning in meanings.values():
         if len(alike := [name for name, other in meanings.items() if other == meaning]) > 1:
             raise BadInput(f"data.path: {where} holds {shown(' and '.join(alike))}, which mean the same: remove one")
-    if passed_over:
-        remarks.append(f"passed over in {where}, by their names: {', '.join(passed_over)}")
+    if ignored:
+        remarks.append(f"ignored in {where}, by their names: {', '.join(ignored)}")
     if not meanings:
         raise BadInput(
-            f"data.path: {where} holds {shown(', '.join(passed_over)) or 'nothing'}; it must hold images and labels, "
+            f"data.path: {where} holds {shown(', '.join(ignored)) or 'nothing'}; it must hold images and labels, "
             "or x_train and y_train, or train_images and train_labels"
         )
     parts: dict[str, Found] = {}
@@ -147,13 +147,13 @@ def _meaning(name: str) -> tuple[str, str] | None:
     """What an array of a `.npz` holds, and of which split ("": of all): of `images`, `y_val`, `test_labels`, …."""
     first, _, second = name.lower().partition("_")
     for called, split in ((first, second), (second, first)):
-        what = SHORT.get(called, called)
-        if what in KNOWN and (not split or split_called(split)):
+        what = KERAS_NAMES.get(called, called)
+        if what in ARRAY_NAMES and (not split or split_called(split)):
             return what, split_called(split) or ""
     return None
 
 
-def _settle(part: Found, split: str, bands: tuple[int, ...] | None, remarks: list[str]) -> list[str]:
+def _normalise(part: Found, split: str, bands: tuple[int, ...] | None, remarks: list[str]) -> list[str]:
     """Bring a split's arrays to their forms; a line for each mistake."""
     where = f"data.path, {split}" if split else "data.path"
     if missing := [name for name in ("images", "labels") if name not in part]:
@@ -172,7 +172,7 @@ def _settle(part: Found, split: str, bands: tuple[int, ...] | None, remarks: lis
         images = part["images"] = images.transpose(0, 2, 3, 1)
         remarks.append(f"images have the shape {list(images.shape)} once channels are moved to the end")
     if images.dtype.kind not in "buif":
-        lines.append(f"{where}: images hold {images.dtype}, which are no numbers")
+        lines.append(f"{where}: images hold {images.dtype}, which are not numbers")
     channels = images.shape[3] if images.ndim == 4 else 1
     if images.ndim not in (3, 4) or 0 in images.shape or (bands is None and channels not in (1, 3, 4)):
         lines.append(
@@ -202,7 +202,7 @@ def _remedy(labels: NDArray[Any]) -> str:
         whole = (labels == np.round(labels)).all()
         return (
             f"; {missing} are NaN: label these images or remove them" if missing
-            else ": labels.astype(int) makes such of these" if whole
+            else ": labels.astype(int) converts them" if whole
             else "; these are fractions, which name no class"
         )  # fmt: skip
     hot = (np.isin(labels, (0, 1)) & (labels.sum(axis=1, keepdims=True) == 1)).all(axis=1)
@@ -211,7 +211,7 @@ def _remedy(labels: NDArray[Any]) -> str:
             f"; {counted(int((~hot).sum()), 'row')} of {len(hot)} are not one-hot (none or several of "
             f"{labels.shape[1]} classes): choose one class for each image, or one column to classify all images by"
         )
-    return ": labels.argmax(1) makes such of these one-hot vectors" if labels.ndim == 2 else ""
+    return ": labels.argmax(1) converts these one-hot vectors" if labels.ndim == 2 else ""
 
 
 def _labelled(part: Found, split: str, bad: list[FileIssue]) -> Found:
@@ -231,18 +231,20 @@ def _origin(split: str, index: int) -> str:
     return f"{split or 'images'}[{index}]"
 
 
-def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> DatasetListing:
+def _listing(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> DatasetListing:
     bad: list[FileIssue] = []
     parts = {split: _labelled(part, split, bad) for split, part in parts.items()}
     texts = np.concatenate([part["labels"] for part in parts.values()])
-    names = in_natural_order({str(each) for each in np.unique(texts)})
+    names = in_natural_order({str(text) for text in np.unique(texts)})
     if len(names) < 2:
         unlabelled = f" ({counted(len(bad), 'image')} without a label)" if bad else ""
         raise BadInput(f"data.path: the labels name {len(names)} classes{unlabelled}; there must be two or more")
     number = {name: index for index, name in enumerate(names)}
     images = [part["images"] for part in parts.values()]
     groups = [
-        str(each) if "groups" in part else "" for part in parts.values() for each in part.get("groups", part["labels"])
+        str(group) if "groups" in part else ""
+        for part in parts.values()
+        for group in part.get("groups", part["labels"])
     ]
     groups = known_groups(groups, remarks)
     classes = tuple(valid_unicode(name) for name in names)
@@ -252,7 +254,7 @@ def _reading(path: Path, parts: Mapping[str, Found], remarks: list[str]) -> Data
         np.array([number[name] for name in texts], np.int64), classes,
         [_origin(split, index) for split, part in parts.items() for index in part["index"].tolist()],
         np.concatenate([_places(part, split) for split, part in parts.items()]), groups if any(groups) else (),
-        bad=tuple(bad), remarks=tuple(remarks), errors=tuple(class_mistakes(classes)),
+        bad=tuple(bad), remarks=tuple(remarks), errors=tuple(class_errors(classes)),
     )  # fmt: skip
 
 
@@ -271,10 +273,10 @@ def _texts(part: Found) -> NDArray[np.str_]:
 def _places(part: Found, split: str) -> NDArray[np.int8]:
     if "splits" not in part:
         return np.full(len(part["images"]), SPLITS.index(split) if split else UNASSIGNED, np.int8)
-    named = [split_called(str(each)) for each in part["splits"]]
+    named = [split_called(str(name)) for name in part["splits"]]
     if None in named:
         index = named.index(None)
         raise BadInput(
             f"data.path: splits[{index}] is {str(part['splits'][index])!r}; it must be train, validation or test"
         )
-    return np.array([SPLITS.index(each or "") for each in named], np.int8)
+    return np.array([SPLITS.index(split or "") for split in named], np.int8)
