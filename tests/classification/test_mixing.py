@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from makeweight.classification.mixing import control_mixing, generator_mixing, oversample_indices, serve
+from makeweight.classification.mixing import control_mixing, generator_mixing, oversample_indices, mixed_batches
 from makeweight.classification.transforms import Classical
 from makeweight.comparison.sentences import exposure
 from makeweight.core.data import Split
@@ -38,7 +38,7 @@ def settings(**changes: Any) -> GenerateSettings:
 
 
 def served(menu: Any, steps: int, seed: int = 0) -> tuple[Any, Any, Any]:
-    batches = list(serve(menu, steps, seed))
+    batches = list(mixed_batches(menu, steps, seed))
     images = np.stack([images for images, _ in batches])
     return images[:, :, 0, 0, 0], images[:, :, 0, 1, 0], np.stack([labels for _, labels in batches])
 
@@ -135,7 +135,7 @@ def test_images_at_shared_places_are_changed_in_the_same_way(source: str) -> Non
     control = control_mixing("oversample", train, batch=8, seed=0)
     menu = control if source == "oversample" else generator_mixing(train, drawn, settings(fill=source), batch=8, seed=0)
     shared = 0
-    for (images, _), (expected, _) in zip(serve(menu, 5, 0), serve(control, 5, 0), strict=True):
+    for (images, _), (expected, _) in zip(mixed_batches(menu, 5, 0), mixed_batches(control, 5, 0), strict=True):
         same = (images == expected).all((1, 2, 3))
         shared += int(same.sum())
         changed, expected_changed = recipe.apply(images, 7), recipe.apply(expected, 7)
