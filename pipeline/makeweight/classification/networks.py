@@ -13,7 +13,7 @@ WIDTHS = (32, 64, 128, 128, 128)  # channels after each halving
 
 
 def small_cnn(channels: int, size: int, classes: int) -> nn.Module:
-    """Convolution, batch norm, ReLU and pooling until 3 to 7 pixels a side are left, then dropout and one linear layer."""
+    """Convolution, batch norm, ReLU and pooling down to 3 to 7 pixels a side, then dropout and one linear layer."""
     layers: list[nn.Module] = []
     for width in WIDTHS[: halvings(size)]:
         layers += [*_convolution(channels, width), nn.MaxPool2d(2)]
@@ -30,8 +30,8 @@ def _convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
 def resnet18(channels: int, size: int, classes: int) -> nn.Module:
     """Torchvision's ResNet-18, not pretrained.
 
-    Up to 64 pixels a side with the stem of He et al. (2016, section 4.2) for small images: a 3×3 convolution of stride 1
-    and no pooling, since the usual stem would shrink 32 pixels to 8 before the first block.
+    Up to 64 pixels a side with the stem of He et al. (2016, section 4.2) for small images: a 3×3 convolution of
+    stride 1 and no pooling, since the usual stem would shrink 32 pixels to 8 before the first block.
     """
     from torchvision import models  # takes three seconds, which the other classifiers do not need
 
