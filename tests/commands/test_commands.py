@@ -256,6 +256,28 @@ def test_a_refusal_is_short_however_much_is_wrong(workspace: Path, invoke: Invok
     assert "class 199" in Path("results/data_report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("command", [name for name, *_ in WALK] + ["compare", "report", "clean"])
+def test_every_command_has_the_option_debug(command: str, invoke: Invoke) -> None:
+    code, output = invoke(command, "--help")
+    assert code == 0
+    assert "--debug" in output
+    assert "MAKEWEIGHT_DEBUG" in output
+
+
+def test_debug_shows_the_traceback_above_the_line(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, line = invoke("compare")
+    assert (code, len(line.splitlines())) == (2, 1)
+    code, output = invoke("compare", "--debug")
+    assert code == 2
+    assert output.startswith("Traceback (most recent call last):")
+    assert "comparison/compare.py" in output
+    assert output.endswith("\n" + line)
+    monkeypatch.setenv("MAKEWEIGHT_DEBUG", "1")
+    assert invoke("compare") == (code, output)
+
+
 def test_generating_before_training_says_so(workspace: Path, invoke: Invoke) -> None:
     assert invoke("prepare")[0] == 0
     code, output = invoke("generate", "--family", "cgan")

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from makeweight.comparison import influence, sentences
 from makeweight.comparison.influence import contributions
 from makeweight.core.metrics import OVERALL, Metric, scores
 from tests.support.metrics import probabilities
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2])
 PREDICTED = np.array([[0, 0, 0, 1, 1, 0, 2, 2, 0], [0, 1, 0, 0, 2, 1, 2, 1, 2]])
+
+
+def test_every_metric_has_contributions_and_a_description() -> None:
+    assert set(influence._CONTRIBUTIONS) == set(sentences.METRICS) == set(OVERALL)
 
 
 @pytest.mark.parametrize("metric", OVERALL)
