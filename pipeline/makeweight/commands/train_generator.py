@@ -1,4 +1,4 @@
-"""`makeweight train-generator`: fit a family to the training images, once for each replicate."""
+"""`makeweight train-generator`: fit a generator to the training images, once for each replicate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,13 +30,13 @@ def train_generator(
     parameters = read_parameters(params)
     out = out or Path("models", family)
     settings = find_family(family, parameters.families)
-    fitted, watched = read_splits(train, validation)
-    study = Study.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
+    train_split, validation_split = read_splits(train, validation)
+    study = Study.of(family, train_split, replicates=parameters.replicates, seed=parameters.seed)
     train_generators(
         family,
         settings,
-        fitted,
-        watched,
+        train_split,
+        validation_split,
         out,
         replicates=parameters.replicates,
         seed=parameters.seed,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from makeweight.core.data import SPLITS
-from makeweight.core.text import counted, in_markdown, listed, shown
+from makeweight.core.text import counted, in_markdown, listed, markdown_table, shown
 from makeweight.intake.decoding.parallel import Decoded
 from makeweight.intake.grouping.groups import DuplicateFindings
 from makeweight.intake.interface import DatasetListing, FileIssue, ImageSpec
@@ -247,11 +247,7 @@ def _table(
         return []
     head = rows if max_rows is None else rows[:max_rows]
     cells = [[escape(str(cell)) for cell in row] for row in [columns, *head]]
-    widths = [min(60, max(len(row[column]) for row in cells)) for column in range(len(columns))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    lines = [markdown_table(cells, max_width=60)]
     if len(rows) > len(head):
         lines.append(f"\n… and {len(rows) - len(head)} more: {DATA_REPORT_TABLE} and {DATA_REPORT_JSON} list them all.")
     return [f"## {title} ({len(rows)})", "\n".join(lines)]
