@@ -38,7 +38,7 @@ class RealImages:
         within = torch.arange(len(labels), device=counts.device) - (counts.cumsum(0) - counts)[labels]
         return self.images[self.starts[labels] + within], labels
 
-    def another(self, labels: Tensor, rng: ReplicateGenerators) -> Tensor:
+    def other_labels(self, labels: Tensor, rng: ReplicateGenerators) -> Tensor:
         """For each label [replicates, n] another that occurs, all equally likely; the same where there is only one."""
         n = len(self.present)
         shift = rng.randint(1, max(n, 2), labels.numel()).view(labels.shape)
