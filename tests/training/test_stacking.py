@@ -160,7 +160,7 @@ def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -
 def test_spectral_norm_is_that_of_torch(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
     ours, theirs = deepcopy(layer), deepcopy(layer)
     torch.manual_seed(0)
-    spectrally_normed(ours, wanted=True)
+    spectrally_normed(ours, enabled=True)
     torch.manual_seed(0)
     spectral_norm(theirs)
     images = torch.randn(2, layer.in_channels, 9, 9)

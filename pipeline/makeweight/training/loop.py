@@ -94,6 +94,8 @@ class TrainingContext:
         checkpoints: where the state is kept now and then; None: nowhere.
         histories: the rows that were recorded, replicate by replicate.
         frames: what was shown, likewise.
+        records: rows in the history of one replicate.
+        showings: frames of one replicate.
     """
 
     device: torch.device
@@ -104,6 +106,8 @@ class TrainingContext:
     checkpoints: Checkpoints | None = None
     histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
     frames: list[list[Frame]] = field(default_factory=lambda: [[]])
+    records: int = RECORDS
+    showings: int = SHOWINGS
     _loops: int = 0
 
     def steps(self, total: int, state: State, replicates: int = 1) -> Iterator[Step]:
@@ -126,7 +130,7 @@ class TrainingContext:
         step = loop.resume()
         while step < total:
             step += 1
-            at = _step(step, total)
+            at = _step(step, total, self.records, self.showings)
             yield at
             self.progress(step)
             if at.recorded and (found := loop.failure()):
@@ -152,10 +156,10 @@ class TrainingContext:
             frames.append(Frame(step, as_images(drawn)))
 
 
-def _step(number: int, total: int) -> Step:
+def _step(number: int, total: int, records: int, showings: int) -> Step:
     """Records and showings are evenly spread, the last step always among them; what is shown is recorded too."""
-    recorded = max(1, total // RECORDS)
-    shown = recorded * max(1, total // recorded // SHOWINGS)
+    recorded = max(1, total // records)
+    shown = recorded * max(1, total // recorded // showings)
     last = number == total
     return Step(number, last or number % recorded == 0, last or number % shown == 0)
 
@@ -230,7 +234,7 @@ class _Loop:
         return next((failure for failure in found if failure), None)
 
     def _mode_collapse(self, watch: Monitor, frames: list[Frame], step: float) -> TrainingFailure | None:
-        if len(frames) <= SHOWINGS // 2 or frames[-1].step != step:
+        if len(frames) <= self.run.showings // 2 or frames[-1].step != step:
             return None  # at first, all of them are alike
         return mode_collapse(frames[-1].images, watch.labels, watch.train, watch.real, watch.settings)
 

@@ -123,7 +123,7 @@ def reconstruction_loss(reconstructed: Tensor, images: Tensor, pixels: float) ->
 
 
 def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(q(z | x) ‖ N(0, 1)) of codes [replicates, n, latent], in nats per image (Kingma & Welling 2014, appendix B)."""
+    """KL(q(z | x) ‖ N(0, 1)) of codes [replicates, n, latent], in nats per image (Kingma & Welling 2014, app. B)."""
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean(-1) / 2
 
 
