@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from makeweight.runtime.replicates import Job, Replicate, copy_finished, run_replicates, together
+from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_replicates, together
 from tests.conftest import PROJECT
 from tests.support.replicates import Growing, beside, compute, grouped, job, products, ran
 
@@ -159,6 +159,16 @@ def test_finished_replicates_are_adopted_from_outputs_byte_for_byte(outputs: Pat
     assert record["fingerprint"] == folders[1].name
     assert record["machine"]["device"] == "cpu"
     assert "torch" in record["versions"]
+
+
+def test_the_machine_and_versions_of_outputs_are_those_recorded_not_those_of_the_reader(
+    outputs: Path, tmp_path: Path
+) -> None:
+    path = outputs / "replicate_0/record.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "versions": {"torch": "1.2.3"}}))
+    assert recorded(tmp_path / "outputs") == {"machine": record["machine"], "versions": {"torch": "1.2.3"}}
+    assert recorded(tmp_path / "nowhere") == {"machine": {}, "versions": {}}
 
 
 def test_outputs_of_another_fingerprint_are_not_adopted(outputs: Path, tmp_path: Path) -> None:

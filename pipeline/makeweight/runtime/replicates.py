@@ -183,6 +183,18 @@ def _write_record(finished: Path, replicate: Replicate) -> None:
     write_json(finished / RECORD, {"fingerprint": replicate.folder.name, **made_by, "files": _hashes(finished)})
 
 
+def recorded(outputs: Path) -> dict[str, dict[str, object]]:
+    """The machine and the package versions that made the first finished replicate anywhere below `outputs`.
+
+    Returns:
+        `{"machine": {field: value}, "versions": {package: version}}`, both empty where no replicate has a record.
+    """
+    for path in sorted(outputs.rglob(RECORD)):
+        record = read_json(path)
+        return {"machine": dict(record["machine"]), "versions": dict(record["versions"])}
+    return {"machine": {}, "versions": {}}
+
+
 def _hashes(finished: Path) -> dict[str, str]:
     """The hash of each file of a finished replicate besides its record, by its path there."""
     files = sorted(path for path in finished.rglob("*") if path.is_file() and path != finished / RECORD)
