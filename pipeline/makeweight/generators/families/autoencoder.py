@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from makeweight.core.data import Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count, Positive
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
@@ -22,6 +23,7 @@ from makeweight.generators.blocks.densities import class_gaussians, draw_gaussia
 from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
 from makeweight.runtime import distributed
 from makeweight.runtime.files import read_json, write_json
+from makeweight.runtime.machine import mixed_precision
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
 from makeweight.training.loop import TrainingContext
@@ -68,7 +70,7 @@ class Autoencoder(Settings):
             ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
         )
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
-        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        mixed = mixed_precision(run.device.type, run.autocast)
         state: State = {
             "network": network,
             "average": average,
@@ -111,7 +113,7 @@ class Autoencoder(Settings):
         samplers = []
         for network in networks.networks():
             network.to(images.device).eval()
-            parts = (part.float() / 127.5 - 1 for part in images.split(ENCODED_AT_ONCE))
+            parts = (from_uint8(part) for part in images.split(ENCODED_AT_ONCE))
             codes = torch.cat([network.encode(part) for part in parts]).cpu()
             samplers.append(CodeSampler(network.decoder, codes, labels.cpu(), self.draw, self.neighbours))
         return samplers

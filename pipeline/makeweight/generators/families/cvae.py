@@ -19,6 +19,7 @@ from makeweight.core.validation import Settings
 from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
 from makeweight.runtime import distributed
+from makeweight.runtime.machine import mixed_precision
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
 from makeweight.training.loop import TrainingContext
@@ -62,7 +63,7 @@ class ConditionalVAE(Settings):
             ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
         )
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
-        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        mixed = mixed_precision(run.device.type, run.autocast)
         state: State = {
             "network": network,
             "average": average,

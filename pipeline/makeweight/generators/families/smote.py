@@ -12,6 +12,7 @@ from imblearn.over_sampling import SMOTE
 from torch import Tensor
 
 from makeweight.core.data import Images, Labels, Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count
 from makeweight.core.validation import Settings
 from makeweight.runtime.files import read_arrays, write_arrays
@@ -60,7 +61,7 @@ class SMOTESampler:
             seed = int(torch.randint(2**31, (), generator=rng))
             wanted = labels == label
             drawn[wanted] = torch.from_numpy(self._between(label, int(wanted.sum()), seed))
-        return drawn.permute(0, 3, 1, 2) / 127.5 - 1
+        return from_uint8(drawn.permute(0, 3, 1, 2))
 
     def _between(self, label: int, n: int, seed: int) -> Images:
         own = self.images[self.labels == label]

@@ -23,6 +23,7 @@ from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, C
 from makeweight.generators.families.cgan.presets import PRESETS, Preset
 from makeweight.runtime import distributed
 from makeweight.runtime.files import read_json, write_json
+from makeweight.runtime.machine import mixed_precision
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
 from makeweight.training.loop import TrainingContext
@@ -110,7 +111,7 @@ class ConditionalGAN(Settings):
             ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
         )
         real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
-        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        mixed = mixed_precision(run.device.type, run.autocast)
         state: State = {
             "generator": generator, "discriminator": discriminator, "average": average, "lecam": lecam,
             "optimize_g": optimize_g, "optimize_d": optimize_d, **rng.state("rng"), **watching.state("watching"),
