@@ -9,6 +9,6 @@ from makeweight.core.errors import BadInput
 
 def test_errors_keep_their_lines_also_on_the_way_from_another_process() -> None:
     for error in (BadInput("one"), BadInput("one", "two")):
-        received = pickle.loads(pickle.dumps(error))  # noqa: S301
+        received = pickle.loads(pickle.dumps(error))
         assert received.errors == error.errors
         assert str(received) == "\n".join(error.errors)

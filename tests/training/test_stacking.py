@@ -187,10 +187,10 @@ def test_after_trouble_they_are_trained_one_by_one(
             raise BatchedTrainingFailure("replicate 1: it went wrong")
         return list(fit(self, train, monitor=monitor, seeds=seeds, run=run))
 
-    def models(together: int, out: str) -> dict[str, bytes]:
+    def models(size: int, out: str) -> dict[str, bytes]:
         train_generators(
             "autoencoder", model, split(), split(), tmp_path / out, replicates=2, seed=0, watch=unwatched,
-            compute=parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "together": together}),
+            compute=parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "replicates_per_program": size}),
             card=lambda machine: "",
         )  # fmt: skip
         files = (file for file in sorted((tmp_path / out).rglob("*")) if file.suffix in {".safetensors", ".csv"})
@@ -207,7 +207,8 @@ def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pyte
     parameters = read_parameters(PROJECT / "params.yaml")
     train_generators(
         "cgan", family(tmp_path, *CASES["default"]), split(), split(), tmp_path / "out", replicates=3, seed=0,
-        watch=parameters.monitor, compute=parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3}),
+        watch=parameters.monitor,
+        compute=parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3}),
         card=lambda machine: "",
     )  # fmt: skip
     history = pd.read_csv(tmp_path / "out" / "history.csv")

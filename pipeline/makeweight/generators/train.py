@@ -66,7 +66,7 @@ def train_generators(
         inputs=lambda replicate: {**inputs, "replicate": replicate},
         steps=family.total_steps,
         images_per_step=family.images_per_step,
-        together=getattr(family, "fits_together", False),
+        batched=getattr(family, "fits_together", False),
     )
     finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
     if not distributed.is_main_process():
