@@ -101,8 +101,8 @@ def model_card(
         _model_header(facts),
         f"# Generators of the family `{facts.family}`",
         f"{facts.replicates} class-conditional image generators, fitted to the same training images from different "
-        "random seeds, so that a comparison can separate the effect of the family from the variation between its generators. "
-        f"They were trained by `{type(family).__module__}:{type(family).__qualname__}` of Makeweight, which measures "
+        "random seeds, so that a comparison can separate the effect of the family from the variation between its "
+        f"generators. They were trained by `{type(family).__module__}:{type(family).__qualname__}` of Makeweight, which measures "
         "whether synthetic images improve a classifier. Each folder `samplers/replicate_<k>/` holds one generator.",
         "## Training data",
         f"{sum(facts.counts)} training images, {facts.shape}. Validation images were only monitored; test images were "
@@ -205,8 +205,8 @@ def data_card(facts: CardFacts, quota: Labels) -> str:
         f"{quota.sum()} images each, {total} in total, {facts.shape}, to train a classifier together with real images.",
         "## Contents",
         f"`replicate_<k>/` holds the images of the generator `samplers/replicate_<k>`, drawn with seed {facts.seed}. "
-        f"The model card, `models/{facts.family}/README.md` in a Makeweight project, describes the generators. Numbers per "
-        "replicate:",
+        f"The model card, `models/{facts.family}/README.md` in a Makeweight project, describes the generators. Numbers "
+        "per replicate:",
         _table(("label", "class", "real training images", "synthetic images"), rows),
         "## Usage",
         "Images are stored in few large files. Run this in the folder of the card:",

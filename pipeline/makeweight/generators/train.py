@@ -49,7 +49,7 @@ def train_generators(
         inputs=lambda replicate: {**inputs, "replicate": replicate},
         steps=fit.family.total_steps,
         images_per_step=fit.family.images_per_step,
-        together=getattr(fit.family, "supports_batched_seeds", False),
+        batched=getattr(fit.family, "supports_batched_seeds", False),
     )
     finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
     if not distributed.is_main_process():

@@ -25,7 +25,7 @@ def check(parameters: Parameters) -> None:
         BadInput: one line for each mistake.
     """
     if errors := list(_errors(parameters)):
-        raise BadInput("\n".join(errors))
+        raise BadInput(*errors)
 
 
 def _data_is_there(parameters: Parameters) -> None:
@@ -64,4 +64,4 @@ def _errors(parameters: Parameters) -> Iterator[str]:
         try:
             attempt()
         except BadInput as mistake:
-            yield str(mistake)
+            yield from mistake.errors

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from makeweight.core.data import Split
+from makeweight.core.images import from_uint8
 from makeweight.training.rng import ReplicateGenerators
 
 
@@ -28,7 +29,7 @@ class RealImages:
         """Draw `n` images for each replicate, float [replicates, n, c, h, w] in [-1, 1], with their labels."""
         labels = self.present[rng.randint(0, len(self.present), n * len(rng))]
         within = rng.rand(len(labels), dtype=torch.float64) * self.counts[labels]
-        images = self.images[self.starts[labels] + within.long()].float() / 127.5 - 1
+        images = from_uint8(self.images[self.starts[labels] + within.long()])
         return images.unflatten(0, (len(rng), n)), labels.unflatten(0, (len(rng), n))
 
     def first(self, limit: int | None = None) -> tuple[Tensor, Tensor]:

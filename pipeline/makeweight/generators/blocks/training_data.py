@@ -10,6 +10,7 @@ import torch
 from makeweight.core.data import Split
 from makeweight.core.seeds import derive
 from makeweight.generators.blocks.batches import RealImages
+from makeweight.runtime.machine import mixed_precision
 from makeweight.training.loop import TrainingContext
 from makeweight.training.rng import ReplicateGenerators
 
@@ -41,7 +42,7 @@ class TrainingData:
             RealImages(validation, device),
             ReplicateGenerators([derive(seed, "training") for seed in seeds], device),
             ReplicateGenerators([derive(seed, "watching") for seed in seeds], device),
-            torch.autocast(device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False),
+            mixed_precision(device.type, run.autocast),
         )
 
     def state(self) -> dict[str, torch.Generator]:

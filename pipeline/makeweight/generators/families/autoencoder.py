@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from makeweight.core.data import Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count, Positive
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
@@ -89,7 +90,7 @@ class Autoencoder(TrainedInSteps, Settings):
         samplers = []
         for network in networks.networks():
             network.to(images.device).eval()
-            batches = (batch.float() / 127.5 - 1 for batch in images.split(ENCODING_BATCH))
+            batches = (from_uint8(batch) for batch in images.split(ENCODING_BATCH))
             codes = torch.cat([network.encode(batch) for batch in batches]).cpu()
             samplers.append(CodeSampler(network.decoder, codes, labels.cpu(), self.draw, self.neighbours))
         return samplers

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from makeweight.core.data import Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Fraction
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.densities import class_gaussians, draw_gaussians
@@ -58,7 +59,7 @@ class Gaussian(FittedInClosedForm, Settings):
 
 
 def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return from_uint8(torch.from_numpy(pixels)).numpy()
 
 
 class GaussianSampler:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from makeweight.core.data import Images, Labels, Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count
 from makeweight.core.validation import Settings
 from makeweight.generators.interface import FittedInClosedForm
@@ -52,7 +53,7 @@ class SMOTESampler:
             seed = int(torch.randint(2**31, (), generator=rng))
             positions = labels == label
             images[positions] = torch.from_numpy(self._interpolated(label, int(positions.sum()), seed))
-        return images.permute(0, 3, 1, 2) / 127.5 - 1
+        return from_uint8(images.permute(0, 3, 1, 2))
 
     def _interpolated(self, label: int, n: int, seed: int) -> NDArray[np.float32]:
         images = self.images[self.labels == label]
