@@ -38,12 +38,12 @@ def prepare(
     if refused:
         first, rest = findings.errors[:MAX_ERRORS], findings.errors[MAX_ERRORS:]
         more = [f"… and {len(rest)} more: {report / DATA_REPORT_TABLE} lists them all"] if rest else []
-        raise BadInput("\n".join([*first, *more]))
+        raise BadInput(*first, *more)
     try:  # the splits are good even if the parameters of later stages are not
         plan.measure(parameters, out)
         typer.echo("\n".join(plan.lines(parameters)) + "\n")
     except BadInput as error:
-        typer.echo("\n".join(f"warning: {line}" for line in str(error).splitlines()) + "\n")
+        typer.echo("\n".join(f"warning: {line}" for line in error.errors) + "\n")
     for warning in findings.warnings:  # repeated below the tables, where they are seen
         typer.echo(f"WARNING: {shown(warning)}")
     sizes = {name: sum(counts[name] for counts in findings.classes.values()) for name in SPLITS}

@@ -86,7 +86,7 @@ def prepare(
         with atomic_directories(out, SPLITS, SCRATCH) as scratch:
             _prepare(Preparation(reader, settings, seed, workers, report), scratch, findings)
     except BadInput as error:
-        findings.errors += [line for line in str(error).split("\n") if line]
+        findings.errors += [line for line in error.errors if line]
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -100,7 +100,7 @@ def prepare(
         if error.errno not in DISK_FULL:
             raise
         findings.errors.append(f"{report}: {error.strerror}: the data report could not be written: free some space")
-    return findings, BadInput("\n".join(findings.errors)) if findings.errors else None
+    return findings, BadInput(*findings.errors) if findings.errors else None
 
 
 def _gib(report: Report) -> float:
@@ -122,7 +122,7 @@ def _prepare(task: Preparation, scratch: Path, report: Report) -> None:
         images, spec = _decode(listing, settings, task.workers, scratch, report)
     except BadInput as error:
         refusals = _refusals(report, settings, task.report, none_left=True)
-        raise BadInput("\n".join([str(error), *refusals])) from error
+        raise BadInput(*error.errors, *refusals) from error
     hashes = images.hashes if report.spec["channels"] == spec.channels else images.grey_hashes
     rows, report.conflicts = _without_conflicts(listing, images, hashes)
     report.errors += _refusals(report, settings, task.report)
@@ -251,7 +251,7 @@ def _split(
         split_input = SplitInput(listing.labels[rows], listing.classes, listing.predefined[rows], grouped.groups)
         return split_images(split_input, settings, seed), []
     except BadInput as error:
-        return {}, str(error).split("\n")
+        return {}, list(error.errors)
 
 
 def _class_counts(

@@ -32,15 +32,15 @@ class Files:
 
     def read_header(self, index: int) -> ImageHeader:
         """Read the header of a file."""
-        return read_header(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
+        return read_header(os.path.join(self.root, self.paths[index]))
 
     def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
         """The lowest and highest stored number of a file."""
-        return span_of(os.path.join(self.root, self.paths[index]), spec)  # noqa: PTH118
+        return span_of(os.path.join(self.root, self.paths[index]), spec)
 
     def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """Decode one image as a square of each side, and name its conversions."""
-        return squares(os.path.join(self.root, self.paths[index]), spec, sides)  # noqa: PTH118
+        return squares(os.path.join(self.root, self.paths[index]), spec, sides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits:
                 f"at least one {'group' if several else 'image'} for each and has none for {lacking}; {remedy}"
             )
     if errors:
-        raise BadInput("\n".join(errors))
+        raise BadInput(*errors)
 
 
 def _subsampled(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:

@@ -17,14 +17,14 @@ class Files:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for folder, _, names in os.walk(root):
             for name in names:
-                path = os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - faster than a Path, for millions of files
+                path = os.path.relpath(os.path.join(folder, name), root)
                 self._by_name[_key(name)].append(path)
-                self._by_stem[_key(os.path.splitext(name)[0])].append(path)  # noqa: PTH122
+                self._by_stem[_key(os.path.splitext(name)[0])].append(path)
 
     def nearest(self, written: str) -> str | None:
         """The file that matches the name of `written` (or the name without suffix) and most of its folders, if only one does."""
         parts = written.replace("\\", "/").split("/")
-        stem = _key(os.path.splitext(parts[-1])[0])  # noqa: PTH122
+        stem = _key(os.path.splitext(parts[-1])[0])
         candidates = self._by_name.get(_key(parts[-1])) or self._by_stem.get(_key(parts[-1])) or self._by_stem.get(stem)
         scored = sorted((_folders_shared(parts, path.split("/")), path) for path in candidates or ())
         unique = len(scored) == 1 or (len(scored) > 1 and scored[-1][0] > scored[-2][0])
@@ -35,7 +35,7 @@ def changes(written: str, path: str) -> str:
     """How to change the path `written` into `path`, in words that are the same for all paths with the same fault."""
     words = ["write / instead of \\"] if "\\" in written else []
     old, new = written.replace("\\", "/").split("/"), path.split("/")
-    (stem, suffix), (true_stem, true_suffix) = (os.path.splitext(parts[-1]) for parts in (old, new))  # noqa: PTH122
+    (stem, suffix), (true_stem, true_suffix) = (os.path.splitext(parts[-1]) for parts in (old, new))
     if _key(old[-1]) == _key(true_stem):
         words.append(f"add {true_suffix}")
         stem = old[-1]

@@ -48,11 +48,11 @@ def unread_image(path: str) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
-    name = os.path.basename(path).lower()  # noqa: PTH119 - faster than a Path, for millions of files
+    name = os.path.basename(path).lower()
     suffix = next((suffix for suffix in FORMAT_OF if name.endswith(suffix)), None)
     kind = FORMAT_OF[suffix] if suffix else None
-    if not kind and stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-        with open(path, "rb") as file:  # noqa: PTH123
+    if not kind and stat.S_ISREG(os.stat(path).st_mode):
+        with open(path, "rb") as file:
             head = file.read(HEAD)
         if right := _readable_suffix(head):
             return f"is an image by its content, but not by its name: give it the suffix {right}, or remove it"
@@ -73,23 +73,23 @@ def masks(paths: Sequence[str]) -> dict[str, str]:
         by_stem[_stem(path)].append(path)
     found = {}
     for path in paths:
-        folder, stem = os.path.dirname(path), _stem(path)  # noqa: PTH120
+        folder, stem = os.path.dirname(path), _stem(path)
         plain = MASK_BEFORE.sub("", MASK.sub("", stem))
-        in_mask_folder = MASK_FOLDER.fullmatch(os.path.basename(folder))  # noqa: PTH119
+        in_mask_folder = MASK_FOLDER.fullmatch(os.path.basename(folder))
         if plain == stem and not in_mask_folder:
             continue
-        parent = os.path.dirname(folder)  # noqa: PTH120
+        parent = os.path.dirname(folder)
         for other in by_stem.get(plain, []):
-            other_folder = os.path.dirname(other)  # noqa: PTH120
-            name = os.path.basename(other_folder)  # noqa: PTH119
-            sibling = os.path.dirname(other_folder) == parent and IMAGE_FOLDER.fullmatch(name)  # noqa: PTH120
+            other_folder = os.path.dirname(other)
+            name = os.path.basename(other_folder)
+            sibling = os.path.dirname(other_folder) == parent and IMAGE_FOLDER.fullmatch(name)
             if (other_folder == folder and plain != stem) or (in_mask_folder and (sibling or other_folder == parent)):
                 found[path] = other
     return found
 
 
 def _stem(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0].casefold()  # noqa: PTH119, PTH122
+    return os.path.splitext(os.path.basename(path))[0].casefold()
 
 
 def other_labels(
@@ -130,8 +130,8 @@ def _positions(images: Sequence[str]) -> dict[str, int]:
     positions: dict[str, int] = {}
     ambiguous: set[str] = set()
     for index, path in enumerate(images):
-        name = os.path.basename(path)  # noqa: PTH119
-        for text in {path, name, os.path.splitext(name)[0], os.path.splitext(path)[0]}:  # noqa: PTH122
+        name = os.path.basename(path)
+        for text in {path, name, os.path.splitext(name)[0], os.path.splitext(path)[0]}:
             if positions.setdefault(text, index) != index:
                 ambiguous.add(text)
     return {text: index for text, index in positions.items() if text not in ambiguous}
