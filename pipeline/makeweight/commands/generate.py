@@ -30,6 +30,7 @@ def generate(
     from makeweight.core.plugins import find
     from makeweight.generators.cards import CardFacts, data_card
     from makeweight.generators.generate import Generation
+    from makeweight.generators.generate import generate as generate_images
     from makeweight.runtime.splits import read_split
 
     parameters = read_parameters(params)
