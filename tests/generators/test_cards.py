@@ -166,7 +166,9 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
     about = CardFacts.of("smote", train, replicates=2, seed=0)
     for k in range(2):
         (tmp_path / "samplers" / f"replicate_{k}").mkdir(parents=True)
-    generation = Generation("smote", lambda folder: fitted("smote", train), tmp_path / "samplers", train, BALANCE, seed=0)
+    generation = Generation(
+        "smote", lambda folder: fitted("smote", train), tmp_path / "samplers", train, BALANCE, seed=0
+    )
     generate(
         generation, tmp_path / "out", tmp_path / "a.png", replicates=2, compute=COMPUTE, card=partial(data_card, about)
     )
