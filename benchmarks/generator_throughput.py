@@ -3,8 +3,8 @@
 python -m benchmarks.generator_throughput [SIZE ...]
 
 One CPU thread, as in one replicate, timed by its CPU time, so that other processes have little effect. The peak is the
-better rate of a large matrix product and a large convolution, in the family's number format; operations are counted, not
-estimated. Images are noise, which does not change the speed.
+better rate of a large matrix product and a large convolution, in the family's number format; operations are counted,
+not estimated. Images are noise, which does not change the speed.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def now(device: torch.device) -> float:
 def median_seconds(times: Iterator[float]) -> float:
     """Median of the differences between consecutive times, within `SECONDS`; the first two are warm-up."""
     measured: list[float] = []
-    for time_now in times:
-        measured.append(time_now)
-        if len(measured) >= 8 and time_now - measured[0] > SECONDS:
+    for seconds in times:
+        measured.append(seconds)
+        if len(measured) >= 8 and seconds - measured[0] > SECONDS:
             break
     return statistics.median(np.diff(measured[2:]))
 
