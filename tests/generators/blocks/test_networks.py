@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from makeweight.generators.blocks.layers import SelfAttention
-from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
+from makeweight.generators.blocks.networks import CONFIG, Decoder, Encoder, Shape, conditions
 
 
 def test_conditions_are_one_hot_times_the_scale() -> None:
@@ -56,3 +58,13 @@ def test_widths_double_with_each_halving_up_to_eight_times() -> None:
     for size, expected in ((8, [4]), (64, [32, 16, 8, 4]), (128, [32, 32, 16, 8, 4])):
         doubles = Decoder(Shape(size, 1, 2), latent=4, width=4).doubles
         assert [weights.shape[0] for weights in doubles.parameters() if weights.ndim == 4] == expected
+
+
+def test_a_decoder_loads_with_the_configuration_key_of_earlier_versions(tmp_path: Path) -> None:
+    decoder = Decoder(Shape(8, 1, 3), 5, 2, "input").eval()
+    decoder.save(tmp_path)
+    config = (tmp_path / CONFIG).read_text()
+    assert '"label_input"' in config
+    (tmp_path / CONFIG).write_text(config.replace('"label_input"', '"hearing"'))
+    codes, condition = torch.randn(2, 5), conditions(torch.tensor([0, 2]), 3)
+    assert torch.equal(Decoder.load(tmp_path).draw(codes, condition), decoder.draw(codes, condition))
