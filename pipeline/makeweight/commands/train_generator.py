@@ -30,15 +30,17 @@ def train_generator(
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
+    fitted, monitored = read_splits(train, validation)
     fit = Fit(
         family,
         find_family(family, parameters.families),
-        *read_splits(train, validation),
+        fitted,
+        monitored,
         parameters.monitor,
         parameters.seed,
         parameters.compute.checkpoint_seconds,
     )
-    facts = CardFacts.of(family, fit.train, replicates=parameters.replicates, seed=parameters.seed)
+    facts = CardFacts.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
     train_generators(
         fit,
         out,

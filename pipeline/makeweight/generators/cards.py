@@ -102,8 +102,8 @@ def model_card(
         f"# Generators of the family `{facts.family}`",
         f"{facts.replicates} class-conditional image generators, fitted to the same training images from different "
         "random seeds, so that a comparison can separate the effect of the family from the variation between its "
-        f"generators. They were trained by `{type(family).__module__}:{type(family).__qualname__}` of Makeweight, which measures "
-        "whether synthetic images improve a classifier. Each folder `samplers/replicate_<k>/` holds one generator.",
+        "generators. Makeweight, which measures whether synthetic images improve a classifier, trained them by "
+        f"`{type(family).__module__}:{type(family).__qualname__}`. Each folder `samplers/replicate_<k>/` holds one.",
         "## Training data",
         f"{sum(facts.counts)} training images, {facts.shape}. Validation images were only monitored; test images were "
         "not available to the training.",

@@ -1,9 +1,9 @@
-"""Names of the files that one package writes and another reads, and of the folders beside them."""
+"""Names of files and folders that several packages share."""
 
 from pathlib import Path
 
 CACHE = Path(".makeweight/cache")  # finished replicates
-CHECKPOINTS = Path(".makeweight/checkpoints")  # what killed trainings go on from
+CHECKPOINTS = Path(".makeweight/checkpoints")  # from which killed trainings resume
 LOGS = Path("logs")  # times and rates
 
 IMAGES = "images.npy"  # in the folder of a split
@@ -23,5 +23,5 @@ LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for e
 
 
 def replicate_name(number: int) -> str:
-    """What the folder of a replicate, and its array in predictions.npz, is called."""
+    """Name of the folder of a replicate, and of its array in predictions.npz."""
     return f"replicate_{number}"

@@ -1,4 +1,4 @@
-"""Reading and writing what passes from stage to stage: same values, same bytes; never half a folder; no pickles."""
+"""Reading and writing of files: byte-stable, atomic, without pickles."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from makeweight.runtime.processes import locked
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEMPORARY = Path(".makeweight/tmp")  # what is being written; whatever nobody writes any more is removed
-IN_USE = Path(".makeweight/lock")  # shared by all who write there; held alone by those who remove what others left
-PREPARATION = "preparation.json"  # in each split: which run of `prepare` has written it
+TEMPORARY = Path(".makeweight/tmp")  # files that are being written; those of killed processes are removed
+IN_USE = Path(".makeweight/lock")  # shared by all that write there, exclusive for the removal of leftovers
+PREPARATION = "preparation.json"  # in each split: identifies the run of `prepare` that wrote it
 FLOAT_FORMAT = "%.6g"
-BLOCK = 1 << 24  # bytes that are copied at a time
+BLOCK = 1 << 24  # bytes to copy at a time
 
 
 @contextmanager
 def in_use() -> Iterator[None]:
-    """Keep `makeweight clean`, and all that removes what killed processes left, out of `.makeweight`."""
+    """Keep `makeweight clean` and the removal of leftovers out of `.makeweight` while the block lasts."""
     with locked(IN_USE, "makeweight clean", shared=True):
         yield
 
 
 @contextmanager
 def atomic_directory(folder: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` if the block ends without an error, and vanishes if not.
+    """A temporary folder that replaces `folder` if the block ends without an error, and is removed otherwise.
 
     Args:
-        folder: what is replaced.
-        durable: whether all of it is on the disk before it is there, so that a power cut leaves no empty files.
+        folder: to be replaced; may be missing.
+        durable: whether to flush everything to the disk first, so that a power failure leaves no empty files.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(folder.parent, folder.name) as temporary:
@@ -58,38 +58,38 @@ def atomic_directory(folder: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 @contextmanager
-def _temporary(place: Path, name: str) -> Iterator[Path]:
-    """A new folder that can be moved into `place` by a rename; it is removed when the block ends.
+def _temporary(parent: Path, name: str) -> Iterator[Path]:
+    """A new folder that can be renamed into `parent`; it is removed when the block ends.
 
-    It lies in `.makeweight/tmp`, where a killed process leaves nothing that DVC would hash. Beside its target it lies
-    only where that is outside the current folder, or on another file system.
+    It is in `.makeweight/tmp`, where a killed process leaves nothing that DVC would hash; or in `parent`, if that is
+    outside the current folder or on another file system.
     """
-    if not place.resolve().is_relative_to(Path.cwd()):
-        with _new_folder(place, name) as temporary:
+    if not parent.resolve().is_relative_to(Path.cwd()):
+        with _new_folder(parent, name) as temporary:
             yield temporary
         return
-    _sweep()
+    _remove_leftovers()
     with in_use():
         TEMPORARY.mkdir(parents=True, exist_ok=True)
         with _new_folder(TEMPORARY, name) as temporary:
-            if _moves_to(temporary, place):
+            if _can_be_renamed_into(temporary, parent):
                 yield temporary
                 return
-        with _new_folder(place, name) as temporary:
+        with _new_folder(parent, name) as temporary:
             yield temporary
 
 
 @contextmanager
-def _new_folder(place: Path, name: str) -> Iterator[Path]:
-    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=place))
+def _new_folder(parent: Path, name: str) -> Iterator[Path]:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
     temporary.chmod(0o755)  # mkdtemp gives 0o700
     try:
         yield temporary
@@ -97,10 +97,10 @@ def _new_folder(place: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _moves_to(folder: Path, place: Path) -> bool:
-    """Whether the empty `folder` can be renamed into `place`. Tried, since two mounts of one device look alike."""
+def _can_be_renamed_into(folder: Path, parent: Path) -> bool:
+    """Whether the empty `folder` can be renamed into `parent`. Tried, since two mounts of one device look the same."""
     try:
-        folder.rename(place / folder.name).rename(folder)
+        folder.rename(parent / folder.name).rename(folder)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -108,32 +108,32 @@ def _moves_to(folder: Path, place: Path) -> bool:
     return True
 
 
-def _sweep() -> None:
-    """Remove what killed processes have left in `.makeweight/tmp`, unless another one is writing there."""
+def _remove_leftovers() -> None:
+    """Remove the files of killed processes in `.makeweight/tmp`, unless another process is writing there."""
     with suppress(BadInput), locked(IN_USE, "", timeout=0):
-        for left_over in TEMPORARY.glob("*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+        for leftover in TEMPORARY.glob("*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
 def atomic_directories(parent: Path, names: Sequence[str], scratch: str) -> Iterator[Path]:
-    """A temporary folder below `parent`, whose sub-folders `names` take the places of those in `parent` all at once.
+    """A temporary folder in `parent`, whose subfolders `names` replace those in `parent` together.
 
-    They do if the block ends without an error; if it does not, all stays as it was. Between the first and the last of
-    six renames a killed process leaves a mixture, and nothing in between: what else it leaves, the next one removes.
+    After an error in the block nothing is replaced. A process that is killed between the first and the last of six
+    renames leaves old and new subfolders; at any other moment, only files that the next call removes.
 
     Args:
-        parent: made if need be.
-        names: of the sub-folders; all of them must be there when the block ends.
-        scratch: begins the name of the temporary folder, and is used for nothing else there.
+        parent: created if necessary.
+        names: of the subfolders; all of them must exist when the block ends.
+        scratch: prefix of the temporary folder's name, for which nothing else in `parent` may use it.
 
     Raises:
-        BadInput: another process is at the same work.
+        BadInput: another process is writing to `parent`.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with locked(parent / f"{scratch}.lock", f"writing to {parent}"):
-        for left_over in parent.glob(f"{scratch}-*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+        for leftover in parent.glob(f"{scratch}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f"{scratch}-", dir=parent))
         try:
             yield temporary
@@ -143,7 +143,7 @@ def atomic_directories(parent: Path, names: Sequence[str], scratch: str) -> Iter
 
 
 def _exchange(temporary: Path, parent: Path, names: Sequence[str]) -> None:
-    """Put the new folders in the places of the old ones; undo it if that is interrupted."""
+    """Replace the old folders by the new ones; undo it after an interruption."""
     old = temporary / "old"
     old.mkdir()
     moves = [(parent / name, old / name) for name in names if (parent / name).exists()]
@@ -162,7 +162,7 @@ def _exchange(temporary: Path, parent: Path, names: Sequence[str]) -> None:
 
 @contextmanager
 def atomic_files(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files move into `folder`, beside what is there, if the block ends without an error."""
+    """A temporary folder whose files are moved into `folder`, beside its others, if the block ends without an error."""
     folder.mkdir(parents=True, exist_ok=True)
     with _temporary(folder, "new") as temporary:
         yield temporary
@@ -171,9 +171,9 @@ def atomic_files(folder: Path) -> Iterator[Path]:
 
 
 def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    """Make the file `path` a `.npy` of zeros, to be filled in by memory map.
+    """Create a `.npy` file of zeros, to be filled by memory map.
 
-    Its space is taken at once: a map of a file that finds the disk full ends the process without a word.
+    Its space is allocated at once: writing to a memory map on a full disk kills the process without a message.
     """
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
@@ -183,7 +183,7 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> No
 
 
 def reserve(file: IO[bytes], size: int) -> None:
-    """Take `size` bytes of the disk from where `file` stands; OSError where there are not so many."""
+    """Allocate `size` bytes on the disk from the position of `file`; OSError if the disk is full."""
     start = file.tell()
     file.flush()
     if hasattr(os, "posix_fallocate"):
@@ -195,13 +195,16 @@ def reserve(file: IO[bytes], size: int) -> None:
 
 
 class UnixLines:
-    """Takes the lines of a CSV writer, which quotes a carriage return in a cell only if its own lines end with one."""
+    """File for a CSV writer that replaces its line ends by line feeds.
+
+    The writer quotes a carriage return in a cell only if its own lines end with one.
+    """
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
 
     def write(self, line: str) -> int:
-        """Write one line, with a line feed alone at its end."""
+        """Write one line with a line feed at its end."""
         return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
@@ -211,16 +214,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` with six significant digits and Unix line ends, its texts by `as_cell`."""
+    """Write `table` with six significant digits, Unix line ends, and texts escaped by `as_cell`."""
     texts = table.select_dtypes(["object", "string"]).map(lambda cell: as_cell(cell) if isinstance(cell, str) else cell)
     table = table.assign(**texts).rename(columns=as_cell)
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines: Any = UnixLines(file)  # pandas declares more of a file than it uses
+        lines: Any = UnixLines(file)  # pandas declares more methods of a file than it uses
         table.to_csv(lines, index=False, float_format=FLOAT_FORMAT, lineterminator="\r\n")
 
 
 def joined(tables: Iterable[Path]) -> pd.DataFrame:
-    """One table of the replicates' tables, in their order, with a first column `replicate`."""
+    """Concatenate the tables of the replicates, in order, with a first column `replicate`."""
     frames = [pd.read_csv(path) for path in tables]
     return pd.concat(frames, keys=range(len(frames)), names=["replicate"]).reset_index(level=0)
 
@@ -236,12 +239,12 @@ def read_json(path: Path) -> Any:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, without the stamp of Matplotlib's version."""
+    """Write a figure as PNG, without the version of Matplotlib in its metadata."""
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write `arrays` as an uncompressed `.npz`; NumPy dates every member alike, so that the bytes are stable."""
+    """Write `arrays` as an uncompressed `.npz`; NumPy gives all members the same date, so the bytes are stable."""
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 

@@ -1,7 +1,7 @@
-"""Removal of outputs of arms and families that the parameters do not name any more.
+"""Removal of outputs of arms and families that are no longer in the parameters.
 
-`compare` and `report` depend on whole folders. What an earlier choice of arms has left there would be part of the hash
-that DVC keeps of them, and missing in a fresh clone.
+`compare` and `report` depend on whole folders. Outputs of earlier arms would be part of DVC's hash of the folder, and
+missing in a fresh clone.
 """
 
 from __future__ import annotations
@@ -19,28 +19,27 @@ RUNS = {HISTORY, PREDICTIONS, SCORES, "confusion.csv", VARIANCE, "replicates"}
 MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS}
 SYNTHETIC = {CARD, "replicate"}
 NAMES = re.compile(rf"{NAME.pattern}(-{NAME.pattern})?")  # of a family, of an arm
-GITIGNORE = ".gitignore"  # DVC may write one
+GITIGNORE = ".gitignore"  # DVC may write it
 
 
-def remove_others(folder: Path, named: Collection[str], outputs: Collection[str]) -> None:
-    """Remove the sub-folders of `folder` that are not `named`; say which, and what else is there and was left alone.
+def remove_others(folder: Path, current: Collection[str], outputs: Collection[str]) -> None:
+    """Remove the subfolders of `folder` that are not `current`; log them, and what is kept.
 
-    Only what looks like an output is removed: a folder, no link, with the name of an arm or a family, that holds
-    nothing but `outputs`.
+    Only outputs are removed: folders, not links, with the name of an arm or a family, that hold nothing but `outputs`.
 
     Args:
-        folder: of an output of each arm or family; may be missing.
-        named: the arms or families of the parameters.
-        outputs: the names of what such an output holds, without "_<k>" for replicate k.
+        folder: holds a subfolder for each arm or family; may be missing.
+        current: the arms or families in the parameters.
+        outputs: the names of the files in such a subfolder, without "_<k>" for replicate k.
     """
-    others = sorted(path for path in folder.glob("*") if path.name not in {*named, GITIGNORE})
+    others = sorted(path for path in folder.glob("*") if path.name not in {*current, GITIGNORE})
     removed = [path for path in others if _is_output(path, outputs)]
     for path in removed:
         shutil.rmtree(path)
     if removed:
         log_line(f"{folder}: removed {_listed(removed)}, which the parameters do not name")
-    if left := [path for path in others if path not in removed]:
-        log_line(f"{folder}: left {_listed(left)} alone: not an output of Makeweight, yet DVC hashes it: move it away")
+    if kept := [path for path in others if path not in removed]:
+        log_line(f"{folder}: left {_listed(kept)} alone: not an output of Makeweight, yet DVC hashes it: move it away")
 
 
 def _is_output(path: Path, outputs: Collection[str]) -> bool:

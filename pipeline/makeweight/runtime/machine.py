@@ -31,7 +31,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The settings `compute`, as resolved on a machine. Every field changes rounding, so all are part of fingerprints."""
+    """The settings `compute`, resolved. Every field changes rounding, so all are part of fingerprints."""
 
     device: str
     precision: str

@@ -1,4 +1,4 @@
-"""Drawings: of arms, of training curves, of images. Each the same bytes for the same values."""
+"""Plots of arms and training curves, byte-stable."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS, MEANS, JOINS, BANDS = "#0072b2", "#d55e00", "#999999", "#808080"
-NARROW = 4.4  # inches: what a phone shows without making letters too small
+NARROW = 4.4  # inches: the width at which letters stay legible on a phone
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure of so many inches."""
-    # Most of a second to import, which the processes that train need not wait for.
+    """An empty figure; width and height in inches."""
+    # Imported here, since it takes most of a second, which training processes need not spend.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
-    """Every arm a row on a band of its own, every replicate a dot, those of one replicate joined, the mean a bar.
+def arms(values: pd.DataFrame, metric: str, width: float = 7.0) -> Figure:
+    """A row for each arm with a dot for each replicate and a bar at the mean; lines connect each replicate's dots.
 
     Args:
-        values: a row a replicate, a column an arm, in percent.
-        what: is shown.
+        values: a row for each replicate, a column for each arm, in percent.
+        metric: label of the x axis.
         width: in inches.
     """
     figure = canvas(width, 1.2 + 0.45 * values.shape[1])
@@ -37,12 +37,12 @@ def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
     heights = np.arange(values.shape[1]) + np.linspace(-0.18, 0.18, len(values))[:, None]
     for replicate, row in zip(values.to_numpy(), heights, strict=True):
         axes.plot(replicate, row, color=JOINS, linewidth=0.6, alpha=0.5, zorder=1)
-    for column, each in enumerate(values.to_numpy().T):
-        axes.scatter(each, heights[:, column], s=22, color=DOTS, alpha=0.75, linewidths=0, zorder=2)
-        axes.plot([each.mean()] * 2, [column - 0.3, column + 0.3], color=MEANS, linewidth=2.5, zorder=3)
+    for column, arm in enumerate(values.to_numpy().T):
+        axes.scatter(arm, heights[:, column], s=22, color=DOTS, alpha=0.75, linewidths=0, zorder=2)
+        axes.plot([arm.mean()] * 2, [column - 0.3, column + 0.3], color=MEANS, linewidth=2.5, zorder=3)
     axes.set_yticks(range(values.shape[1]), [str(name) for name in values], parse_math=False)
     axes.set_ylim(values.shape[1] - 0.5, -0.5)
-    axes.set_xlabel(f"{what}, %")
+    axes.set_xlabel(f"{metric}, %")
     axes.grid(axis="x", alpha=0.3)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -51,11 +51,11 @@ def arms(values: pd.DataFrame, what: str, width: float = 7.0) -> Figure:
 
 
 def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figure:
-    """Every figure of a training history against its steps, a line a replicate.
+    """A panel for each column of a training history, with a line for each replicate.
 
     Args:
-        history: replicate, step, and a column for each figure.
-        columns: panels beside each other.
+        history: columns replicate, step, and the recorded values.
+        columns: of panels.
         width: in inches.
     """
     names = [name for name in history.columns if name not in ("replicate", "step")] or ["step"]
@@ -63,8 +63,8 @@ def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figur
     figure = canvas(width, width / columns * 0.72 * rows)
     panels = figure.subplots(rows, min(columns, len(names)), squeeze=False, sharex=True).ravel()
     for axes, name in zip(panels, names, strict=False):
-        for _, each in history.groupby("replicate"):
-            axes.plot(each["step"], each[name], linewidth=0.8, alpha=0.8)
+        for _, replicate in history.groupby("replicate"):
+            axes.plot(replicate["step"], replicate[name], linewidth=0.8, alpha=0.8)
         axes.set_title(name.replace("_", " "), fontsize="medium")
         axes.grid(alpha=0.3)
     for axes in panels[len(names) :]:

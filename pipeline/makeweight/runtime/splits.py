@@ -18,30 +18,30 @@ from makeweight.runtime.files import BLOCK, PREPARATION, UnixLines, new_array, r
 
 
 def copy_rows(source: Path, rows: Labels, target: Path, *, channels: int) -> None:
-    """Write the images `rows` of the `.npy` file `source` into a new one, few at a time.
+    """Copy the images `rows` of the `.npy` file `source` into a new one, in blocks.
 
     Args:
         source: uint8 [n, side, side, c].
         rows: int64 [m].
         target: the new file.
-        channels: how many of the first channels to keep.
+        channels: number of channels to keep, from the first.
     """
     shape = np.load(source, mmap_mode="r").shape
     new_array(target, (len(rows), *shape[1:3], channels), np.uint8)
     block = max(1, BLOCK // math.prod(shape[1:]))
     for start in range(0, len(rows), block):
-        # Mapped anew for each block, since pages of a map count as memory of the process until it goes.
-        taken = np.load(source, mmap_mode="r")[rows[start : start + block]]
-        np.load(target, mmap_mode="r+")[start : start + block] = taken[..., :channels]
+        # Mapped anew for each block, since the pages of a map count as memory of the process until it is closed.
+        images = np.load(source, mmap_mode="r")[rows[start : start + block]]
+        np.load(target, mmap_mode="r+")[start : start + block] = images[..., :channels]
 
 
 def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]) -> None:
-    """Write `split` into `folder` (made if need be): `images.npy`, `labels.npy`, `classes.json`, `metadata.csv`.
+    """Write `split` into `folder` (created if necessary): `images.npy`, `labels.npy`, `classes.json`, `metadata.csv`.
 
     Args:
-        folder: where to.
-        split: what to write.
-        rows: further columns of `metadata.csv`, one value an image: where each image came from.
+        folder: of the split.
+        split: to be written.
+        rows: further columns of `metadata.csv`, one value for each image, such as its origin.
     """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / IMAGES, split.images, allow_pickle=False)
@@ -49,7 +49,7 @@ def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]
 
 
 def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
-    """Write all of a split but `images.npy`; the arguments are those of `write_split`."""
+    """Write a split without `images.npy`; the arguments are those of `write_split`."""
     np.save(folder / "labels.npy", labels, allow_pickle=False)
     write_json(folder / "classes.json", list(classes))
     # Row by row: a table of a million images would take a gigabyte.
@@ -61,7 +61,7 @@ def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Map
 
 
 def read_split(folder: Path) -> Split:
-    """What `write_split` wrote; the images are mapped from the disk, not copied into memory.
+    """Read what `write_split` wrote; the images are memory-mapped.
 
     Raises:
         BadInput: the folder does not hold a split.
@@ -82,17 +82,17 @@ def read_groups(folder: Path) -> Labels:
     """The group of each image of a split that `prepare` wrote, from the column `group` of its `metadata.csv`.
 
     Returns:
-        int64 [images]: equal numbers for images of one group, in order of first appearance. An image whose cell is
-        empty is a group of its own.
+        int64 [images]: equal numbers for images of one group, in order of first appearance. An image with an empty
+        cell is a group by itself.
 
     Raises:
-        BadInput: the table or its column is missing, or it has another number of rows than there are images.
+        BadInput: the table or its column is missing, or the number of rows is not that of the images.
     """
     path = folder / "metadata.csv"
     try:
         names = pd.read_csv(path, usecols=["group"], dtype=str, keep_default_na=False)["group"]
     except (FileNotFoundError, ValueError) as error:
-        raise BadInput(f"{path} has no column 'group', which tells related images apart: run prepare again") from error
+        raise BadInput(f"{path} has no column 'group' for related images: run prepare again") from error
     if len(names) != (images := len(np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False))):
         raise BadInput(f"{path} has {len(names)} rows for {images} images: run prepare again")
     numbers, _ = pd.factorize(np.array([name or index for index, name in enumerate(names)], dtype=object))
@@ -103,7 +103,7 @@ def read_splits(*folders: Path) -> list[Split]:
     """Several splits of one data set, each as `read_split` reads it.
 
     Raises:
-        BadInput: a folder does not hold a split, or another run of `prepare` has written it.
+        BadInput: a folder does not hold a split, or the splits come from different runs of `prepare`.
     """
     splits = [read_split(folder) for folder in folders]
     runs = [read_json(path) if (path := folder / PREPARATION).exists() else None for folder in folders]

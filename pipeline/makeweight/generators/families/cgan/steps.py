@@ -136,7 +136,7 @@ def update_generator(trainer: Trainer, batch: Batch, real_images: Tensor, real_f
     real_logits = discriminator.each("score", real_features.detach(), batch.condition)
     fake_logits = discriminator.each("score", fake_features, batch.condition)
 
-    g_loss = objective.loss.generator(real_logits, fake_logits)
+    g_loss: Tensor = objective.loss.generator(real_logits, fake_logits)
     g_loss = g_loss + discriminator.each("label_loss", fake_features, batch.condition)
     _optimizer_step(trainer.generator, trainer.g_optimizer, g_loss)
     discriminator.requires_grad_(True)
