@@ -38,7 +38,7 @@ def errors(path: Path) -> list[str]:
         ({"data": {"test_fraction": 0.6, "validation_fraction": 0.5}}, "leave nothing to train on"),
         ({"data": {"imbalance": float("nan")}}, "data.imbalance"),
         ({"compute": {"workers": "all"}}, "compute.workers is 'all', but should be a valid integer or 'auto'"),
-        ({"transforms": ["plain", "plain"]}, "transforms names something twice: plain, plain"),
+        ({"transforms": ["plain", "plain"]}, "transforms has duplicates: plain, plain"),
         ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
         ({"controls": "none"}, "controls is 'none', but should be a list"),
         ({"classifier": []}, "classifier is [], but should be keys with values"),
