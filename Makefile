@@ -1,9 +1,9 @@
-# Every target works alone, first, on a bare clone. `make help` lists them.
+# Every target works on a bare clone, without another one before it. `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# What runs the stages: dvc.yaml names it by this variable, and an experiment in a folder of its own finds no .venv there.
+# The interpreter of the stages, used in dvc.yaml: an experiment in a temporary folder has no .venv there.
 export MAKEWEIGHT_PYTHON ?= $(abspath $(BIN)/python)
 
 .DEFAULT_GOAL := help
@@ -22,28 +22,28 @@ test: $(READY) ## run every check: format, lint, types and tests
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
 
-lint: $(READY) ## find what a reader would trip over
+lint: $(READY) ## run the linter and check the import contract
 	@$(BIN)/ruff check . && $(BIN)/lint-imports
 
-format: $(READY) ## lay the code out
+format: $(READY) ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 types: $(READY) ## check types
 	@$(BIN)/mypy
 
-clean: ## remove the environment, caches and all that the pipeline wrote, but for results/metrics.json
+clean: ## remove the environment, caches and all outputs except results/metrics.json
 	rm -rf $(VENV) .makeweight .dvc/cache .dvc/tmp data models runs logs pipeline/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find results -mindepth 1 ! -name metrics.json -delete
 
-lock: $(READY) ## write requirements.lock anew
+lock: $(READY) ## rewrite requirements.lock
 	@$(BIN)/python -m pip install -q uv
 	@$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-header --no-annotate --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 2; }
-	@echo "making $(VENV) (a few minutes, the first time)"
+	@echo "creating $(VENV) (takes a few minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
-	@rm -rf makeweight.egg-info  # of a version before 0.2: its entry points would be found first
+	@rm -rf makeweight.egg-info  # left by a version before 0.2: its entry points would be found first
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@

@@ -1,4 +1,4 @@
-"""What an installation adds: one package, whose public names are imported when they are used."""
+"""An installation: one package, whose public names are imported lazily."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_importing_it_imports_no_other_library(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", makeweight.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_can_be_imported(name: str) -> None:
     assert getattr(makeweight, name).__name__ == name
     assert name in dir(makeweight)
 

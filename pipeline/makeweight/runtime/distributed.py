@@ -1,7 +1,7 @@
 """Data-parallel training of one replicate in several processes, started by `torchrun`; no-ops in a single process.
 
 Each process computes the gradients of its shard of every batch. The gradients are averaged, so that all processes hold
-the same weights. Plain collectives: `docs/decisions/0007-spread.md` says why.
+the same weights. Plain collectives: `docs/decisions/0007-distributed.md` says why.
 """
 
 from __future__ import annotations
