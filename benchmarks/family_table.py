@@ -1,11 +1,12 @@
-"""Every family with its defaults: seconds, agreement, diversity, novelty, and what its arm reaches on validation.
+"""Each family with its defaults: seconds, agreement, diversity, distance ratio, balanced accuracy on validation.
 
 python -m benchmarks.family_table digits|mnist|cifar10 [PATH] [FAMILY ...]
 
-digits: as params.yaml thins them. mnist (PATH: torchvision's root): 4000 to 40 of a digit. cifar10 (PATH: a folder of
-images, one sub-folder a class): 400 to 40 of a class, long-tailed. One replicate, one thread. Agreement is what a
-classifier of all images but the validation ones says; on CIFAR-10 that one errs itself. No test image is read: where
-the data set holds official ones they are left out, else `prepare`'s share of them stays unseen.
+digits: subsampled as in params.yaml. mnist (PATH: torchvision's root): 4000 to 40 images per digit. cifar10 (PATH: a
+folder of images, one sub-folder per class): 400 to 40 images per class, long-tailed. One replicate, one thread.
+Agreement is the accuracy, on generated images, of a reference classifier trained on all images except the validation
+images; on CIFAR-10 it errs itself. No test image is read: a predefined test split is left out, otherwise the one that
+`prepare` makes.
 """
 
 from __future__ import annotations
@@ -48,16 +49,21 @@ DATA: dict[str, dict[str, Any]] = {
         "validation_fraction": 0.1,
     },
 }  # fmt: skip
-EACH, STEPS = {"digits": 500, "mnist": 4000, "cifar10": 1000}, {"digits": 500, "mnist": 1000, "cifar10": 1000}
+IMAGES_PER_CLASS, STEPS = (
+    {"digits": 500, "mnist": 4000, "cifar10": 1000},
+    {"digits": 500, "mnist": 1000, "cifar10": 1000},
+)
 
 
-def reached(menu: Mixing, train: Split, validation: Split, parameters: Parameters, chosen: Machine) -> float:
-    """Balanced accuracy on validation images of a classifier that was served `menu`, with the classical transform."""
+def validation_accuracy(
+    mixing: Mixing, train: Split, validation: Split, parameters: Parameters, chosen: Machine
+) -> float:
+    """Balanced accuracy on validation images of a classifier trained on `mixing` with the classical transform."""
     seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
     transform = find_transform("classical", parameters.recipes)
     batches = (
         (transform.apply(images, derive(seed, "transform", step)), labels)
-        for step, (images, labels) in enumerate(serve(menu, steps, seed))
+        for step, (images, labels) in enumerate(serve(mixing, steps, seed))
     )
     network, _ = fit(train, batches, parameters.classifier, seed=seed, machine=chosen, progress=lambda step: None)
     return scores(validation.labels, predict(network, validation.images, chosen), train.classes)["balanced_accuracy"]
@@ -73,33 +79,37 @@ def main(data: str, path: str | None, families: list[str]) -> None:
         }
     )
     chosen, batch = machine(parameters.compute), parameters.classifier.batch
-    train, validation, known = splits(parameters)
+    train, validation, all_but_validation = splits(parameters)
     retain_heap()
     with fixed_threads(chosen.threads):
-        network = judge(known, chosen)
+        network = judge(all_but_validation, chosen)
         right = recognised(network, validation, chosen).mean()
-        print(f"{data}: {len(train)} training images; the judge recognises {right:.1%} of real validation images")
+        print(f"{data}: {len(train)} training images")
+        print(f"the reference classifier recognises {right:.1%} of real validation images")
         seed = derive(parameters.seed, "classifier", 0)
-        base = reached(control_mixing("oversample", train, batch, seed), train, validation, parameters, chosen)
-        print(f"oversample-classical: {base:.2%}")
-        print("family  seconds  agreement (worst)  diversity (worst)  novelty (worst)  arm")
+        accuracy = validation_accuracy(
+            control_mixing("oversample", train, batch, seed), train, validation, parameters, chosen
+        )
+        print(f"oversample-classical: {accuracy:.2%}")
+        print("family  seconds  agreement (worst)  diversity (worst)  distance ratio (worst)  balanced accuracy")
         for name in families:
             start = time.perf_counter()
-            run = TrainingContext(torch.device(chosen.device), chosen.autocast)
+            context = TrainingContext(torch.device(chosen.device), chosen.autocast)
             seeds = [derive(parameters.seed, "generator", name, 0)]
-            (sampler,) = find_family(name, parameters.families).fit(train, monitor=validation, seeds=seeds, run=run)
+            (sampler,) = find_family(name, parameters.families).fit(train, monitor=validation, seeds=seeds, run=context)
             seconds = time.perf_counter() - start
-            labels = labels_for(len(train.classes), EACH[data])
+            labels = labels_for(len(train.classes), IMAGES_PER_CLASS[data])
             images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
-            drawn = Split(as_images(images), labels, train.classes)
-            agreement, like = recognised(network, drawn, chosen), similarity(drawn, train, validation)
-            menu = generator_mixing(train, drawn, parameters.generate, batch, seed)
-            arm = reached(menu, train, validation, parameters, chosen)
+            synthetic = Split(as_images(images), labels, train.classes)
+            agreement = recognised(network, synthetic, chosen)
+            ratios = similarity(synthetic, train, validation)
+            mixing = generator_mixing(train, synthetic, parameters.generate, batch, seed)
+            accuracy = validation_accuracy(mixing, train, validation, parameters, chosen)
             columns = (
                 f"{figure.mean():.2f} ({figure.min():.2f})"
-                for figure in (agreement, like.diversity, like.distance_ratio)
+                for figure in (agreement, ratios.diversity, ratios.distance_ratio)
             )
-            print(f"{name}  {seconds:.0f}  {'  '.join(columns)}  {arm:.2%}", flush=True)
+            print(f"{name}  {seconds:.0f}  {'  '.join(columns)}  {accuracy:.2%}", flush=True)
 
 
 if __name__ == "__main__":

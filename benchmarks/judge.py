@@ -1,4 +1,4 @@
-"""How good generated images are, as a classifier of all of MNIST sees it."""
+"""A reference classifier, and its accuracy on generated images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 3000
 
 
 def judge(everything: Split, machine: Machine) -> nn.Module:
-    """A classifier trained on as many real images as there are, plainly."""
+    """A classifier trained on all real images, without augmentation."""
     settings = ClassifierSettings(
         name="small_cnn", steps=STEPS, batch=64, learning_rate=0.003, weight_decay=0.01, label_smoothing=0.0
     )
@@ -25,12 +25,12 @@ def judge(everything: Split, machine: Machine) -> nn.Module:
     return network
 
 
-def recognised(network: nn.Module, drawn: Split, machine: Machine) -> NDArray[np.float64]:
-    """The share of each class's images that the judge takes for one of that class."""
-    right = predict(network, drawn.images, machine).argmax(1) == drawn.labels
-    return np.array([right[drawn.labels == label].mean() for label in range(len(drawn.classes))])
+def recognised(network: nn.Module, images: Split, machine: Machine) -> NDArray[np.float64]:
+    """The accuracy of the reference classifier on each class, [classes]."""
+    correct = predict(network, images.images, machine).argmax(1) == images.labels
+    return np.array([correct[images.labels == label].mean() for label in range(len(images.classes))])
 
 
-def labels_for(classes: int, each: int) -> Labels:
-    """`each` labels of every class."""
-    return np.repeat(np.arange(classes), each)
+def labels_for(classes: int, per_class: int) -> Labels:
+    """`per_class` labels of each class."""
+    return np.repeat(np.arange(classes), per_class)

@@ -1,4 +1,4 @@
-"""The loops that people write: eager float32, a `DataLoader`, one pass for each batch. The networks are ours."""
+"""Plain training loops as baselines: eager float32, a `DataLoader`, with the networks of the families."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from makeweight.generators.families.cvae import (
     VariationalAutoencoding,
     divergence_from_prior,
     independent_pixels,
-    reconstruction,
+    reconstruction_loss,
 )
 from makeweight.training.rng import ReplicateGenerators
 
@@ -32,7 +32,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def batches(train: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless passes through a `DataLoader`, level over the classes as our own batches are."""
+    """Endless batches from a `DataLoader`, balanced over the classes as those of the families."""
     images = torch.from_numpy(train.images).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
     labels = torch.from_numpy(train.labels)
     weights = (1 / labels.bincount(minlength=len(train.classes)).clamp(min=1))[labels]
@@ -41,8 +41,8 @@ def batches(train: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     return itertools.chain.from_iterable(loader for _ in itertools.count())
 
 
-def ordinary(network: Network) -> Network:
-    """With the convolutions that torch offers, where ours compute the same sums in another way."""
+def with_torch_convolutions(network: Network) -> Network:
+    """Replace our implementations of convolutions by those of torch, which compute the same sums."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             layer.forward = partial(nn.Conv2d.forward, layer)  # type: ignore[method-assign]
@@ -52,56 +52,60 @@ def ordinary(network: Network) -> Network:
 
 
 def cgan(settings: ConditionalGAN, train: Split, seed: int = 0) -> Iterator[Decoder]:
-    """Our default as a tutorial would write it; yields the generator after each step."""
+    """The default conditional GAN as in a tutorial; yields the generator after each step."""
     torch.manual_seed(seed)
     shape, loss, rng = Shape.of(train), LOSSES[settings.loss], ReplicateGenerators([seed], torch.device("cpu"))
 
     def augmented(images: Tensor) -> Tensor:
         return augment(images[None], settings.augment, rng)[0]
 
-    generator = ordinary(Decoder(shape, settings.latent, settings.generator_width, LABEL_INPUTS[settings.conditioning]))
-    discriminator = ordinary(
+    generator = with_torch_convolutions(
+        Decoder(shape, settings.latent, settings.generator_width, LABEL_INPUTS[settings.conditioning])
+    )
+    discriminator = with_torch_convolutions(
         DISCRIMINATORS[settings.conditioning](
             shape, settings.discriminator_width, normed="discriminator" in settings.spectral_norm, attention=None
         )
     )
     betas = settings.beta1, settings.beta2
-    optimize_g = torch.optim.Adam(generator.parameters(), settings.generator_learning_rate, betas)
-    optimize_d = torch.optim.Adam(discriminator.parameters(), settings.discriminator_learning_rate, betas)
+    g_optimizer = torch.optim.Adam(generator.parameters(), settings.generator_learning_rate, betas)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), settings.discriminator_learning_rate, betas)
     for images, labels in batches(train, settings.batch):
-        wanted = conditions(labels, shape.classes)
-        wrong = conditions((labels + torch.randint(1, shape.classes, labels.shape)) % shape.classes, shape.classes)
-        generated = generator(torch.randn(len(labels), settings.latent), wanted)
-        of_real = discriminator.features(augmented(images))
-        on_real = discriminator.score(of_real, wanted)
-        on_generated = discriminator(augmented(generated.detach()), wanted)
-        on_wrong = discriminator.score(of_real, wrong)
-        loss_d = (1 - settings.matching_aware_weight) * loss.discriminator(on_real, on_generated)
-        loss_d = loss_d + settings.matching_aware_weight * loss.discriminator(on_real, on_wrong)
-        optimize_d.zero_grad()
-        loss_d.backward()
-        optimize_d.step()
-        loss_g = loss.generator(on_real, discriminator(augmented(generated), wanted))
-        optimize_g.zero_grad()
-        loss_g.backward()
-        optimize_g.step()
+        condition = conditions(labels, shape.classes)
+        mismatched_labels = (labels + torch.randint(1, shape.classes, labels.shape)) % shape.classes
+        mismatched_condition = conditions(mismatched_labels, shape.classes)
+        fake_images = generator(torch.randn(len(labels), settings.latent), condition)
+        real_features = discriminator.features(augmented(images))
+        real_logits = discriminator.score(real_features, condition)
+        fake_logits = discriminator(augmented(fake_images.detach()), condition)
+        mismatched_logits = discriminator.score(real_features, mismatched_condition)
+        d_loss = (1 - settings.matching_aware_weight) * loss.discriminator(real_logits, fake_logits)
+        d_loss = d_loss + settings.matching_aware_weight * loss.discriminator(real_logits, mismatched_logits)
+        d_optimizer.zero_grad()
+        d_loss.backward()
+        d_optimizer.step()
+        g_loss = loss.generator(real_logits, discriminator(augmented(fake_images), condition))
+        g_optimizer.zero_grad()
+        g_loss.backward()
+        g_optimizer.step()
         yield generator
 
 
 def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
     """The variational autoencoder."""
     shape, pixels = Shape.of(train), independent_pixels(train)
-    network = ordinary(VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width))
+    network = with_torch_convolutions(
+        VariationalAutoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width)
+    )
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     for images, labels in batches(train, settings.batch):
-        drawn, mean, log_variance = network(
-            images, conditions(labels, shape.classes), torch.randn(len(images), settings.latent)
-        )
-        (rebuilding,), (divergence,) = (
-            reconstruction(drawn[None], images[None], pixels),
+        noise = torch.randn(len(images), settings.latent)
+        reconstructed, mean, log_variance = network(images, conditions(labels, shape.classes), noise)
+        (reconstruction,), (divergence,) = (
+            reconstruction_loss(reconstructed[None], images[None], pixels),
             divergence_from_prior(mean[None], log_variance[None]),
         )
-        loss = rebuilding + settings.beta * divergence
+        loss = reconstruction + settings.beta * divergence
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -111,7 +115,9 @@ def cvae(settings: ConditionalVAE, train: Split) -> Iterator[nn.Module]:
 def autoencoder(settings: Autoencoder, train: Split) -> Iterator[nn.Module]:
     """The autoencoder."""
     shape = Shape.of(train)
-    network = ordinary(Autoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width))
+    network = with_torch_convolutions(
+        Autoencoding(shape, settings.latent, settings.encoder_width, settings.decoder_width)
+    )
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     for images, _ in batches(train, settings.batch):
         loss = mse_loss(network(images), images)

@@ -1,4 +1,4 @@
-"""One contract for every registered family: a new one is tested for free."""
+"""The contract of families, tested for every registered one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_images_have_the_shape_and_range_of_the_training_images(name: str, size:
 
 def test_the_same_seed_gives_the_same_images_and_another_seed_others(name: str) -> None:
     train = split(8, 1)
-    # What is fitted in closed form differs only in what is drawn.
+    # Families fitted in closed form differ only in the sampling seed.
     first, again, other = (draw(fitted(name, train, seed), [0, 1, 2], seed) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -49,7 +49,7 @@ def test_draws_follow_their_own_random_stream(name: str) -> None:
     assert not torch.equal(first, draw(sampler, [0, 1], seed=1))
 
 
-def test_nothing_is_learned_from_the_images_that_are_only_watched(name: str) -> None:
+def test_nothing_is_learned_from_the_images_that_are_only_monitored(name: str) -> None:
     train, monitors = split(8, 1), (split(8, 1, seed=1), split(8, 1, seed=2))
     first, second = (family(name).fit(train, monitor=monitor, seeds=[0], run=run())[0] for monitor in monitors)
     assert torch.equal(draw(first, [0, 1, 2]), draw(second, [0, 1, 2]))
@@ -57,8 +57,8 @@ def test_nothing_is_learned_from_the_images_that_are_only_watched(name: str) -> 
 
 def test_several_seeds_give_the_samplers_of_each_alone(name: str) -> None:
     train = split(8, 1)
-    together = family(name).fit(train, monitor=train, seeds=[5, 6], run=run())
-    for seed, sampler in zip((5, 6), together, strict=True):
+    samplers = family(name).fit(train, monitor=train, seeds=[5, 6], run=run())
+    for seed, sampler in zip((5, 6), samplers, strict=True):
         torch.testing.assert_close(draw(sampler, [0, 1, 2]), draw(fitted(name, train, seed), [0, 1, 2]))
 
 
@@ -73,7 +73,7 @@ def test_without_labels_there_are_no_images(name: str) -> None:
 
 def test_progress_and_history_reach_the_last_step(name: str) -> None:
     steps: list[int] = []
-    model, told = family(name), run(steps)
-    model.fit(split(8, 1), monitor=split(8, 1), seeds=[0], run=told)
-    assert steps[-1] == model.total_steps == told.histories[0][-1]["step"]
-    assert all(np.isfinite(list(row.values())).all() for row in told.histories[0])
+    model, context = family(name), run(steps)
+    model.fit(split(8, 1), monitor=split(8, 1), seeds=[0], run=context)
+    assert steps[-1] == model.total_steps == context.histories[0][-1]["step"]
+    assert all(np.isfinite(list(row.values())).all() for row in context.histories[0])

@@ -11,7 +11,7 @@ import torch
 from makeweight.core.data import Split
 from makeweight.core.parameters import ComputeSettings, GenerateSettings
 from makeweight.generators.cards import COLUMNS
-from makeweight.generators.generate import generate, quota
+from makeweight.generators.generate import Generation, generate, quota
 from makeweight.runtime.splits import read_split
 
 COMPUTE = ComputeSettings(
@@ -50,7 +50,7 @@ def train(*counts: int) -> Split:
     return Split(np.zeros((len(labels), 8, 8, 1), np.uint8), labels, tuple("abcdef"[: len(counts)]))
 
 
-def test_even_draws_the_same_number_of_every_class() -> None:
+def test_uniform_draws_the_same_number_of_every_class() -> None:
     assert quota(np.array([40, 7, 2]), settings(per_class=9)).tolist() == [9, 9, 9]
 
 
@@ -58,7 +58,7 @@ def test_even_draws_the_same_number_of_every_class() -> None:
     ("balance_to", "max_synthetic_ratio", "expected"),
     [(None, 100.0, [0, 33, 38]), (30, 100.0, [0, 23, 28]), (50, 100.0, [10, 43, 48]), (None, 1.5, [0, 10, 3])],
 )
-def test_level_tops_up_what_a_class_lacks_within_the_cap(
+def test_balance_adds_what_a_class_lacks_within_the_cap(
     balance_to: int | None, max_synthetic_ratio: float, expected: list[int]
 ) -> None:
     chosen = settings(strategy="balance", balance_to=balance_to, max_synthetic_ratio=max_synthetic_ratio)
@@ -66,11 +66,19 @@ def test_level_tops_up_what_a_class_lacks_within_the_cap(
 
 
 def drawn_in(folder: Path) -> Path:
-    """What two ramps draw of four classes, two images each."""
+    """Images that two ramps draw of four classes, two images each."""
+    for k in range(2):
+        (folder / "samplers" / f"replicate_{k}").mkdir(parents=True)
     generate(
-        "ramp", lambda folder: Ramp(), Path("samplers"), train(3, 2, 1, 1), folder / "out", folder / "some.png",
-        settings=settings(per_class=2), replicates=2, seed=0, compute=COMPUTE, card=lambda quota: f"{quota.tolist()}\n",
-    )  # fmt: skip
+        Generation(
+            "ramp", lambda sampler: Ramp(), folder / "samplers", train(3, 2, 1, 1), settings(per_class=2), seed=0
+        ),
+        folder / "out",
+        folder / "some.png",
+        replicates=2,
+        compute=COMPUTE,
+        card=lambda quota: f"{quota.tolist()}\n",
+    )
     return folder / "out"
 
 
@@ -86,6 +94,6 @@ def test_every_image_is_marked_as_synthetic_and_knows_its_generator(tmp_path: Pa
     assert rows[0][0] == ",".join(COLUMNS)
     assert rows[0][1] == "0,a,0,true,ramp,0"
     assert rows[1][8] == "7,d,3,true,ramp,1"
-    assert all(",true,ramp," in row for each in rows for row in each[1:])
+    assert all(",true,ramp," in row for metadata in rows for row in metadata[1:])
     assert [path.name for path in sorted(folder.iterdir())] == ["README.md", "replicate_0", "replicate_1"]
     assert (folder / "README.md").read_text() == "[2, 2, 2, 2]\n"

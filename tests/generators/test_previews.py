@@ -1,4 +1,4 @@
-"""Pictures of generated images."""
+"""Figures of generated images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Families with small settings, and what tests fit and draw with them."""
+"""Families with small settings, small splits, and functions that fit and draw."""
 
 from __future__ import annotations
 

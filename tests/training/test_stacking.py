@@ -19,6 +19,7 @@ from makeweight.core.parameters import read_parameters
 from makeweight.generators.blocks.layers import spectrally_normed
 from makeweight.generators.blocks.networks import Decoder, Shape, conditions
 from makeweight.generators.families.cgan.family import ConditionalGAN
+from makeweight.generators.fit import Fit
 from makeweight.generators.interface import find_family
 from makeweight.generators.train import train_generators
 from makeweight.runtime.machine import fixed_threads
@@ -164,7 +165,7 @@ def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -
 def test_spectral_norm_is_that_of_torch(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
     ours, theirs = deepcopy(layer), deepcopy(layer)
     torch.manual_seed(0)
-    spectrally_normed(ours, wanted=True)
+    spectrally_normed(ours, enabled=True)
     torch.manual_seed(0)
     spectral_norm(theirs)
     images = torch.randn(2, layer.in_channels, 9, 9)
@@ -192,13 +193,9 @@ def test_after_a_failure_they_are_trained_one_by_one(
         return list(fit(self, train, monitor=monitor, seeds=seeds, run=run))
 
     def models(size: int, out: str) -> dict[str, bytes]:
-        train_generators(
-            "autoencoder", model, split(), split(), tmp_path / out, replicates=2, seed=0, watch=unwatched,
-            compute=parameters.compute.model_copy(
-                update={"device": "cpu", "workers": 1, "replicates_per_program": size}
-            ),
-            card=lambda machine: "",
-        )  # fmt: skip
+        compute = parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "replicates_per_program": size})
+        work = Fit("autoencoder", model, split(), split(), unwatched, 0, compute.checkpoint_seconds)
+        train_generators(work, tmp_path / out, replicates=2, compute=compute, card=lambda machine: "")
         files = (file for file in sorted((tmp_path / out).rglob("*")) if file.suffix in {".safetensors", ".csv"})
         return {str(file.relative_to(tmp_path / out)): file.read_bytes() for file in files}
 
@@ -211,12 +208,10 @@ def test_after_a_failure_they_are_trained_one_by_one(
 def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters(PROJECT / "params.yaml")
-    train_generators(
-        "cgan", family(tmp_path, *CASES["default"]), split(), split(), tmp_path / "out", replicates=3, seed=0,
-        watch=parameters.monitor,
-        compute=parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3}),
-        card=lambda machine: "",
-    )  # fmt: skip
+    compute = parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3})
+    model = family(tmp_path, *CASES["default"])
+    work = Fit("cgan", model, split(), split(), parameters.monitor, 0, compute.checkpoint_seconds)
+    train_generators(work, tmp_path / "out", replicates=3, compute=compute, card=lambda machine: "")
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history.groupby("replicate")["step"].max().to_dict() == {0: STEPS, 1: STEPS, 2: STEPS}
     assert history.groupby("replicate")["generator_loss"].first().nunique() == 3

@@ -1,1 +1,1 @@
-"""Generative models: families, their training and what they draw."""
+"""Generative models: families, training and sampling."""

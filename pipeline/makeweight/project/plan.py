@@ -168,7 +168,7 @@ def _generator_job(parameters: Parameters, name: str, data: Path) -> Job:
         inputs=lambda replicate: _without_steps(family.model_dump()),
         steps=family.total_steps,
         images_per_step=family.images_per_step,
-        batched=getattr(family, "fits_together", False),
+        batched=getattr(family, "supports_batched_seeds", False),
     )
 
 

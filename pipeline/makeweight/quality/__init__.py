@@ -1,1 +1,1 @@
-"""How good synthetic images are."""
+"""Quality of synthetic images."""

@@ -101,6 +101,8 @@ class TrainingContext:
         checkpoints: where the state is saved periodically; None: nowhere.
         histories: the recorded rows of each replicate.
         frames: the frames of each replicate.
+        records: approximate number of rows in the history of one replicate.
+        showings: approximate number of frames of one replicate.
     """
 
     device: torch.device
@@ -111,6 +113,8 @@ class TrainingContext:
     checkpoints: Checkpoints | None = None
     histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
     frames: list[list[Frame]] = field(default_factory=lambda: [[]])
+    records: int = RECORDS
+    showings: int = SHOWINGS
     _loops: int = 0
 
     def steps(self, total: int, state: State, replicates: int = 1) -> Iterator[Step]:
@@ -133,7 +137,7 @@ class TrainingContext:
         step = loop.resume()
         while step < total:
             step += 1
-            current = _step(step, total)
+            current = _step(step, total, self.records, self.showings)
             yield current
             self.progress(step)
             if current.recorded and (failure := loop.failure()):
@@ -159,10 +163,10 @@ class TrainingContext:
             frames.append(Frame(step, as_images(images)))
 
 
-def _step(number: int, total: int) -> Step:
+def _step(number: int, total: int, records: int, showings: int) -> Step:
     """Recorded and shown steps are evenly spaced and include the last one; every shown step is recorded."""
-    recorded = max(1, total // RECORDS)
-    shown = recorded * max(1, total // recorded // SHOWINGS)
+    recorded = max(1, total // records)
+    shown = recorded * max(1, total // recorded // showings)
     last = number == total
     return Step(number, last or number % recorded == 0, last or number % shown == 0)
 
@@ -238,7 +242,7 @@ class _Loop:
         return next((failure for failure in failures if failure), None)
 
     def _mode_collapse(self, monitor: Monitor, frames: list[Frame], step: float) -> TrainingFailure | None:
-        if len(frames) <= SHOWINGS // 2 or frames[-1].step != step:
+        if len(frames) <= self.run.showings // 2 or frames[-1].step != step:
             return None  # images of an early stage are all alike
         return mode_collapse(frames[-1].images, monitor.labels, monitor.train, monitor.real, monitor.settings)
 

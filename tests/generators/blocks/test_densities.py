@@ -1,4 +1,4 @@
-"""Gaussians for classes of which there are few examples."""
+"""Class-conditional Gaussians for classes of few examples."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def test_large_classes_get_their_own_means_and_covariances() -> None:
     codes, labels = np.concatenate([first, second]).astype(np.float32), np.repeat([0, 1], 4000)
     fitted = class_gaussians(codes, labels, 2)
     drawn = draw_gaussians(fitted, torch.tensor([1, 0] * 20000), torch.Generator().manual_seed(0))
-    for label, own in ((0, drawn[1::2]), (1, drawn[::2])):
+    for label, sample in ((0, drawn[1::2]), (1, drawn[::2])):
         real = codes[labels == label]
-        np.testing.assert_allclose(own.mean(0), real.mean(0), atol=0.1)
-        np.testing.assert_allclose(own.std(0), real.std(0), rtol=0.05)
+        np.testing.assert_allclose(sample.mean(0), real.mean(0), atol=0.1)
+        np.testing.assert_allclose(sample.std(0), real.std(0), rtol=0.05)
 
 
 def test_scarce_classes_vary_as_all_classes_do() -> None:

@@ -1,4 +1,4 @@
-"""Blocks and pure functions that networks share: losses, augmentation, norms, averages, classifiers."""
+"""Decoders, encoders and the encoding of labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from makeweight.generators.blocks.layers import SelfAttention
 from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
 
 
-def test_conditions_are_one_hot_times_the_influence() -> None:
+def test_conditions_are_one_hot_times_the_scale() -> None:
     assert conditions(torch.tensor([2, 0]), 3, 0.5).tolist() == [[0, 0, 0.5], [0.5, 0, 0]]
 
 
@@ -17,17 +17,17 @@ def test_conditions_are_one_hot_times_the_influence() -> None:
 def test_attention_stands_at_the_map_nearest_to_the_side_that_was_asked_for(
     size: int, attention: int, sides: tuple[int, int]
 ) -> None:
-    shape, seen = Shape(size, 1, 3), []
+    shape, attended = Shape(size, 1, 3), []
 
-    def note(block: torch.nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
-        seen.append(inputs[0].shape[-1])
+    def record(block: torch.nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        attended.append(inputs[0].shape[-1])
 
     decoder, encoder = Decoder(shape, 4, 1, attention=attention), Encoder(shape, 1, attention=attention, normed=True)
     for network in (decoder, encoder):
         (block,) = (block for block in network.attentions if isinstance(block, SelfAttention))
-        block.register_forward_hook(note)
+        block.register_forward_hook(record)
     encoder(decoder(torch.randn(2, 4), conditions(torch.tensor([0, 1]), 3)))
-    assert tuple(seen) == sides
+    assert tuple(attended) == sides
 
 
 @pytest.mark.parametrize("size", [8, 11, 28, 33, 64])
@@ -36,9 +36,9 @@ def test_decoders_and_encoders_fit_every_size(size: int) -> None:
     encoder = Encoder(shape, width=2)
     features = encoder(torch.randn(2, 3, size, size))
     assert features.shape == (2, encoder.channels, encoder.side, encoder.side)
-    for hearing in ("norms", "input", "nothing"):
-        decoder = Decoder(shape, 5, 2, hearing)
-        images = Decoder.planned(decoder.plan)(torch.randn(2, 5), conditions(torch.tensor([0, 3]), 4))
+    for label_input in ("norms", "input", "nothing"):
+        decoder = Decoder(shape, 5, 2, label_input)
+        images = Decoder.from_config(decoder.config)(torch.randn(2, 5), conditions(torch.tensor([0, 3]), 4))
         assert images.shape == (2, 3, size, size)
 
 

@@ -1,4 +1,4 @@
-"""What is particular to the conditional GAN."""
+"""The conditional GAN: training, settings, conditioning and error rates."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES
 from makeweight.generators.blocks.networks import Shape, conditions
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Auxiliary, Projection
-from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler, error_rates
+from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler
 from makeweight.generators.families.cgan.presets import CLASSIC
+from makeweight.generators.families.cgan.steps import error_rates
 from makeweight.training.loop import Monitor, TrainingContext
 from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
@@ -41,9 +42,9 @@ def corners() -> Split:
 
 def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_one_image_of_it() -> None:
     digits = load_digits()
-    few = np.concatenate([np.flatnonzero(digits.target == label)[:n] for label, n in enumerate((60, 30, 15))])
+    scarce = np.concatenate([np.flatnonzero(digits.target == label)[:n] for label, n in enumerate((60, 30, 15))])
     images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
-    train = Split(images[few], digits.target[few].astype(np.int64), ("0", "1", "2"))
+    train = Split(images[scarce], digits.target[scarce].astype(np.int64), ("0", "1", "2"))
     settings = {
         "preset": "classic", "steps": 1000, "batch": 32, "latent": 16, "generator_width": 32,
         "discriminator_width": 32, "loss": "hinge", "conditioning": "projection", "spectral_norm": ["discriminator"],
@@ -53,12 +54,13 @@ def test_the_generator_learns_which_class_it_is_asked_for_and_draws_more_than_on
     (sampler,) = validate(ConditionalGAN, settings).fit(train, monitor=train, seeds=[0], run=run())
     labels = np.repeat([0, 1, 2], 50)
     drawn = draw(sampler, labels.tolist()).flatten(1).numpy()
-    known = images[digits.target < 3].reshape(-1, 64) / 127.5 - 1
-    judge = KNeighborsClassifier().fit(known, digits.target[digits.target < 3])
-    assert (judge.predict(drawn) == labels).mean() > 0.9
+    real = images[digits.target < 3].reshape(-1, 64) / 127.5 - 1
+    classifier = KNeighborsClassifier().fit(real, digits.target[digits.target < 3])
+    assert (classifier.predict(drawn) == labels).mean() > 0.9
     for label in range(3):
-        spread, real_spread = drawn[labels == label].std(0).mean(), images[digits.target == label].std(0).mean() / 127.5
-        assert spread > 0.5 * real_spread
+        deviation = drawn[labels == label].std(0).mean()
+        real_deviation = images[digits.target == label].std(0).mean() / 127.5
+        assert deviation > 0.5 * real_deviation
 
 
 def test_real_images_are_drawn_with_uniform_labels_however_rare_a_class_is() -> None:
@@ -76,9 +78,9 @@ def test_drawn_images_are_those_of_their_labels() -> None:
 
 
 def test_a_mismatched_label_is_never_the_right_one_and_always_one_that_occurs() -> None:
-    split = Split(np.zeros((6, 8, 8, 1), np.uint8), np.array([0, 0, 2, 2, 3, 3]), ("a", "none of it", "c", "d"))
+    split = Split(np.zeros((6, 8, 8, 1), np.uint8), np.array([0, 0, 2, 2, 3, 3]), ("a", "empty", "c", "d"))
     labels = torch.tensor([[0, 2, 3] * 50])
-    wrong = RealImages(split, CPU).another(labels, ReplicateGenerators([0], CPU))
+    wrong = RealImages(split, CPU).other_labels(labels, ReplicateGenerators([0], CPU))
     assert not (wrong == labels).any()
     assert set(wrong[0].tolist()) == {0, 2, 3}
 
@@ -117,24 +119,23 @@ def settings(**changes: Any) -> ConditionalGAN:
     ids=str,
 )
 def test_settings_combine_freely(changes: dict[str, Any]) -> None:
-    told = run()
-    sampler = settings(**changes).fit(corners(), monitor=corners(), seeds=[0], run=told)[0]
-    before = settings(**changes, generator_learning_rate=1e-12).fit(corners(), monitor=corners(), seeds=[0], run=run())[
-        0
-    ]
-    assert np.isfinite([list(row.values()) for row in told.histories[0]]).all()
-    assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in told.histories[0])
+    context = run()
+    sampler = settings(**changes).fit(corners(), monitor=corners(), seeds=[0], run=context)[0]
+    slow = settings(**changes, generator_learning_rate=1e-12)
+    untrained = slow.fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+    assert np.isfinite([list(row.values()) for row in context.histories[0]]).all()
+    assert all(row["generator_gradient"] > 0 and row["discriminator_gradient"] > 0 for row in context.histories[0])
     assert draw(sampler, [0, 1, 2]).isfinite().all()
-    assert not torch.allclose(draw(sampler, [0, 1, 2]), draw(before, [0, 1, 2]), atol=1e-4)
+    assert not torch.allclose(draw(sampler, [0, 1, 2]), draw(untrained, [0, 1, 2]), atol=1e-4)
 
 
 def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
     rules = MonitorSettings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
-    watched = TrainingContext(CPU, None, monitor=Monitor(rules, corners()))
+    context = TrainingContext(CPU, None, monitor=Monitor(rules, corners()))
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
-    hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
+    untrainable = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
     with pytest.raises(BadInput, match="discriminator saturation"):
-        hopeless.fit(corners(), monitor=corners(), seeds=[0], run=watched)
+        untrainable.fit(corners(), monitor=corners(), seeds=[0], run=context)
 
 
 def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
@@ -144,17 +145,17 @@ def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     model = settings(steps=60, conditioning="projection", generator_learning_rate=1e-6, **strong)
     train = corners()
-    # As easy to tell from generated images as the training images, and impossible: noise, and fewer of it.
+    # Validation images as easy to discriminate as the training images, and impossible ones: noise, and fewer.
     noise = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
     monitors = (train, Split(noise, np.array([0, 1, 1, 2, 2, 2, 2]), train.classes))
     histories, saved, messages = [], [], []
     for number, monitor in enumerate(monitors):
-        watched = TrainingContext(CPU, None, monitor=Monitor(rules, train))
-        (sampler,) = model.fit(train, monitor=monitor, seeds=[0], run=watched)
+        context = TrainingContext(CPU, None, monitor=Monitor(rules, train))
+        (sampler,) = model.fit(train, monitor=monitor, seeds=[0], run=context)
         (folder := tmp_path / str(number)).mkdir()
         sampler.save(folder)
         saved.append({path.name: path.read_bytes() for path in folder.iterdir()})
-        histories.append(pd.DataFrame(watched.histories[0]))
+        histories.append(pd.DataFrame(context.histories[0]))
         messages.append(capsys.readouterr().err)
     first, second = (history.drop(columns="error_validation") for history in histories)
     pd.testing.assert_frame_equal(first, second, check_exact=True)
@@ -165,11 +166,11 @@ def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
 
 
 def test_penalties_change_what_is_learned() -> None:
-    plain, held = (
+    plain, penalized = (
         settings(penalties=penalties, steps=30).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
         for penalties in ({}, {"r1": 100.0})
     )
-    assert not torch.allclose(draw(plain, [0, 1]), draw(held, [0, 1]), atol=1e-3)
+    assert not torch.allclose(draw(plain, [0, 1]), draw(penalized, [0, 1]), atol=1e-3)
 
 
 def test_labels_play_no_part_while_warming_up_and_fade_in_after(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,15 +178,14 @@ def test_labels_play_no_part_while_warming_up_and_fade_in_after(monkeypatch: pyt
     assert [round(model._conditioning_scale(step), 3) for step in (1, 10, 11, 12, 15, 20)] == [0, 0, 0.2, 0.4, 1, 1]
     assert settings(steps=20)._conditioning_scale(1) == 1
     assert [settings(steps=20, warm_up=0.5)._conditioning_scale(step) for step in (10, 11)] == [0, 1]
-    shape = {"conditioning": "projection", "ema_decay": 0.0}
-    untrained = settings(**shape, generator_learning_rate=1e-12).fit(
-        corners(), monitor=corners(), seeds=[0], run=run()
-    )[0]
+    changes = {"conditioning": "projection", "ema_decay": 0.0}
+    slow = settings(**changes, generator_learning_rate=1e-12)
+    untrained = slow.fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
     monkeypatch.setattr(ConditionalGAN, "_conditioning_scale", lambda self, step: 0.0)
-    unheard = settings(**shape).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
-    tables, first = (sampler.generator.norms[0].gain for sampler in (unheard, untrained))
-    assert torch.allclose(tables, first, atol=1e-6)  # type: ignore[arg-type]
-    assert not torch.allclose(unheard.generator.first.weight, untrained.generator.first.weight, atol=1e-6)
+    unconditional = settings(**changes).fit(corners(), monitor=corners(), seeds=[0], run=run())[0]
+    gains, initial = (sampler.generator.norms[0].gain for sampler in (unconditional, untrained))
+    assert torch.allclose(gains, initial, atol=1e-6)  # type: ignore[arg-type]
+    assert not torch.allclose(unconditional.generator.first.weight, untrained.generator.first.weight, atol=1e-6)
 
 
 def test_an_auxiliary_head_pays_for_labels_that_it_does_not_tell() -> None:
@@ -193,9 +193,9 @@ def test_an_auxiliary_head_pays_for_labels_that_it_does_not_tell() -> None:
     features, labels = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
     expected = torch.nn.functional.cross_entropy(network.classes(features), labels)
     torch.testing.assert_close(network.label_loss(features, conditions(labels, 3)), expected)
-    assert network.label_loss(features, conditions(labels, 3, influence=0.0)) == 0
-    scores = [network.score(features, conditions(labels, 3, influence)) for influence in (0.0, 1.0)]
-    assert torch.equal(*scores)
+    assert network.label_loss(features, conditions(labels, 3, scale=0.0)) == 0
+    logits = [network.score(features, conditions(labels, 3, scale)) for scale in (0.0, 1.0)]
+    assert torch.equal(*logits)
 
 
 def test_a_preset_fills_in_what_is_not_given() -> None:
@@ -217,22 +217,22 @@ def test_a_preset_fills_in_what_is_not_given() -> None:
         ({"preset": None}, ".steps is missing"),
     ],
 )
-def test_mistakes_in_settings_are_told_in_a_line(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput) as told:
+def test_errors_in_settings_give_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput) as error:
         validate(ConditionalGAN, values, key="families.cgan")
-    (line,) = [line for line in str(told.value).splitlines() if message in line]
+    (line,) = [line for line in str(error.value).splitlines() if message in line]
     assert line.startswith("families.cgan")
 
 
 def test_error_rates_count_what_is_on_the_wrong_side() -> None:
-    scores = {
+    logits = {
         "train": torch.tensor([[1.0, 2, 3, -1]]), "validation": torch.tensor([[1.0, -1, -1, -1]]),
         "generated": torch.tensor([[-1.0, 1, 1, -2]]),
     }  # fmt: skip
     expected = {"error_train": [0.25], "error_validation": [0.75], "error_generated": [0.5]}
-    shifted = {name: on + 7 for name, on in scores.items()}
-    for given, relative in ((scores, False), (shifted, True)):
-        assert {name: rate.tolist() for name, rate in error_rates(given, relative=relative).items()} == expected
+    shifted = {name: values + 7 for name, values in logits.items()}
+    for values, relative in ((logits, False), (shifted, True)):
+        assert {name: rate.tolist() for name, rate in error_rates(values, relative=relative).items()} == expected
 
 
 def test_temperature_widens_what_is_drawn() -> None:
@@ -241,5 +241,5 @@ def test_temperature_widens_what_is_drawn() -> None:
     first, second = draw(cold, [1, 1])
     assert torch.allclose(first, second, atol=1e-4)
     hot = GANSampler(sampler.generator, 2.0)
-    spreads = [float(draw(each, [1] * 100).std(0).mean()) for each in (cold, sampler, hot)]
-    assert spreads == sorted(spreads)
+    deviations = [float(draw(sampler, [1] * 100).std(0).mean()) for sampler in (cold, sampler, hot)]
+    assert deviations == sorted(deviations)

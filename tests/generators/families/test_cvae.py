@@ -1,4 +1,4 @@
-"""What is particular to the conditional variational autoencoder."""
+"""The losses of the conditional variational autoencoder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from makeweight.core.data import Split
-from makeweight.generators.families.cvae import divergence_from_prior, independent_pixels, reconstruction
+from makeweight.generators.families.cvae import divergence_from_prior, independent_pixels, reconstruction_loss
 
 
 def noise(independent: int, copies: int) -> Split:
-    """Images of so many independent pixels, each standing there several times."""
+    """Images of `independent` independent pixels, each repeated `copies` times."""
     values = np.random.default_rng(0).integers(0, 256, (2000, independent), dtype=np.uint8)
     images = np.repeat(values, copies, 1).reshape(2000, 8, 8, 1)
     return Split(images, np.zeros(2000, np.int64), ("a",))
 
 
 @pytest.mark.parametrize("independent", [1, 4, 16, 64])
-def test_pixels_that_tell_the_same_count_once(independent: int) -> None:
+def test_repeated_pixels_count_once(independent: int) -> None:
     assert independent_pixels(noise(independent, 64 // independent)) == pytest.approx(independent, rel=0.05)
 
 
@@ -29,10 +29,10 @@ def test_images_that_are_all_the_same_count_as_one_pixel() -> None:
 
 
 def test_reconstruction_is_the_negative_log_likelihood_at_the_best_variance() -> None:
-    drawn, images = torch.zeros(1, 3, 1, 2, 2), 0.5 * torch.ones(1, 3, 1, 2, 2)
-    noise = torch.distributions.Normal(drawn, 0.5)  # the root of the mean squared error
+    reconstructed, images = torch.zeros(1, 3, 1, 2, 2), 0.5 * torch.ones(1, 3, 1, 2, 2)
+    noise = torch.distributions.Normal(reconstructed, 0.5)  # the root of the mean squared error
     expected = -noise.log_prob(images).sum((2, 3, 4)).mean(1)
-    torch.testing.assert_close(reconstruction(drawn, images, 4), expected)
+    torch.testing.assert_close(reconstruction_loss(reconstructed, images, 4), expected)
 
 
 def test_divergence_is_that_of_torch() -> None:
@@ -41,4 +41,4 @@ def test_divergence_is_that_of_torch() -> None:
     expected = torch.distributions.kl_divergence(code, prior).sum(2).mean(1)
     torch.testing.assert_close(divergence_from_prior(mean, log_variance), expected)
     assert divergence_from_prior(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)) == 0
-    assert math.isfinite(float(reconstruction(torch.zeros(1, 1), torch.zeros(1, 1), 4)))
+    assert math.isfinite(float(reconstruction_loss(torch.zeros(1, 1), torch.zeros(1, 1), 4)))

@@ -1,1 +1,1 @@
-"""Networks, losses and augmentation that families share."""
+"""Networks, losses, augmentation and training data of all families."""

@@ -1,1 +1,1 @@
-"""Kinds of generative models. None imports another."""
+"""Families of generative models, independent of each other."""
