@@ -86,7 +86,9 @@ def main(steps: int, together: int | None) -> None:
         if together is None:
             side_by_side(read, families["cgan"])
             return
-        chosen = read.model_copy(update={"compute": read.compute.model_copy(update={"together": together})})
+        chosen = read.model_copy(
+            update={"compute": read.compute.model_copy(update={"replicates_per_program": together})}
+        )
         for name, family in families.items():
             in_one_program(chosen, name, family, together)
 

@@ -1,4 +1,4 @@
-"""Cards: headers that every YAML reads, tables that show any name, examples that run, and the same bytes."""
+"""Cards: YAML headers, tables with arbitrary class names, runnable examples, reproducible bytes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from makeweight.core import plugins
 from makeweight.core.parameters import ComputeSettings, GenerateSettings, MonitorSettings
 from makeweight.core.text import in_markdown
-from makeweight.generators.cards import COLUMNS, Study, data_card, model_card, releases, size_category
-from makeweight.generators.generate import generate
+from makeweight.generators.cards import COLUMNS, CardFacts, data_card, model_card, releases, size_category
+from makeweight.generators.generate import Generation, generate
 from makeweight.runtime import fingerprints
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, fitted, split
@@ -29,8 +29,8 @@ NASTY = (
     "a\nb", "a\n---\nb", "a\r\nb", "\ta", "it's \"quoted\"", "*a* _b_ ~~c~~ $d$", "&lt;", "![a](b)", "naïve 猫 🐈",
     "a\u2028b", "a\u202eb", "\x00\x85",
 )  # fmt: skip
-WATCH = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
-LEVEL = GenerateSettings(
+MONITOR = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
+BALANCE = GenerateSettings(
     strategy="balance", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=100.0
 )
 COMPUTE = ComputeSettings(
@@ -44,30 +44,30 @@ COMPUTE = ComputeSettings(
 MACHINE = Machine("cpu", "float32", 1)
 
 
-def study(classes: tuple[str, ...] = ("a", "b", "c"), name: str = "cgan") -> Study:
-    return Study(name, classes, tuple(range(2, 2 + len(classes))), 8, 1, replicates=2, seed=7)
+def facts(classes: tuple[str, ...] = ("a", "b", "c"), name: str = "cgan") -> CardFacts:
+    return CardFacts(name, classes, tuple(range(2, 2 + len(classes))), 8, 1, replicates=2, seed=7)
 
 
-def of_model(about: Study | None = None, watch: MonitorSettings = WATCH) -> str:
-    about = about or study()
-    return model_card(about, family(about.family), watch, releases(), MACHINE)
+def of_model(about: CardFacts | None = None, monitor: MonitorSettings = MONITOR) -> str:
+    about = about or facts()
+    return model_card(about, family(about.family), monitor, releases(), MACHINE)
 
 
-def of_data(about: Study | None = None, each: int = 5) -> str:
-    about = about or study()
-    return data_card(about, np.full(len(about.classes), each))
+def of_data(about: CardFacts | None = None, per_class: int = 5) -> str:
+    about = about or facts()
+    return data_card(about, np.full(len(about.classes), per_class))
 
 
 def headers(card: str) -> list[dict[str, Any]]:
-    """The header as YAML 1.2 and as YAML 1.1, which the Hub's own library reads, take it."""
-    found = re.match(r"^(\s*---[\r\n]+)([\S\s]*?)([\r\n]+---(\r\n|\n|$))", card)  # what it looks for
-    assert found
-    older = pytest.importorskip("yaml")
-    return [YAML(typ="safe", pure=True).load(found[2]), older.safe_load(found[2])]
+    """The header as YAML 1.2 and as YAML 1.1, which the Hub's library reads."""
+    header = re.match(r"^(\s*---[\r\n]+)([\S\s]*?)([\r\n]+---(\r\n|\n|$))", card)  # the Hub's own pattern
+    assert header
+    yaml = pytest.importorskip("yaml")
+    return [YAML(typ="safe", pure=True).load(header[2]), yaml.safe_load(header[2])]
 
 
 def cells(card: str) -> list[list[str]]:
-    """What a reader sees in the first table, row by row."""
+    """The rendered text of the first table, row by row."""
     tokens = MarkdownIt("commonmark").enable("table").parse(card.split("\n---\n", 1)[1])
     first = tokens[next(i for i, token in enumerate(tokens) if token.type == "tbody_open") :]
     rows: list[list[str]] = []
@@ -81,27 +81,27 @@ def cells(card: str) -> list[list[str]]:
 
 
 def example(card: str) -> str:
-    found = re.search(r"```python\n(.*?)```", card, re.DOTALL)
-    assert found
-    return found[1]
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert code
+    return code[1]
 
 
 def test_class_names_survive_in_the_headers() -> None:
-    for header in headers(of_model(study(NASTY))):
+    for header in headers(of_model(facts(NASTY))):
         assert header["makeweight"] == {"family": "cgan", "classes": list(NASTY)}
-    for header in headers(of_data(study(NASTY))):
+    for header in headers(of_data(facts(NASTY))):
         (info,) = header["dataset_info"]
-        described = {each["name"]: each["dtype"] for each in info["features"]}
+        described = {feature["name"]: feature["dtype"] for feature in info["features"]}
         assert tuple(described) == COLUMNS
         names = described["label"]["class_label"]["names"]
         assert names == {str(label): name for label, name in enumerate(NASTY)}
 
 
-@pytest.mark.parametrize("card", [of_model(study(NASTY)), of_data(study(NASTY))], ids=["model", "data"])
+@pytest.mark.parametrize("card", [of_model(facts(NASTY)), of_data(facts(NASTY))], ids=["model", "data"])
 def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str) -> None:
-    shown = ["".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name).strip() for name in NASTY]
+    visible = ["".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name).strip() for name in NASTY]
     rows = cells(card)
-    assert [row[1] for row in rows] == shown
+    assert [row[1] for row in rows] == visible
     assert [row[:3:2] for row in rows] == [[str(label), str(label + 2)] for label in range(len(NASTY))]
     assert "<script>" not in card.split("\n---\n", 1)[1]
     assert html.unescape(in_markdown("a|<b>\n")) == "a|<b>\\n"
@@ -109,8 +109,8 @@ def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str)
 
 @pytest.mark.parametrize("name", ["no", "on", "y", "null", "true"])
 def test_a_family_may_be_called_like_something_else_in_yaml(name: str) -> None:
-    about = study(name=name)
-    card = model_card(about, family("cgan"), WATCH, releases(), MACHINE)
+    about = facts(name=name)
+    card = model_card(about, family("cgan"), MONITOR, releases(), MACHINE)
     assert all(header["makeweight"]["family"] == name for header in headers(card))
     assert all(name in header["tags"] for header in (*headers(card), *headers(of_data(about))))
 
@@ -120,7 +120,7 @@ def test_headers_hold_what_the_hub_knows() -> None:
         assert header["library_name"] == "makeweight"
         assert header["pipeline_tag"] == "unconditional-image-generation"
         assert "license" not in header
-    for header in headers(of_data(each=500)):
+    for header in headers(of_data(per_class=500)):
         assert header["task_categories"] == ["image-classification"]
         assert header["size_categories"] == ["1K<n<10K"]
         assert "synthetic" in header["tags"]
@@ -141,11 +141,11 @@ def test_the_model_card_tells_all_settings_and_its_example_draws(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = split(11, 3)
-    card = of_model(Study.of(name, train, replicates=2, seed=0))
+    card = of_model(CardFacts.of(name, train, replicates=2, seed=0))
     settings = re.search(r"```yaml\n(.*?)```", card, re.DOTALL)
     assert settings
-    told = YAML(typ="safe", pure=True).load(settings[1])
-    assert told == {name: json.loads(json.dumps(family(name).model_dump()))}
+    shown = YAML(typ="safe", pure=True).load(settings[1])
+    assert shown == {name: json.loads(json.dumps(family(name).model_dump()))}
     folder = tmp_path / "samplers" / "replicate_0"
     folder.mkdir(parents=True)
     fitted(name, train).save(folder)
@@ -157,17 +157,21 @@ def test_the_model_card_tells_all_settings_and_its_example_draws(
 
 
 def test_an_example_asks_for_no_class_without_images() -> None:
-    about = Study("cgan", ("a", "b", "c", "d", "e"), (0, 3, 0, 1, 2), 8, 1, replicates=2, seed=0)
+    about = CardFacts("cgan", ("a", "b", "c", "d", "e"), (0, 3, 0, 1, 2), 8, 1, replicates=2, seed=0)
     assert "torch.tensor([1, 3, 4])" in example(of_model(about))
 
 
 def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = split(8, 3)
-    about = Study.of("smote", train, replicates=2, seed=0)
+    about = CardFacts.of("smote", train, replicates=2, seed=0)
+    for k in range(2):
+        (tmp_path / "samplers" / f"replicate_{k}").mkdir(parents=True)
+    generation = Generation(
+        "smote", lambda folder: fitted("smote", train), tmp_path / "samplers", train, BALANCE, seed=0
+    )
     generate(
-        "smote", lambda folder: fitted("smote", train), Path("samplers"), train, tmp_path / "out", tmp_path / "a.png",
-        settings=LEVEL, replicates=2, seed=0, compute=COMPUTE, card=partial(data_card, about),
-    )  # fmt: skip
+        generation, tmp_path / "out", tmp_path / "a.png", replicates=2, compute=COMPUTE, card=partial(data_card, about)
+    )
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert cells(card) == [["0", "a", "9", "0"], ["1", "b", "5", "4"], ["2", "c", "2", "7"]]
     monkeypatch.chdir(tmp_path / "out")
@@ -181,18 +185,17 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
 
 @pytest.mark.parametrize("on_divergence", ["rollback", "stop"])
 def test_what_would_have_happened_is_told(on_divergence: Any) -> None:
-    card = of_model(
-        watch=MonitorSettings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
-    )
+    monitor = MonitorSettings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
+    card = of_model(monitor=monitor)
     assert f"`monitor.on_divergence: {on_divergence}`" in card
-    assert "at most 0.03 of errors" in card
-    assert "below 0.2 of" in card
+    assert "error of at most 0.03 on training images" in card
+    assert "of the class below 0.2 of that between its real images" in " ".join(card.split())
 
 
 def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
     for write in (of_model, of_data):
-        card = write(study())
-        assert card == write(study())
+        card = write(facts())
+        assert card == write(facts())
         assert str(Path.home()) not in card
         assert str(Path.cwd()) not in card
         assert not re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d", card)

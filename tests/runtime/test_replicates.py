@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_replicates, together
+from makeweight.runtime.executors import replicates_per_program
+from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_replicates
 from tests.conftest import PROJECT
 from tests.support.replicates import Growing, beside, compute, grouped, job, products, ran
 
@@ -61,7 +62,8 @@ def test_work_that_takes_one_gets_one_and_by_itself_only_a_gpu_makes_groups(tmp_
     assert beside(one) == ["0", "1"]
     by_itself = run_replicates(grouped(True), 2, compute(), cache=tmp_path / "auto")
     assert beside(by_itself) == ["0", "1"]
-    assert together(grouped(True), compute(), "cuda") > 1
+    assert replicates_per_program(True, compute(), "cuda") > 1
+    assert replicates_per_program(False, compute(), "cuda") == 1
 
 
 def test_a_replicate_that_fails_leaves_nothing_and_those_before_it_stay(tmp_path: Path) -> None:

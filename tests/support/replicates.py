@@ -73,8 +73,8 @@ class Grouped:
             (replicate.folder / "beside").write_text(numbers)
 
 
-def grouped(together: bool) -> Job:
-    return Job("group", Grouped(), lambda k: {"replicate": k}, steps=1, images_per_step=1, together=together)
+def grouped(batched: bool) -> Job:
+    return Job("group", Grouped(), lambda k: {"replicate": k}, steps=1, images_per_step=1, batched=batched)
 
 
 def beside(folders: list[Path]) -> list[str]:

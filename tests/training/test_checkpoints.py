@@ -90,9 +90,9 @@ def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the
     assert not kept.due
     now[0] = 5.0
     assert kept.due
-    kept.write("0", b"not one of those that are written now and then")
+    kept.write("0", b"not periodic")
     assert kept.due
-    kept.write_now_and_then("0", b"fast")
+    kept.write_periodically("0", b"fast")
     now[0] = 9.9
     assert not kept.due
     now[0] = 10.0
@@ -102,7 +102,7 @@ def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the
         now[0] += 1.0
 
     monkeypatch.setattr("makeweight.training.checkpoints.os.fsync", slow)
-    kept.write_now_and_then("0", b"slow")
+    kept.write_periodically("0", b"slow")
     now[0] = 60.0
     assert not kept.due
     now[0] = 61.0

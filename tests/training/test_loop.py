@@ -1,4 +1,4 @@
-"""The loop that every family runs in: resumed, watched, stepping back."""
+"""The training loop of every family: resumed, monitored, rolled back."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def _keep_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Killed(Exception):
-    """Stands for the end of a process."""
+    """Stands for the end of the process."""
 
 
 class Varied:
-    """Draws noise, or where `same`, one image only."""
+    """Draws noise; where `same`, copies of one image."""
 
     def __init__(self, same: bool = False) -> None:
         self.same = same
@@ -69,13 +69,13 @@ def walk(
     return pack(state, {"history": run.histories[0], "frames": [frame.step for frame in run.frames[0]]})
 
 
-def watch(on_divergence: str = "rollback") -> Monitor:
+def monitor(on_divergence: str = "rollback") -> Monitor:
     settings = {"on_divergence": on_divergence, "min_discriminator_error": 0.02, "min_diversity_ratio": 0.1}
     return Monitor(MonitorSettings.model_validate(settings), TRAIN)
 
 
 def test_steps_are_recorded_and_shown_evenly_the_last_one_always() -> None:
-    run = TrainingContext(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, monitor=monitor())
     walk(run, total=250)
     assert [row["step"] for row in run.histories[0]] == list(range(2, 251, 2))
     assert [frame.step for frame in run.frames[0]] == [*range(24, 250, 24), 250]
@@ -85,7 +85,7 @@ def test_steps_are_recorded_and_shown_evenly_the_last_one_always() -> None:
 
 @pytest.mark.parametrize("kills", [[1], [7, 8, 31], [40]])
 def test_one_that_is_killed_goes_on_bit_for_bit(kills: list[int], tmp_path: Path) -> None:
-    expected = walk(TrainingContext(CPU, None, watch=watch()))
+    expected = walk(TrainingContext(CPU, None, monitor=monitor()))
     for kill in kills:
 
         def die(step: int, state: object, kill: int = kill) -> None:
@@ -93,9 +93,9 @@ def test_one_that_is_killed_goes_on_bit_for_bit(kills: list[int], tmp_path: Path
                 raise Killed
 
         with pytest.raises(Killed):
-            walk(TrainingContext(CPU, None, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0)), at=die)
+            walk(TrainingContext(CPU, None, monitor=monitor(), checkpoints=Checkpoints(tmp_path, 0.0)), at=die)
     seen: list[int] = []
-    resumed = TrainingContext(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0))
+    resumed = TrainingContext(CPU, None, seen.append, monitor=monitor(), checkpoints=Checkpoints(tmp_path, 0.0))
     assert walk(resumed) == expected
     assert seen[0] == max(1, kills[-1] - 1)
 
@@ -116,55 +116,55 @@ def test_several_loops_of_one_run_are_resumed_each_by_itself(tmp_path: Path) -> 
     assert seen[:2] == [40, 9]
 
 
-def test_trouble_stops_a_training_that_shall_stop_and_tells_what_to_try() -> None:
-    run = TrainingContext(CPU, None, name="train-generator x, replicate 1", watch=watch("stop"))
+def test_a_failure_stops_a_training_that_is_to_stop_and_names_remedies() -> None:
+    run = TrainingContext(CPU, None, name="train-generator x, replicate 1", monitor=monitor("stop"))
     with pytest.raises(
-        BadInput, match=r"^train-generator x, replicate 1: after 13 steps, no number .*; try lower"
-    ) as told:
+        BadInput, match=r"^train-generator x, replicate 1: after 13 steps, NaN or infinite: loss; try lower"
+    ) as raised:
         walk(run, loss=lambda step, rate: math.nan if step == 13 else 0.0)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_trouble_steps_back_to_the_last_good_state_at_half_the_learning_rate(
+def test_a_failure_rolls_back_to_the_last_good_state_at_half_the_learning_rate(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = TrainingContext(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, monitor=monitor())
     walk(run, loss=lambda step, rate: math.nan if step == 13 and rate > 0.06 else rate)
-    assert "after 13 steps, no number any more: loss" in capsys.readouterr().err
+    assert "after 13 steps, NaN or infinite: loss" in capsys.readouterr().err
     assert [row["step"] for row in run.histories[0]] == list(range(1, 41))
     assert [row["loss"] for row in run.histories[0]] == [0.1] * 12 + [0.05] * 28
     assert [frame.step for frame in run.frames[0]] == list(range(4, 41, 4))
 
 
-def test_after_a_step_back_other_random_numbers_come() -> None:
+def test_random_numbers_differ_after_a_rollback() -> None:
     draws: list[float] = []
 
-    def look(step: int, state: dict[str, Any]) -> None:
+    def observe(step: int, state: dict[str, Any]) -> None:
         if step == 13:
             draws.append(float(state["rng"].get_state().float().sum()))
 
     walk(
-        TrainingContext(CPU, None, watch=watch()),
-        at=look,
+        TrainingContext(CPU, None, monitor=monitor()),
+        at=observe,
         loss=lambda step, rate: math.nan if step == 13 and rate > 0.03 else 0.0,
     )
     assert len(draws) == 3
     assert len(set(draws)) == 3
 
 
-def test_it_gives_up_after_three_steps_back() -> None:
-    with pytest.raises(BadInput, match="stepped back 3 times already"):
-        walk(TrainingContext(CPU, None, watch=watch()), loss=lambda step, rate: math.nan if step == 13 else 0.0)
+def test_it_fails_after_three_rollbacks() -> None:
+    with pytest.raises(BadInput, match="rolled back 3 times already"):
+        walk(TrainingContext(CPU, None, monitor=monitor()), loss=lambda step, rate: math.nan if step == 13 else 0.0)
 
 
 @pytest.mark.parametrize(
     ("kill", "passing"), [(12, 1), (13, 1), (13, 2), (14, 1), (14, 2), (15, 1), (15, 2), (16, 1), (25, 1)]
 )
-def test_one_that_is_killed_around_a_step_back_goes_on_bit_for_bit(kill: int, passing: int, tmp_path: Path) -> None:
+def test_one_that_is_killed_around_a_rollback_goes_on_bit_for_bit(kill: int, passing: int, tmp_path: Path) -> None:
     def loss(step: int, rate: float) -> float:
         return math.nan if step in (13, 15) and rate > (0.06 if step == 13 else 0.03) else rate
 
-    expected = walk(TrainingContext(CPU, None, watch=watch()), loss=loss)
+    expected = walk(TrainingContext(CPU, None, monitor=monitor()), loss=loss)
     times = 0
 
     def die(step: int, state: object) -> None:
@@ -174,29 +174,31 @@ def test_one_that_is_killed_around_a_step_back_goes_on_bit_for_bit(kill: int, pa
             raise Killed
 
     def run() -> TrainingContext:
-        return TrainingContext(CPU, None, watch=watch(), checkpoints=Checkpoints(tmp_path, 0.0))
+        return TrainingContext(CPU, None, monitor=monitor(), checkpoints=Checkpoints(tmp_path, 0.0))
 
     with pytest.raises(Killed):
         walk(run(), loss=loss, at=die)
     assert walk(run(), loss=loss) == expected
 
 
-def test_images_that_are_all_alike_are_trouble_only_in_the_second_half() -> None:
-    with pytest.raises(BadInput, match=r"after 24 steps, all drawn images of 'a', 'b' are alike"):
-        walk(TrainingContext(CPU, None, watch=watch("stop")), sampler=Varied(same=True))
+def test_nearly_identical_images_are_a_failure_only_in_the_second_half() -> None:
+    with pytest.raises(
+        BadInput, match=r"after 24 steps, mode collapse: the drawn images of 'a', 'b' are nearly identical"
+    ):
+        walk(TrainingContext(CPU, None, monitor=monitor("stop")), sampler=Varied(same=True))
 
 
-def test_a_second_step_back_halves_the_learning_rate_once_more_also_from_a_later_state() -> None:
+def test_a_second_rollback_halves_the_learning_rate_once_more_also_from_a_later_state() -> None:
     def loss(step: int, rate: float) -> float:
         return math.nan if (step == 13 and rate > 0.06) or (step == 23 and rate > 0.03) else rate
 
-    run = TrainingContext(CPU, None, watch=watch())
+    run = TrainingContext(CPU, None, monitor=monitor())
     walk(run, loss=loss)
     assert [row["loss"] for row in run.histories[0]] == pytest.approx([0.1] * 12 + [0.05] * 8 + [0.025] * 20)
 
 
-def test_a_discriminator_is_judged_by_what_it_does_after_a_step_back() -> None:
-    run = TrainingContext(CPU, None, watch=watch())
+def test_a_discriminator_is_judged_by_its_errors_after_a_rollback() -> None:
+    run = TrainingContext(CPU, None, monitor=monitor())
 
     weight = nn.Linear(1, 1)
     optimizer = torch.optim.SGD(weight.parameters(), lr=0.1)
@@ -222,7 +224,7 @@ def test_checkpoints_are_kept_now_and_then_also_where_good_states_come_often(
             raise Killed
 
     def run(seen: list[int]) -> TrainingContext:
-        return TrainingContext(CPU, None, seen.append, watch=watch(), checkpoints=Checkpoints(tmp_path, 5.0))
+        return TrainingContext(CPU, None, seen.append, monitor=monitor(), checkpoints=Checkpoints(tmp_path, 5.0))
 
     with pytest.raises(Killed):
         walk(run([]), at=pass_time)

@@ -16,10 +16,10 @@ from makeweight.training.monitors import discriminator_saturation, mode_collapse
 SETTINGS = MonitorSettings(on_divergence="stop", min_discriminator_error=0.01, min_diversity_ratio=0.1)
 
 
-def test_figures_and_weights_that_are_no_numbers_are_named() -> None:
+def test_non_finite_figures_and_weights_are_named() -> None:
     network = torch.nn.Linear(2, 2)
     assert non_finite({"loss": 1.0}, {"network": network}) is None
-    assert "no number any more: loss" in str(non_finite({"loss": math.nan, "other": 1.0}, {"network": network}))
+    assert "NaN or infinite: loss" in str(non_finite({"loss": math.nan, "other": 1.0}, {"network": network}))
     assert non_finite({"loss": 1.0, "error_validation": math.nan}, {"network": network}) is None
     torch.nn.init.constant_(network.weight, math.inf)
     assert "weights of network" in str(non_finite({"loss": 1.0}, {"network": network}))
@@ -31,7 +31,7 @@ def history(train: float, generated: float, n: int = 25, validation: float = 0.0
 
 
 @pytest.mark.parametrize(
-    ("rows", "won"),
+    ("rows", "saturated"),
     [
         (history(0.0, 0.01), True),
         (history(0.0, 0.0, n=24), False),
@@ -45,8 +45,10 @@ def history(train: float, generated: float, n: int = 25, validation: float = 0.0
         ([{"step": 1, "reconstruction": 0.0}] * 30, False),
     ],
 )
-def test_a_discriminator_has_won_when_it_errs_on_neither_side_for_long(rows: list[dict[str, float]], won: bool) -> None:
-    assert (discriminator_saturation(rows, SETTINGS) is not None) == won
+def test_a_discriminator_is_saturated_when_it_errs_on_neither_side_for_long(
+    rows: list[dict[str, float]], saturated: bool
+) -> None:
+    assert (discriminator_saturation(rows, SETTINGS) is not None) == saturated
 
 
 def test_median_distance_is_the_median_distance() -> None:
@@ -54,14 +56,14 @@ def test_median_distance_is_the_median_distance() -> None:
     assert median_distance(np.zeros((1, 4))) == 0
 
 
-def test_classes_whose_images_are_all_alike_are_named_unless_real_ones_are_too() -> None:
+def test_collapsed_classes_are_named_unless_their_training_images_are_identical_too() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
     labels = np.repeat([0, 1, 2], 10)
     images[labels == 2] = 7
-    train = Split(images, labels, ("varied", "collapsed", "always one"))
+    train = Split(images, labels, ("varied", "collapsed", "constant"))
     drawn = images.copy()
     drawn[labels == 1] = rng.integers(100, 103, (10, 8, 8, 1))
     found = mode_collapse(drawn, labels, train, real_distances(train), SETTINGS)
-    assert str(found).startswith("all drawn images of 'collapsed' are alike; try ")
+    assert str(found).startswith("mode collapse: the drawn images of 'collapsed' are nearly identical; try ")
     assert mode_collapse(images, labels, train, real_distances(train), SETTINGS) is None

@@ -30,7 +30,7 @@ from tests.conftest import PROJECT, write_params
 
 CPU = torch.device("cpu")
 STEPS, SEEDS = 20, (5, 6, 7)
-# Biases before a batch norm have slopes of rounding alone, which Adam blows up to its learning rate: a small one.
+# Biases before a batch norm have gradients of rounding alone, which Adam blows up to its learning rate: a small one.
 SMALL = {
     "generator_width": 8, "discriminator_width": 8, "latent": 8, "batch": 16,
     "generator_learning_rate": 0.0005, "discriminator_learning_rate": 0.0005,
@@ -81,8 +81,8 @@ def test_together_they_agree_with_one_by_one_over_the_first_20_steps(case: str, 
         alone = TrainingContext(CPU, None)
         (expected,) = model.fit(split(), monitor=split(), seeds=[seed], run=alone)
         torch.testing.assert_close(drawn(sampler), drawn(expected), rtol=0, atol=1e-3)
-        for row, wanted in zip(history, alone.histories[0], strict=True):
-            assert row == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+        for row, alone_row in zip(history, alone.histories[0], strict=True):
+            assert row == pytest.approx(alone_row, rel=1e-3, abs=1e-3)
     assert (drawn(samplers[0]) - drawn(samplers[1])).abs().mean() > 0.01
 
 
@@ -92,7 +92,7 @@ def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, m
 
     def fit(run: TrainingContext) -> tuple[list[bytes], object]:
         samplers = model.fit(split(), monitor=split(), seeds=SEEDS, run=run)
-        return [drawn(each).numpy().tobytes() for each in samplers], run.histories
+        return [drawn(sampler).numpy().tobytes() for sampler in samplers], run.histories
 
     class Killed(Exception):
         pass
@@ -103,25 +103,29 @@ def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, m
 
     expected = fit(TrainingContext(CPU, None))
     with pytest.raises(Killed):
-        fit(TrainingContext(CPU, None, die, checkpoints=Checkpoints(tmp_path / "kept", 0.0)))
+        fit(TrainingContext(CPU, None, die, checkpoints=Checkpoints(tmp_path / "checkpoints", 0.0)))
     seen: list[int] = []
-    assert fit(TrainingContext(CPU, None, seen.append, checkpoints=Checkpoints(tmp_path / "kept", 0.0))) == expected
+    assert (
+        fit(TrainingContext(CPU, None, seen.append, checkpoints=Checkpoints(tmp_path / "checkpoints", 0.0))) == expected
+    )
     assert seen[0] == 12
 
 
 def test_one_that_goes_wrong_takes_the_others_out_of_the_program(tmp_path: Path) -> None:
     rules = read_parameters(PROJECT / "params.yaml").monitor
     model = family(tmp_path, "cvae", {**CASES["cvae"][1], "learning_rate": 1e30})
-    with pytest.raises(BatchedTrainingFailure, match="no number any more"):
-        model.fit(split(), monitor=split(), seeds=SEEDS, run=TrainingContext(CPU, None, watch=Monitor(rules, split())))
+    with pytest.raises(BatchedTrainingFailure, match="NaN or infinite"):
+        model.fit(
+            split(), monitor=split(), seeds=SEEDS, run=TrainingContext(CPU, None, monitor=Monitor(rules, split()))
+        )
 
 
 def test_each_replicate_draws_what_it_would_draw_alone() -> None:
     both = ReplicateGenerators([3, 4], CPU)
     alone = [ReplicateGenerators([seed], CPU) for seed in (3, 4)]
-    assert torch.equal(both.rand(10, 2), torch.cat([each.rand(5, 2) for each in alone]))
-    assert torch.equal(both.randn(6), torch.cat([each.randn(3) for each in alone]))
-    assert torch.equal(both.randint(0, 100, 8, 1), torch.cat([each.randint(0, 100, 4, 1) for each in alone]))
+    assert torch.equal(both.rand(10, 2), torch.cat([rng.rand(5, 2) for rng in alone]))
+    assert torch.equal(both.randn(6), torch.cat([rng.randn(3) for rng in alone]))
+    assert torch.equal(both.randint(0, 100, 8, 1), torch.cat([rng.randint(0, 100, 4, 1) for rng in alone]))
 
 
 def test_networks_come_out_as_they_went_in() -> None:
@@ -137,21 +141,21 @@ def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -
     networks = [Decoder(Shape(12, 1, 3), 8, 4) for _ in range(2)]
     stack = together(networks, CPU)
     assert isinstance(stack, StackedNetworks)
-    codes, wanted = torch.randn(2, 6, 8), conditions(torch.arange(6) % 3, 3).expand(2, 6, 3)
-    drawn_in_training = stack(codes, wanted)
+    codes, labels = torch.randn(2, 6, 8), conditions(torch.arange(6) % 3, 3).expand(2, 6, 3)
+    drawn_in_training = stack(codes, labels)
     for k, network in enumerate(networks):
-        torch.testing.assert_close(drawn_in_training[k], network(codes[k], wanted[k]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(drawn_in_training[k], network(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
         network.zero_grad()
-        network(codes[k], wanted[k]).square().sum().backward()
-        slopes = [weight.grad for weight in network.parameters() if weight.grad is not None]
-        norm = torch.nn.utils.get_total_norm(slopes)
+        network(codes[k], labels[k]).square().sum().backward()
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
         stack.zero_grad()
-        stack(codes, wanted).square().sum().backward()
+        stack(codes, labels).square().sum().backward()
         torch.testing.assert_close(stack.gradient_norms()[k], norm, rtol=1e-4, atol=1e-5)
     stack.eval()
     copies = stack.networks()
     for k, network in enumerate(copies):
-        torch.testing.assert_close(stack(codes, wanted)[k], network.eval()(codes[k], wanted[k]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(stack(codes, labels)[k], network.eval()(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -
 def test_spectral_norm_is_that_of_torch(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
     ours, theirs = deepcopy(layer), deepcopy(layer)
     torch.manual_seed(0)
-    spectrally_normed(ours, wanted=True)
+    spectrally_normed(ours, enabled=True)
     torch.manual_seed(0)
     spectral_norm(theirs)
     images = torch.randn(2, layer.in_channels, 9, 9)
@@ -171,7 +175,7 @@ def test_spectral_norm_is_that_of_torch(layer: nn.Conv2d | nn.ConvTranspose2d) -
     assert torch.equal(ours(images), theirs(images))
 
 
-def test_after_trouble_they_are_trained_one_by_one(
+def test_after_a_failure_they_are_trained_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -180,25 +184,25 @@ def test_after_trouble_they_are_trained_one_by_one(
     model = family(tmp_path, *CASES["autoencoder"])
     fit = type(model).fit
 
-    def fit_or_trip(
+    def fit_or_fail(
         self: Any, train: Split, *, monitor: Split, seeds: list[int], run: TrainingContext
     ) -> list[Sampler]:
         if len(seeds) > 1:
             raise BatchedTrainingFailure("replicate 1: it went wrong")
         return list(fit(self, train, monitor=monitor, seeds=seeds, run=run))
 
-    def models(together: int, out: str) -> dict[str, bytes]:
+    def models(size: int, out: str) -> dict[str, bytes]:
         train_generators(
             "autoencoder", model, split(), split(), tmp_path / out, replicates=2, seed=0, watch=unwatched,
-            compute=parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "together": together}),
+            compute=parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "replicates_per_program": size}),
             card=lambda machine: "",
         )  # fmt: skip
         files = (file for file in sorted((tmp_path / out).rglob("*")) if file.suffix in {".safetensors", ".csv"})
         return {str(file.relative_to(tmp_path / out)): file.read_bytes() for file in files}
 
     expected = models(1, "alone")
-    monkeypatch.setattr(type(model), "fit", fit_or_trip)
-    assert models(2, "after trouble") == expected
+    monkeypatch.setattr(type(model), "fit", fit_or_fail)
+    assert models(2, "after a failure") == expected
     assert "replicate 1: it went wrong. These replicates are now trained one by one" in capsys.readouterr().err
 
 
@@ -207,7 +211,8 @@ def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pyte
     parameters = read_parameters(PROJECT / "params.yaml")
     train_generators(
         "cgan", family(tmp_path, *CASES["default"]), split(), split(), tmp_path / "out", replicates=3, seed=0,
-        watch=parameters.monitor, compute=parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3}),
+        watch=parameters.monitor,
+        compute=parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3}),
         card=lambda machine: "",
     )  # fmt: skip
     history = pd.read_csv(tmp_path / "out" / "history.csv")

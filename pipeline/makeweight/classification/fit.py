@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from makeweight.classification.interface import Transform
 from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.core.data import Images, Labels, Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import ClassifierSettings, GenerateSettings
 from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
@@ -22,7 +23,7 @@ from makeweight.core.study import Arm
 from makeweight.runtime import fingerprints, plugin_code
 from makeweight.runtime.artifacts import HISTORY
 from makeweight.runtime.files import write_arrays, write_csv
-from makeweight.runtime.machine import Machine
+from makeweight.runtime.machine import Machine, mixed_precision
 from makeweight.runtime.replicates import Replicate
 
 RECORDS = 50  # rows in the history of one replicate
@@ -145,7 +146,7 @@ def fit(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     rows = []
     for step, (images, labels) in enumerate(batches, start=1):
-        with _autocast(machine):
+        with mixed_precision(machine.device, machine.autocast):
             logits = network(_as_input(images, machine))
         targets = torch.from_numpy(labels).to(machine.device)
         loss = cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
@@ -166,17 +167,13 @@ def predict(network: nn.Module, images: Images, machine: Machine) -> NDArray[np.
     network.eval()
     parts = []
     for start in range(0, len(images), PREDICTION_BATCH):
-        with _autocast(machine):
+        with mixed_precision(machine.device, machine.autocast):
             logits: Tensor = network(_as_input(images[start : start + PREDICTION_BATCH], machine))
         parts.append(logits.float().softmax(1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def _autocast(machine: Machine) -> torch.autocast:
-    return torch.autocast(machine.device, machine.autocast, enabled=machine.autocast is not None)
-
-
 def _as_input(images: Images, machine: Machine) -> Tensor:
     """Uint8 [n, h, w, c] to float [n, c, h, w] in [-1, 1], on the device."""
     pixels = torch.tensor(images).to(machine.device).permute(0, 3, 1, 2)
-    return pixels.float().contiguous(memory_format=torch.channels_last) / 127.5 - 1
+    return from_uint8(pixels.contiguous(memory_format=torch.channels_last))

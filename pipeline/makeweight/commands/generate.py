@@ -28,7 +28,8 @@ def generate(
 
     from makeweight.core.parameters import read_parameters
     from makeweight.core.plugins import find
-    from makeweight.generators.cards import Study, data_card
+    from makeweight.generators.cards import CardFacts, data_card
+    from makeweight.generators.generate import Generation
     from makeweight.generators.generate import generate as generate_images
     from makeweight.runtime.splits import read_split
 
@@ -36,19 +37,22 @@ def generate(
     out = out or Path("data/synthetic", family)
     preview = preview or Path("results/samples", f"{family}.png")
     images = read_split(train)
-    study = Study.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
-    quota = generate_images(
+    generation = Generation(
         family,
         find("families", family).load,
         samplers or Path("models", family, "samplers"),
         images,
+        parameters.generate,
+        parameters.seed,
+    )
+    facts = CardFacts.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
+    quota = generate_images(
+        generation,
         out,
         preview,
-        settings=parameters.generate,
         replicates=parameters.replicates,
-        seed=parameters.seed,
         compute=parameters.compute,
-        card=partial(data_card, study),
+        card=partial(data_card, facts),
     )
     return f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}; {preview} shows some"
 

@@ -38,12 +38,12 @@ def prepare(
     if refused:
         first, rest = told.errors[:MISTAKES], told.errors[MISTAKES:]
         more = [f"… and {len(rest)} more: {report / DATA_REPORT_TABLE} lists them all"] if rest else []
-        raise BadInput("\n".join([*first, *more]))
+        raise BadInput(*first, *more)
     try:  # the splits are good even if the parameters of later stages are not
         plan.measure(parameters, out)
         typer.echo("\n".join(plan.lines(parameters)) + "\n")
     except BadInput as mistake:
-        typer.echo("\n".join(f"warning: {line}" for line in str(mistake).splitlines()) + "\n")
+        typer.echo("\n".join(f"warning: {line}" for line in mistake.errors) + "\n")
     for warning in told.warnings:  # once more, below the tables
         typer.echo(f"WARNING: {shown(warning)}")
     sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}

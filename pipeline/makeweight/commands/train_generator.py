@@ -22,27 +22,29 @@ def train_generator(
     from functools import partial
 
     from makeweight.core.parameters import read_parameters
-    from makeweight.generators.cards import Study, model_card, releases
+    from makeweight.generators.cards import CardFacts, model_card, releases
+    from makeweight.generators.fit import Fit
     from makeweight.generators.interface import find_family
     from makeweight.generators.train import train_generators
     from makeweight.runtime.splits import read_splits
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
-    settings = find_family(family, parameters.families)
-    train_split, validation_split = read_splits(train, validation)
-    study = Study.of(family, train_split, replicates=parameters.replicates, seed=parameters.seed)
-    train_generators(
+    fit = Fit(
         family,
-        settings,
-        train_split,
-        validation_split,
+        find_family(family, parameters.families),
+        *read_splits(train, validation),
+        parameters.monitor,
+        parameters.seed,
+        parameters.compute.checkpoint_seconds,
+    )
+    facts = CardFacts.of(family, fit.train, replicates=parameters.replicates, seed=parameters.seed)
+    train_generators(
+        fit,
         out,
         replicates=parameters.replicates,
-        seed=parameters.seed,
-        watch=parameters.monitor,
         compute=parameters.compute,
-        card=partial(model_card, study, settings, parameters.monitor, releases()),
+        card=partial(model_card, facts, fit.family, parameters.monitor, releases()),
     )
     return f"wrote {parameters.replicates} generators to {out}"
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 
 class BadInput(Exception):
-    """A user's mistake. The message is one line that says what, where and what to do."""
+    """Errors in a user's input.
+
+    Attributes:
+        errors: one line each, which says what is wrong, where, and what to do.
+    """
+
+    def __init__(self, error: str, *others: str) -> None:
+        super().__init__(error, *others)
+        self.errors: tuple[str, ...] = (error, *others)
+
+    def __str__(self) -> str:
+        return "\n".join(self.errors)
 
 
 class ImageError(Exception):
-    """A picture that cannot be used. The message is the reason; whoever catches it knows the path."""
+    """An image that cannot be used. The message is the reason; the code that catches it knows the path."""

@@ -32,9 +32,14 @@ def halvings(size: int) -> int:
     return max(1, (size // SMALLEST_MAP).bit_length() - 1)
 
 
-def as_images(drawn: torch.Tensor) -> Images:
-    """Float [n, c, h, w] in [-1, 1] to uint8 [n, h, w, c]."""
-    pixels = drawn.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+def from_uint8(pixels: torch.Tensor) -> torch.Tensor:
+    """Scale values of any shape from [0, 255] to float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def as_images(images: torch.Tensor) -> Images:
+    """Float [n, c, h, w] in [-1, 1] to uint8 [n, h, w, c]; values outside the range are clipped."""
+    pixels = images.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from makeweight.core.errors import BadInput
@@ -12,7 +12,7 @@ from makeweight.core.validation import validate
 
 # "-" separates source and transform in the name of an arm, "." the parts of a parameter's name.
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-
+FORMER_PACKAGE = "pipeline"  # the name of this package, and of its entry-point groups, in earlier versions
 
 KEYS = {
     "families": "generators",
@@ -29,31 +29,56 @@ def names(group: str) -> list[str]:
 
 
 def find(group: str, name: str) -> Any:
-    """What is registered as `name` under the entry points `makeweight.<group>`.
+    """The plug-in that is registered as `name` in the entry-point group `makeweight.<group>`.
 
     Raises:
-        BadInput: nothing is, two packages claim the name, or it cannot be part of a path.
+        BadInput: the name is not registered, or by two packages; it is not a valid name; or the plug-in was written
+            for an earlier version.
     """
     if not NAME.fullmatch(name):
-        raise BadInput(f"{name!r} cannot be a name in {group}: small letters, digits and _ only, a letter first")
+        raise BadInput(f"{name!r} is not a valid name in {group}: lower-case letters, digits and _, a letter first")
     found = {point.value: point for point in entry_points(group=f"makeweight.{group}", name=name)}
     if not found:
+        for point in entry_points(group=f"{FORMER_PACKAGE}.{group}", name=name):
+            raise BadInput(
+                f"{_distribution(point)} registers {name!r} in the entry-point group {FORMER_PACKAGE}.{group}, which is "
+                f"now makeweight.{group}: install a newer version of it, or rename the group in its pyproject.toml"
+            )
         raise BadInput(
-            f"{KEYS.get(group, group)}: {name!r} is not among the registered {group}: {', '.join(names(group))}; take "
+            f"{KEYS.get(group, group)}: {name!r} is not among the registered {group}: {', '.join(names(group))}; use "
             "one of these, or install the package that registers it"
         )
     if len(found) > 1:
         raise BadInput(f"{name!r} is registered twice among the {group}: {' and '.join(sorted(found))}")
-    return next(iter(found.values())).load()
+    (point,) = found.values()
+    try:
+        return point.load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != FORMER_PACKAGE:
+            raise
+        raise BadInput(
+            f"{_distribution(point)} (module {point.module}) imports {error.name}, but the package {FORMER_PACKAGE} is "
+            "now makeweight: install a newer version of it, or change its imports"
+        ) from error
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
 
 
 def configured(group: str, name: str, section: str, settings: Mapping[str, Any]) -> Any:
-    """What is registered as `name` in `group`, a settings model, with the values that `settings` holds for it.
+    """The settings model that is registered as `name` in `group`, filled with the values in `settings`.
+
+    Args:
+        group: of the plug-in.
+        name: of the plug-in, and of its values in `settings`.
+        section: the name of `settings` in the parameters.
+        settings: values by plug-in.
 
     Raises:
-        BadInput: nothing is registered, `settings` (the `section` of the parameters) lacks it, or a value is wrong.
+        BadInput: the name is not registered, `settings` lacks it, or a value is wrong.
     """
     model = find(group, name)
     if name not in settings:
-        raise BadInput(f"{section}.{name} is missing: {name} stands among the {group}, but has no settings")
+        raise BadInput(f"{section}.{name} is missing: {name} is among the {group}, but has no settings")
     return validate(model, settings[name], key=f"{section}.{name}")

@@ -40,7 +40,7 @@ def validate(model: type[Model], values: object, *, key: str = "") -> Model:
         # By way of JSON, since strict models take its lists as tuples; YAML's dates become texts, and are refused.
         return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise BadInput("\n".join(_errors(error, model, key))) from error
+        raise BadInput(*_errors(error, model, key)) from error
 
 
 def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Model cards and data cards: facts in, Markdown out, below the YAML header that the Hugging Face Hub reads.
+"""Model cards and data cards in Markdown, with the YAML header of the Hugging Face Hub.
 
-Same facts, same bytes: no times and no paths of a machine. Class names come from strangers, so that they are quoted in
-the header and spelled out in tables. Nothing that trains imports this room: another wording trains nothing again.
+The same facts give the same bytes: cards contain no times and no local paths. Class names are untrusted input: they are
+quoted in the header and escaped in tables. No training code imports this module, so that rewording a card retrains
+nothing.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from makeweight.runtime.machine import Machine, versions
 from makeweight.training.loop import MAX_ROLLBACKS
 
 BOUNDS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
-COLUMNS = ("index", "class", "label", "synthetic", "family", "replicate")  # of a synthetic image's row
-KINDS = {"class": "string", "synthetic": "bool", "family": "string"}  # of these; else numbers
-TROUBLE = {
-    "rollback": f"it went back to its last good state, at half the learning rates, at most {MAX_ROLLBACKS} times",
-    "stop": "it stopped, and no card was written",
+COLUMNS = ("index", "class", "label", "synthetic", "family", "replicate")  # of a synthetic image's metadata
+DTYPES = {"class": "string", "synthetic": "bool", "family": "string"}  # other columns are integers
+REACTIONS = {
+    "rollback": f"rolled back to its last good state, with half the learning rates, at most {MAX_ROLLBACKS} times",
+    "stop": "stopped, without writing a card",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """What both cards tell of.
+class CardFacts:
+    """The facts that both cards state.
 
     Attributes:
-        family: its name.
-        classes: names, in the order of their labels.
+        family: the family's name.
+        classes: class names, in the order of their labels.
         counts: training images of each class.
         size: side of the images in pixels.
         channels: 1 or 3.
-        replicates: how many generators there are.
-        seed: of the whole pipeline.
+        replicates: number of generators.
+        seed: the seed of the pipeline.
     """
 
     family: str
@@ -59,13 +60,13 @@ class Study:
     seed: int
 
     @classmethod
-    def of(cls, family: str, train: Split, *, replicates: int, seed: int) -> Study:
-        """The study of `family` on the images `train`."""
+    def of(cls, family: str, train: Split, *, replicates: int, seed: int) -> CardFacts:
+        """The facts of `family` fitted to the images `train`."""
         return cls(family, train.classes, tuple(train.counts.tolist()), train.size, train.channels, replicates, seed)
 
     @property
     def shape(self) -> str:
-        """Of an image, in words."""
+        """The size and colour of an image, in words."""
         return f"{self.size}×{self.size} {'grey' if self.channels == 1 else 'RGB'}"
 
     @property
@@ -75,7 +76,7 @@ class Study:
 
 
 def releases() -> dict[str, str]:
-    """Of what results and files depend on."""
+    """Versions of the packages that results and files depend on."""
     return {
         "python": python_version(),
         "makeweight": version("makeweight"),
@@ -85,61 +86,66 @@ def releases() -> dict[str, str]:
 
 
 def model_card(
-    study: Study, family: Family, watch: MonitorSettings, packages: Mapping[str, str], machine: Machine
+    facts: CardFacts, family: Family, monitor: MonitorSettings, packages: Mapping[str, str], machine: Machine
 ) -> str:
-    """The card of the generators of one family.
+    """The model card of the generators of one family.
 
     Args:
-        study: what they were fitted to.
-        family: with its settings.
-        watch: what would have counted as a training that goes wrong.
-        packages: the releases of what it was fitted with.
-        machine: what they were fitted on.
+        facts: the images and replicates.
+        family: its settings.
+        monitor: the criteria of a failed training.
+        packages: the versions of the packages of the training.
+        machine: the machine of the training.
     """
     return _card(
-        _model_header(study),
-        f"# Generators of the family `{study.family}`",
-        f"{study.replicates} class-conditional image generators, each fitted to the same training images from a random "
-        f"stream of its own, so that a comparison can tell the luck of one generator from what the family does. Made "
-        f"by `{type(family).__module__}:{type(family).__qualname__}` of Makeweight, which measures whether synthetic "
-        "images help a classifier. `samplers/replicate_<k>/` holds one generator each.",
-        "## What they were fitted to",
-        f"{sum(study.counts)} training images, {study.shape}. Validation images were only logged; test "
-        "images were not there to be seen.",
-        _table(("label", "class", "training images"), study.rows),
-        "## How they were fitted",
-        "The family's settings, as under `families` in `params.yaml`:",
-        _fenced("yaml", _yaml({study.family: _plain(family.model_dump())})),
-        _table(("what", "value"), _circumstances(study, machine).items()),
-        "Releases that results depend on; with others, the same settings round differently:",
-        _table(("package", "release"), packages.items()),
-        "## Load and draw",
-        "With Makeweight installed, in the folder of this card. A number is a label of the table above:",
-        _fenced("python", _drawing(study)),
-        "## What was watched",
-        _watched(watch),
-        "## Use and limits",
+        _model_header(facts),
+        f"# Generators of the family `{facts.family}`",
+        f"{facts.replicates} class-conditional image generators, fitted to the same training images from different "
+        "random seeds, so that a comparison can separate the effect of the family from the variation between its "
+        f"generators. They were trained by `{type(family).__module__}:{type(family).__qualname__}` of Makeweight, which measures "
+        "whether synthetic images improve a classifier. Each folder `samplers/replicate_<k>/` holds one generator.",
+        "## Training data",
+        f"{sum(facts.counts)} training images, {facts.shape}. Validation images were only monitored; test images were "
+        "not available to the training.",
+        _table(("label", "class", "training images"), facts.rows),
+        "## Training",
+        "Settings of the family, as under `families` in `params.yaml`:",
+        _fenced("yaml", _yaml({facts.family: _plain(family.model_dump())})),
+        _table(("setting", "value"), _circumstances(facts, machine).items()),
+        "Package versions; other versions may round differently and give different weights:",
+        _table(("package", "version"), packages.items()),
+        "## Usage",
+        "With Makeweight installed, run this in the folder of the card. Labels are those of the table above:",
+        _fenced("python", _usage(facts)),
+        "## Monitoring",
+        _monitoring(monitor),
+        "## Intended use and limitations",
         MODEL_LIMITS,
     )
 
 
-def _model_header(study: Study) -> dict[str, Any]:
+def _model_header(facts: CardFacts) -> dict[str, Any]:
     return {
         "library_name": "makeweight",
         "pipeline_tag": "unconditional-image-generation",
-        "tags": ["makeweight", _quoted(study.family), "class-conditional", "data-augmentation"],
-        "makeweight": {"family": _quoted(study.family), "classes": [_quoted(name) for name in study.classes]},
+        "tags": ["makeweight", _quoted(facts.family), "class-conditional", "data-augmentation"],
+        "makeweight": {"family": _quoted(facts.family), "classes": [_quoted(name) for name in facts.classes]},
     }
 
 
-def _circumstances(study: Study, machine: Machine) -> dict[str, object]:
-    told = {"seed": study.seed, "replicates": study.replicates, "device": machine.device}
-    more = {"precision": machine.precision, "threads": machine.threads, "processes": machine.processes}
-    return {**told, **{f"{name} of each replicate": value for name, value in more.items()}}
+def _circumstances(facts: CardFacts, machine: Machine) -> dict[str, object]:
+    return {
+        "seed": facts.seed,
+        "replicates": facts.replicates,
+        "device": machine.device,
+        "precision of each replicate": machine.precision,
+        "threads of each replicate": machine.threads,
+        "processes of each replicate": machine.processes,
+    }
 
 
-def _drawing(study: Study) -> str:
-    some = [label for label, count in enumerate(study.counts) if count][:3]
+def _usage(facts: CardFacts) -> str:
+    labels = [label for label, count in enumerate(facts.counts) if count][:3]
     return f"""\
 from pathlib import Path
 
@@ -148,106 +154,107 @@ import torch
 from makeweight.core.plugins import find
 from makeweight.core.images import as_images
 
-sampler = find("families", "{study.family}").load(Path("samplers/replicate_0"))
-labels = torch.tensor({some})
-drawn = sampler.sample(labels, rng=torch.Generator().manual_seed(0))  # float [n, {study.channels}, {study.size}, \
-{study.size}] in [-1, 1]
-images = as_images(drawn)  # uint8 [n, {study.size}, {study.size}, {study.channels}]
+sampler = find("families", "{facts.family}").load(Path("samplers/replicate_0"))
+labels = torch.tensor({labels})
+samples = sampler.sample(labels, rng=torch.Generator().manual_seed(0))  # float [n, {facts.channels}, {facts.size}, \
+{facts.size}] in [-1, 1]
+images = as_images(samples)  # uint8 [n, {facts.size}, {facts.size}, {facts.channels}]
 """
 
 
-def _watched(watch: MonitorSettings) -> str:
+def _monitoring(monitor: MonitorSettings) -> str:
     return f"""\
-A family that trains in steps was looked at now and then. It would have counted as gone wrong if
+A family that is trained in steps was monitored at regular intervals for training failures:
 
-- a figure or a weight was no number any more;
-- a discriminator, if it has one, had won: told training images from generated ones with at most \
-{watch.min_discriminator_error:.4g} of errors on either for a quarter of the training;
-- the images drawn of a class were all alike: their distances below {watch.min_diversity_ratio:.4g} of the real images'.
+- NaN or infinite losses or weights;
+- discriminator saturation, if the family has a discriminator: an error of at most \
+{monitor.min_discriminator_error:.4g} on training images and on generated ones, for a quarter of the training;
+- mode collapse within a class: a median distance between the images drawn of the class below \
+{monitor.min_diversity_ratio:.4g} of that between its real images.
 
-In such a case {TROUBLE[watch.on_divergence]} (`monitor.on_divergence: {watch.on_divergence}`). `history.csv` and `history.png` \
-hold what was recorded, `learning.png` what was drawn as training went on."""
+In such a case the training {REACTIONS[monitor.on_divergence]} (`monitor.on_divergence: {monitor.on_divergence}`).
+`history.csv` and `history.png` hold the recorded figures, `learning.png` images drawn during the training."""
 
 
 MODEL_LIMITS = """\
-Meant for one thing: drawing images to train a classifier with, beside the real ones, where the same study measures
-whether that helps. Not for showing what the classes look like, for evaluating a classifier, or as evidence of any kind.
+Intended for one use: generating images to train a classifier, in addition to real ones, where the same study measures
+whether they help. Not intended for illustrating the classes, for evaluating a classifier, or as evidence.
 
-- **Few images.** What is rare among the training images is guessed at; look at the table before trusting a class.
-- **Learnt by heart.** A generator of few images may repeat them. Set some drawn images beside their nearest training
-  images before they are published, and do not publish where the training images must stay private: their traces are in
-  the weights, and some families (`smote`, `autoencoder`) keep the images or their codes as they are.
-- **Biased as its images are.** Whatever they over- or under-represent, it does too, and blurs or drops what is rarer.
-- **Labels are wishes.** A drawn image may look like another class than the one that was asked for.
-- **No licence is stated**, since it depends on that of the training images. Whoever publishes these files adds one."""
+- **Few training images.** Rare variation is interpolated from few examples: check the table above for the class counts.
+- **Memorisation.** A generator of few images overfits and may reproduce them. Before publishing drawn images, compare
+  them with their nearest training images. Do not publish the generators if the training images must stay private: the
+  weights may reveal them, and some families (`smote`, `autoencoder`) store the images or their codes.
+- **Bias.** The generators reproduce the biases of the training images, and under-represent rare variation further.
+- **Label errors.** A generated image may look like another class than its label.
+- **No licence is stated**, since it depends on the licence of the training images. Add one when you publish."""
 
 
-def data_card(study: Study, quota: Labels) -> str:
-    """The card of the images that the generators of one family drew.
+def data_card(facts: CardFacts, quota: Labels) -> str:
+    """The data card of the images drawn by the generators of one family.
 
     Args:
-        study: what the generators were fitted to.
-        quota: images that each of them drew, of each class.
+        facts: the images and replicates of the generators.
+        quota: images of each class that each generator drew.
     """
-    total = study.replicates * int(quota.sum())
-    rows = [(*row, drawn) for row, drawn in zip(study.rows, quota.tolist(), strict=True)]
+    total = facts.replicates * int(quota.sum())
+    rows = [(*row, n_synthetic) for row, n_synthetic in zip(facts.rows, quota.tolist(), strict=True)]
     return _card(
-        _data_header(study, total),
-        f"# Synthetic images by `{study.family}`",
-        f"**Every image here is synthetic.** {study.replicates} generators of Makeweight's family `{study.family}` "
-        f"drew {quota.sum()} images each, {total} in all, {study.shape}, to train a classifier with beside real ones.",
-        "## What was drawn",
-        f"The generator `samplers/replicate_<k>` drew `replicate_<k>/`, and no other did, from seed {study.seed}. How "
-        f"they were made is told by their card, in a Makeweight project `models/{study.family}/README.md`. Numbers are "
-        "of each replicate:",
+        _data_header(facts, total),
+        f"# Synthetic images by `{facts.family}`",
+        f"**All images are synthetic.** {facts.replicates} generators of Makeweight's family `{facts.family}` drew "
+        f"{quota.sum()} images each, {total} in total, {facts.shape}, to train a classifier together with real images.",
+        "## Contents",
+        f"`replicate_<k>/` holds the images of the generator `samplers/replicate_<k>`, drawn with seed {facts.seed}. "
+        f"The model card, `models/{facts.family}/README.md` in a Makeweight project, describes the generators. Numbers "
+        "per replicate:",
         _table(("label", "class", "real training images", "synthetic images"), rows),
-        "## How to read them",
-        "Few large files instead of many small ones. In the folder of this card:",
-        _fenced("python", _reading(study, int(quota.sum()))),
+        "## Usage",
+        "Images are stored in few large files. Run this in the folder of the card:",
+        _fenced("python", _loading(facts, int(quota.sum()))),
         METADATA,
-        "## Use and limits",
+        "## Intended use and limitations",
         DATA_LIMITS,
     )
 
 
-def _data_header(study: Study, total: int) -> dict[str, Any]:
+def _data_header(facts: CardFacts, total: int) -> dict[str, Any]:
     return {
-        "pretty_name": f"Synthetic images by {study.family}",
+        "pretty_name": f"Synthetic images by {facts.family}",
         "task_categories": ["image-classification"],
         "task_ids": ["multi-class-image-classification"],
         "annotations_creators": ["machine-generated"],
         "size_categories": [size_category(total)],
-        "tags": ["synthetic", "makeweight", "data-augmentation", _quoted(study.family)],
+        "tags": ["synthetic", "makeweight", "data-augmentation", _quoted(facts.family)],
         "configs": [
             {
                 "config_name": "metadata",
                 "data_files": [{"split": "train", "path": "replicate_*/metadata.csv"}],
-                "keep_default_na": False,  # else a class named NA would be none
+                "keep_default_na": False,  # else pandas reads a class named NA as missing
             }
         ],
-        "dataset_info": [{"config_name": "metadata", "features": [_feature(name, study) for name in COLUMNS]}],
+        "dataset_info": [{"config_name": "metadata", "features": [_feature(name, facts) for name in COLUMNS]}],
     }
 
 
 def size_category(images: int) -> str:
-    """The Hub's name for about so many."""
+    """The Hub's size category for a number of images."""
     names = [*BOUNDS.values()]
-    reached = sum(images >= bound for bound in BOUNDS)
-    if not reached:
+    n_bounds = sum(images >= bound for bound in BOUNDS)
+    if not n_bounds:
         return f"n<{names[0]}"
-    return f"{names[reached - 1]}<n<{names[reached]}" if reached < len(names) else f"n>{names[-1]}"
+    return f"{names[n_bounds - 1]}<n<{names[n_bounds]}" if n_bounds < len(names) else f"n>{names[-1]}"
 
 
-def _feature(column: str, study: Study) -> dict[str, object]:
+def _feature(column: str, facts: CardFacts) -> dict[str, object]:
     if column != "label":
-        return {"name": column, "dtype": KINDS.get(column, "int64")}
+        return {"name": column, "dtype": DTYPES.get(column, "int64")}
     return {
         "name": column,
-        "dtype": {"class_label": {"names": {str(label): _quoted(name) for label, name in enumerate(study.classes)}}},
+        "dtype": {"class_label": {"names": {str(label): _quoted(name) for label, name in enumerate(facts.classes)}}},
     }
 
 
-def _reading(study: Study, images: int) -> str:
+def _loading(facts: CardFacts, images: int) -> str:
     return f"""\
 import json
 from pathlib import Path
@@ -256,29 +263,29 @@ import numpy as np
 import pandas as pd
 
 folder = Path("replicate_0")
-images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)  # uint8 [{images}, {study.size}, \
-{study.size}, {study.channels}]
+images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)  # uint8 [{images}, {facts.size}, \
+{facts.size}, {facts.channels}]
 labels = np.load(folder / "labels.npy", allow_pickle=False)  # int64 [{images}]
-classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))  # names, in the order of labels
-rows = pd.read_csv(folder / "metadata.csv", keep_default_na=False)  # one an image, in their order
+classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))  # class names, in the order of labels
+rows = pd.read_csv(folder / "metadata.csv", keep_default_na=False)  # one row per image, in the same order
 """
 
 
 METADATA = f"""\
-`metadata.csv` holds {", ".join(f"`{name}`" for name in COLUMNS)} of every image, `index` being
-its place in the arrays; `synthetic` is `true` in each row, so that an image is told from a real one wherever its row
-goes. The header above describes these rows, which is what the Hub's viewer shows: it reads no `.npy`."""
+`metadata.csv` holds {", ".join(f"`{name}`" for name in COLUMNS)} for each image; `index` is
+its position in the arrays. `synthetic` is `true` in each row, so that rows can be merged with those of real images. The
+YAML header describes these rows; the Hub's viewer shows them, since it does not read `.npy` files."""
 
 DATA_LIMITS = """\
-- **Nothing new.** All that is here was learnt from the real training images counted above. Nothing that they do not
-  hold can appear, however many images are drawn: a thousand drawn from six are not a thousand observations. Do not
-  count them as such, and do not estimate how common anything is from them.
-- **For training only**, beside real images. Never validate or test with them.
-- **One replicate is one experiment.** Images of several replicates in one training set are no longer independent
-  repetitions, and intervals from them are too narrow.
-- **Near-copies.** Some may be close to training images: look at nearest neighbours before they are published.
-- **Labels are what was asked for**, not what somebody saw in the image.
-- **No licence is stated**, since it depends on that of the training images. Whoever publishes these files adds one."""
+- **No new information.** The images were generated from the real training images counted above, and contain nothing
+  that these do not. A thousand images drawn from six are not a thousand observations: do not count them as such, and do
+  not estimate frequencies from them.
+- **For training only**, together with real images. Do not use them for validation or testing.
+- **One replicate is one experiment.** If images of several replicates are put into one training set, the trainings are
+  no longer independent, and intervals from them are too narrow.
+- **Near-duplicates.** Some may be close to training images: check nearest neighbours before publishing.
+- **Labels are the requested ones**; nobody checked that the image shows the class.
+- **No licence is stated**, since it depends on the licence of the training images. Add one when you publish."""
 
 
 def _card(header: Mapping[str, Any], *blocks: str) -> str:
@@ -286,13 +293,13 @@ def _card(header: Mapping[str, Any], *blocks: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    # So that YAML 1.1, which the Hub's own library reads, takes `no` and `1_0` for texts as well.
+    # So that YAML 1.1, which the Hub's library reads, also takes `no` and `1_0` for strings.
     quoted: str = DoubleQuotedScalarString(name)
     return quoted
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes `null` where nothing is set, as in `params.yaml`."""
+    """Writes None as `null`, as in `params.yaml`."""
 
 
 _Representer.add_representer(type(None), SafeRepresenter.represent_none)
@@ -301,7 +308,7 @@ _Representer.add_representer(type(None), SafeRepresenter.represent_none)
 def _yaml(values: Mapping[str, Any]) -> str:
     writer, stream = YAML(), io.StringIO()
     writer.Representer = _Representer
-    writer.width = sys.maxsize  # a value, a line
+    writer.width = sys.maxsize  # one line per value
     writer.dump(dict(values), stream)
     return stream.getvalue()
 

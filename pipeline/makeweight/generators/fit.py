@@ -1,4 +1,4 @@
-"""The fit of one group of replicates: what is cached."""
+"""The cached work of `train-generator`: fitting a family for a group of replicates."""
 
 from __future__ import annotations
 
@@ -22,13 +22,23 @@ from makeweight.training.loop import BatchedTrainingFailure, Monitor, TrainingCo
 
 @dataclass(frozen=True)
 class Fit:
-    """The fit of a family for one replicate, or for several in one program."""
+    """The fit of a family for one replicate, or for several in one program.
+
+    Attributes:
+        name: the family's name.
+        family: its settings.
+        train: images to fit.
+        validation: images that are only logged.
+        monitor: the criteria of a failed training, and the reaction to it.
+        seed: the seed of the pipeline.
+        checkpoint_seconds: the time between two checkpoints.
+    """
 
     name: str
     family: Family
     train: Split
     validation: Split
-    watch: MonitorSettings
+    monitor: MonitorSettings
     seed: int
     checkpoint_seconds: float
 
@@ -53,12 +63,12 @@ class Fit:
             first.machine.autocast,
             progress,
             f"train-generator {self.name}, replicate {' + '.join(map(str, numbers))}",
-            Monitor(self.watch, self.train),
+            Monitor(self.monitor, self.train),
             Checkpoints(first.unfinished / "-".join(map(str, numbers)), self.checkpoint_seconds),
         )
         seeds = [derive(self.seed, "generator", self.name, number) for number in numbers]
         samplers = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
-        if not run.frames[0]:  # of what has no steps to show, at least the end
+        if not run.frames[0]:  # a family without steps has only its final state to show
             run.show(self.family.total_steps, *samplers)
         for replicate, sampler, history, frames in zip(replicates, samplers, run.histories, run.frames, strict=True):
             sampler.save(replicate.folder)

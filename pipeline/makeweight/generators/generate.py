@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from makeweight.core.data import Images, Labels, Split
+from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import ComputeSettings, GenerateSettings
@@ -22,10 +23,10 @@ from makeweight.training.loop import Sampler
 
 
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
-    """How many images to draw for each class, shape [classes].
+    """The number of images to draw for each class, [classes].
 
-    For `uniform` the same number for all. For `balance` what the class lacks to `balance_to` images (null: to the largest
-    class), but at most `max_synthetic_ratio` for each real one.
+    `uniform`: the same number for each class that has training images. `balance`: what the class lacks to `balance_to`
+    images (null: to the largest class), but at most `max_synthetic_ratio` for each real image.
     """
     if settings.strategy == "uniform":
         return np.where(counts > 0, settings.per_class, 0).astype(np.int64)
@@ -33,59 +34,77 @@ def quota(counts: Labels, settings: GenerateSettings) -> Labels:
     return np.clip(lacking, 0, np.floor(settings.max_synthetic_ratio * counts)).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class Generation:
+    """The sampling of one family's generators.
+
+    Attributes:
+        family: the family's name.
+        load: loads a sampler from its folder.
+        samplers: the folder of the samplers.
+        train: the images that they were fitted to.
+        settings: how many images to draw.
+        seed: the seed of the pipeline.
+    """
+
+    family: str
+    load: Callable[[Path], Sampler]
+    samplers: Path
+    train: Split
+    settings: GenerateSettings
+    seed: int
+
+    def draw(self, replicate: int, labels: Labels) -> Split:
+        """Images of `labels` from the sampler of one replicate."""
+        sampler = self.load(self.samplers / replicate_name(replicate))
+        rng = torch.Generator().manual_seed(derive(self.seed, "synthetic", replicate))
+        return Split(as_images(sampler.sample(torch.from_numpy(labels), rng=rng)), labels, self.train.classes)
+
+
 def generate(
-    name: str,
-    load: Callable[[Path], Sampler],
-    samplers: Path,
-    train: Split,
+    generation: Generation,
     out: Path,
     preview: Path,
     *,
-    settings: GenerateSettings,
     replicates: int,
-    seed: int,
     compute: ComputeSettings,
     card: Callable[[Labels], str],
 ) -> Labels:
-    """Draw a quota of images from each replicate's sampler; write `out/replicate_<k>/`, and a picture `preview`.
+    """Draw a quota of images from each replicate's sampler.
 
     Args:
-        name: of the family.
-        load: reads one of its samplers.
-        samplers: where they are.
-        train: the images that they were fitted to.
-        out: gets a folder for each replicate, and a card.
-        preview: gets a picture of some images of replicate 0.
-        settings: how many to draw.
-        replicates: how many samplers there are.
-        seed: of the whole pipeline.
-        compute: with how many threads.
-        card: what is to be told of such a quota of images.
+        generation: the samplers, and how many images to draw.
+        out: the output folder: `replicate_<k>/` for each replicate, and a card.
+        preview: the file of a picture with some images of replicate 0.
+        replicates: number of samplers.
+        compute: gives the number of threads.
+        card: the text of the card, given the quota.
 
     Returns:
         the quota.
+
+    Raises:
+        BadInput: a sampler is missing.
     """
-    wanted = quota(train.counts, settings)
-    labels = np.repeat(np.arange(len(wanted)), wanted)
-    if lacking := [k for k in range(replicates) if not (samplers / replicate_name(k)).is_dir()]:
-        raise BadInput(f"{samplers} holds no generator of replicate {lacking[0]}: run train-generator --family {name}")
+    family, samplers, train = generation.family, generation.samplers, generation.train
+    n_images = quota(train.counts, generation.settings)
+    labels = np.repeat(np.arange(len(n_images)), n_images)
+    if missing := [k for k in range(replicates) if not (samplers / replicate_name(k)).is_dir()]:
+        raise BadInput(
+            f"{samplers} holds no generator of replicate {missing[0]}: run train-generator --family {family}"
+        )
     with atomic_directory(out) as folder, fixed_threads(compute.threads_per_replicate):
         for k in range(replicates):
-            images = _draw(load(samplers / replicate_name(k)), labels, derive(seed, "synthetic", k))
-            drawn = Split(images, labels, train.classes)
-            write_split(folder / replicate_name(k), drawn, _rows(name, k, labels))
+            synthetic = generation.draw(k, labels)
+            write_split(folder / replicate_name(k), synthetic, _rows(family, k, labels))
             if k == 0:
                 preview.parent.mkdir(parents=True, exist_ok=True)
-                grid(drawn).save(preview)
-        write_text(folder / CARD, card(wanted))
-    return wanted
+                grid(synthetic).save(preview)
+        write_text(folder / CARD, card(n_images))
+    return n_images
 
 
 def _rows(name: str, replicate: int, labels: Labels) -> dict[str, Sequence[object]]:
-    """Columns that mark each image as synthetic, and say which generator drew it."""
+    """Metadata columns: each image is marked as synthetic, with the generator that drew it."""
     n = len(labels)
     return {"label": labels.tolist(), "synthetic": ["true"] * n, "family": [name] * n, "replicate": [replicate] * n}
-
-
-def _draw(sampler: Sampler, labels: Labels, seed: int) -> Images:
-    return as_images(sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(seed)))

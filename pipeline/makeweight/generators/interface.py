@@ -1,10 +1,10 @@
-"""What a family is; families by name."""
+"""The interface of generator families, and families by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from makeweight.core.data import Split
 from makeweight.core.plugins import configured
@@ -12,40 +12,81 @@ from makeweight.training.loop import Sampler, TrainingContext
 
 
 class Family(Protocol):
-    """A kind of generative model: a frozen settings model with one verb.
+    """A kind of generative model: a frozen settings model with the method `fit`.
 
-    One whose class says `fits_together = True` is given several seeds at once, to be trained in one program; others
-    get one seed at a time.
+    If its class sets `supports_batched_seeds = True`, `fit` gets several seeds at once, to train them in one program;
+    otherwise it gets one seed at a time.
     """
 
     @property
     def total_steps(self) -> int:
-        """How many steps one fit takes, for the progress bar."""
+        """Steps of one fit, for the progress bar."""
         ...
 
     @property
     def images_per_step(self) -> int:
-        """How many real images a step looks at, to tell images a second."""
+        """Real images that a step processes, for the rate of images per second; 0: no rate is shown."""
         ...
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> Sequence[Sampler]:
         """Fit one sampler for each seed to `train`; `monitor` is only logged.
 
-        Figures of it are recorded under names that end with `_validation`: nothing that steers a training reads these.
+        Figures of `monitor` are recorded under names that end with `_validation`, which no training decision reads.
         """
         ...
 
     @staticmethod
     def load(folder: Path) -> Sampler:
-        """Read back what `Sampler.save` wrote."""
+        """Load a sampler that `Sampler.save` wrote."""
         ...
 
     def model_dump(self) -> dict[str, Any]:
-        """The settings as plain values, as every pydantic model does."""
+        """The settings as plain values, as every pydantic model offers."""
         ...
 
 
+class _StepSettings(Protocol):
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+
+
+class TrainedInSteps:
+    """Mixin of families whose settings `steps` and `batch` describe a training loop over all seeds at once."""
+
+    supports_batched_seeds: ClassVar[bool] = True
+
+    @property
+    def total_steps(self: _StepSettings) -> int:
+        """Steps of one fit."""
+        return self.steps
+
+    @property
+    def images_per_step(self: _StepSettings) -> int:
+        """Real images that a step processes."""
+        return self.batch
+
+
+class FittedInClosedForm:
+    """Mixin of families that process all images at once, without a training loop."""
+
+    @property
+    def total_steps(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def images_per_step(self) -> int:
+        """None that a rate could count."""
+        return 0
+
+
 def find_family(name: str, families: Mapping[str, Any]) -> Family:
-    """The registered family `name` with its settings. BadInput if there is none, or they are not allowed."""
+    """The registered family `name` with its settings.
+
+    Raises:
+        BadInput: the family does not exist, or its settings are invalid.
+    """
     family: Family = configured("families", name, "families", families)
     return family

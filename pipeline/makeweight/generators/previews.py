@@ -1,4 +1,4 @@
-"""Pictures of generated images."""
+"""Figures of generated images."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from makeweight.training.loop import SHOWN_EACH
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images, and about so many pixels
+PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images; approximate pixels
 
 
 def strip(frames: Mapping[str, Images], name: str) -> Figure:
-    """What was drawn from one fixed noise, moment by moment; a row a class, the same noise at the same place."""
+    """Images drawn from one fixed noise at several steps; one row per class, the same noise at the same place."""
     figure = plots.canvas(max(4.0, 1.5 * len(frames)), 3.2)
-    figure.suptitle(f"what {name} draws from one noise as it learns, replicate 0")
+    figure.suptitle(f"Images of {name} during training, from fixed noise (replicate 0)")
     panels = figure.subplots(1, len(frames), squeeze=False)[0]
     for axes, (step, images) in zip(panels, frames.items(), strict=True):
-        framed = np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
-        rows = framed.reshape(-1, SHOWN_EACH, *framed.shape[1:])
-        tiled = rows.transpose(0, 2, 1, 3, 4).reshape(len(rows) * framed.shape[1], -1, framed.shape[3])
+        padded = np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
+        rows = padded.reshape(-1, SHOWN_EACH, *padded.shape[1:])
+        tiled = rows.transpose(0, 2, 1, 3, 4).reshape(len(rows) * padded.shape[1], -1, padded.shape[3])
         axes.imshow(tiled.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(f"step {step}", fontsize="small")
         axes.axis("off")
     return figure
 
 
-def grid(drawn: Split) -> Image.Image:
-    """The first images of each class, a row a class; white where a class has too few."""
-    margin, side = 1, drawn.size
+def grid(images: Split) -> Image.Image:
+    """The first images of each class, one row per class; white where a class has too few."""
+    margin, side = 1, images.size
     cell = side + margin
-    height, width = len(drawn.classes) * cell + margin, PREVIEW_COLUMNS * cell + margin
-    canvas = np.full((height, width, drawn.channels), 255, dtype=np.uint8)
-    for row in range(len(drawn.classes)):
-        for column, index in enumerate(np.flatnonzero(drawn.labels == row)[:PREVIEW_COLUMNS]):
+    height, width = len(images.classes) * cell + margin, PREVIEW_COLUMNS * cell + margin
+    canvas = np.full((height, width, images.channels), 255, dtype=np.uint8)
+    for row in range(len(images.classes)):
+        for column, index in enumerate(np.flatnonzero(images.labels == row)[:PREVIEW_COLUMNS]):
             top, left = row * cell + margin, column * cell + margin
-            canvas[top : top + side, left : left + side] = drawn.images[index]
-    picture = Image.fromarray(canvas.squeeze(2) if drawn.channels == 1 else canvas)
+            canvas[top : top + side, left : left + side] = images.images[index]
+    picture = Image.fromarray(canvas.squeeze(2) if images.channels == 1 else canvas)
     zoom = max(1, round(PREVIEW_WIDTH / width))
     return picture.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)

@@ -1,14 +1,12 @@
-"""Training generators, and drawing class-balanced synthetic images from them."""
+"""Train the generators of a family, replicate by replicate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from makeweight.core.data import Split
-from makeweight.core.parameters import ComputeSettings, MonitorSettings
+from makeweight.core.parameters import ComputeSettings
 from makeweight.generators.fit import Fit
-from makeweight.generators.interface import Family
 from makeweight.generators.previews import strip
 from makeweight.runtime import distributed, fingerprints, plots, plugin_code
 from makeweight.runtime.artifacts import CARD, FRAMES, HISTORY, SAMPLERS, replicate_name
@@ -17,56 +15,41 @@ from makeweight.runtime.machine import Machine, machine
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
 
 
-@in_use()  # its replicates, until they are copied
+@in_use()  # keeps the cached replicates until they are copied
 def train_generators(
-    name: str,
-    family: Family,
-    train: Split,
-    validation: Split,
-    out: Path,
-    *,
-    replicates: int,
-    seed: int,
-    watch: MonitorSettings,
-    compute: ComputeSettings,
-    card: Callable[[Machine], str],
+    fit: Fit, out: Path, *, replicates: int, compute: ComputeSettings, card: Callable[[Machine], str]
 ) -> None:
-    """Fit the family `name`, once for each replicate.
+    """Fit a family, once for each replicate.
 
     Args:
-        name: what it is called by.
-        family: with its settings.
-        train: what it is fitted to.
-        validation: only logged.
-        out: gets `samplers/` (each finished replicate as a whole, which a later run takes up again if nothing that it
-            depends on has changed), `history.csv`, a card, and two pictures: `history.png`, and `learning.png` of what
-            replicate 0 drew from one fixed noise as it learned.
-        replicates: how many.
-        seed: of the whole pipeline.
-        watch: what a training that goes wrong looks like, and what to do about it.
+        fit: the family, the images and the seed.
+        out: the output folder: `samplers/` (the complete folder of each finished replicate, which a later run reuses if
+            none of its inputs has changed), `history.csv`, a card, and two figures: `history.png`, and `learning.png`
+            with images that replicate 0 drew from one fixed noise during training.
+        replicates: number of replicates.
         compute: where to compute.
-        card: what is to be told of generators that were fitted on such a machine.
+        card: the text of the card, given the machine of the training.
 
     Raises:
-        BadInput: a training went wrong and could not be saved, or settings do not fit the images.
+        BadInput: a training failed and could not recover, or settings do not fit the images.
     """
     inputs = {
         "work": "train-generator",
-        "family": name,
-        "settings": family.model_dump(),
-        "monitor": watch.model_dump(),
-        "train": fingerprints.of_split(train),
-        "validation": fingerprints.of_split(validation),
-        "seed": seed,
-        "code": plugin_code.of_code(Fit.__module__, plugin_code.Plugin("families", name, family)),
+        "family": fit.name,
+        "settings": fit.family.model_dump(),
+        "monitor": fit.monitor.model_dump(),
+        "train": fingerprints.of_split(fit.train),
+        "validation": fingerprints.of_split(fit.validation),
+        "seed": fit.seed,
+        "code": plugin_code.of_code(Fit.__module__, plugin_code.Plugin("families", fit.name, fit.family)),
     }
     job = Job(
-        name=f"train-generator {name}",
-        work=Fit(name, family, train, validation, watch, seed, compute.checkpoint_seconds),
+        name=f"train-generator {fit.name}",
+        work=fit,
         inputs=lambda replicate: {**inputs, "replicate": replicate},
-        steps=family.total_steps,
-        images_per_step=family.images_per_step,
-        together=getattr(family, "fits_together", False),
+        steps=fit.family.total_steps,
+        images_per_step=fit.family.images_per_step,
+        batched=getattr(fit.family, "supports_batched_seeds", False),
     )
     finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
     if not distributed.is_main_process():
@@ -77,5 +60,5 @@ def train_generators(
         history = joined(result / HISTORY for result in finished)
         write_csv(folder / HISTORY, history)
         save_picture(plots.curves(history), folder / "history.png")
-        save_picture(strip(read_arrays(finished[0] / FRAMES), name), folder / "learning.png")
+        save_picture(strip(read_arrays(finished[0] / FRAMES), fit.name), folder / "learning.png")
         write_text(folder / CARD, card(machine(compute)))

@@ -58,7 +58,7 @@ def prepare(
         with atomic_directories(out, SPLITS, SCRATCH) as scratch:
             _prepare(reader, settings, seed, workers, scratch, told, report)
     except BadInput as mistake:
-        told.errors += [line for line in str(mistake).split("\n") if line]
+        told.errors += [line for line in mistake.errors if line]
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -72,7 +72,7 @@ def prepare(
         if error.errno not in DISK_FULL:
             raise
         told.errors.append(f"{report}: {error.strerror}: the data report could not be written; free some space")
-    return told, BadInput("\n".join(told.errors)) if told.errors else None
+    return told, BadInput(*told.errors) if told.errors else None
 
 
 def _gib(report: Report) -> float:
@@ -94,7 +94,7 @@ def _prepare(
         images, hashes = _decoded(reading, settings, workers, scratch, report)
     except BadInput as mistake:
         reasons = _refusals(report, settings, place, none_left=True)
-        raise BadInput("\n".join([str(mistake), *reasons])) from mistake
+        raise BadInput(*mistake.errors, *reasons) from mistake
     rows = _without_conflicts(reading, images, hashes, report)
     report.errors += _refusals(report, settings, place)
     if warning := unsearched(rows, images, settings):
@@ -257,7 +257,7 @@ def _divided(
         roll = SplitInput(reading.labels[taken.rows], reading.classes, reading.predefined[taken.rows], taken.groups)
         return split_images(roll, settings, seed)
     except BadInput as mistake:
-        report.errors += str(mistake).split("\n")
+        report.errors += mistake.errors
         return {}
 
 

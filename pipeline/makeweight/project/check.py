@@ -25,7 +25,7 @@ def check(parameters: Parameters) -> None:
         BadInput: one line for each error.
     """
     if errors := list(_errors(parameters)):
-        raise BadInput("\n".join(errors))
+        raise BadInput(*errors)
 
 
 def _require_data(parameters: Parameters) -> None:
@@ -66,4 +66,4 @@ def _errors(parameters: Parameters) -> Iterator[str]:
         try:
             run_check()
         except BadInput as error:
-            yield str(error)
+            yield from error.errors

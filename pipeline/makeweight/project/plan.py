@@ -27,9 +27,10 @@ from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
 from makeweight.runtime.artifacts import LOGS
+from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.files import read_json, write_json
 from makeweight.runtime.machine import Machine, machine, workers
-from makeweight.runtime.replicates import Job, together
+from makeweight.runtime.replicates import Job
 from makeweight.runtime.splits import read_groups
 
 # In the study of digits (94 to 96% are right), two arms differ on 2 to 3% of the test images in one replicate and on
@@ -140,13 +141,14 @@ class Kind:
 
     def rounds(self, compute: ComputeSettings, resolved: Machine) -> int:
         """How many trainings follow each other, where groups of replicates are trained side by side."""
-        size = together(self.job, compute, resolved.device)
+        size = replicates_per_program(self.job.batched, compute, resolved.device)
         groups = [math.ceil(replicates / size) for replicates in self.runs]
         return sum(math.ceil(number / workers(compute, number)) for number in groups)
 
     def key(self, compute: ComputeSettings, resolved: Machine) -> str:
         """A hash of all that the time of a step depends on."""
-        side_by_side = together(self.job, compute, resolved.device), workers(compute, max(self.runs))
+        size = replicates_per_program(self.job.batched, compute, resolved.device)
+        side_by_side = size, workers(compute, max(self.runs))
         settings = self.job.inputs(0)
         return fingerprints.of_values({"settings": settings, "machine": str(resolved), "side_by_side": side_by_side})
 
@@ -171,7 +173,7 @@ def _generator_job(parameters: Parameters, name: str, data: Path) -> Job:
         inputs=lambda replicate: _without_steps(family.model_dump()),
         steps=family.total_steps,
         images_per_step=family.images_per_step,
-        together=getattr(family, "supports_batched_seeds", False),
+        batched=getattr(family, "supports_batched_seeds", False),
     )
 
 

@@ -23,9 +23,10 @@ from makeweight.classification.interface import Transform
 from makeweight.classification.mixing import control_mixing, mixed_batches
 from makeweight.core.parameters import ClassifierSettings, ComputeSettings
 from makeweight.generators.interface import Family
+from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.machine import Machine, fixed_threads, retain_heap, workers
 from makeweight.runtime.processes import end_with_parent
-from makeweight.runtime.replicates import Job, Replicate, together
+from makeweight.runtime.replicates import Job, Replicate
 from makeweight.runtime.splits import read_split
 from makeweight.training.loop import TrainingContext
 
@@ -147,7 +148,7 @@ def step_times(
         for job in jobs:
             if job.steps == 1:
                 continue
-            size = min(replicates, together(job, compute, resolved.device))
+            size = min(replicates, replicates_per_program(job.batched, compute, resolved.device))
             side_by_side = range(workers(compute, -(-replicates // size)))
             futures = [
                 processes.submit(_time_steps, job, resolved, range(size), budget, os.getpid()) for _ in side_by_side

@@ -1,4 +1,4 @@
-"""Whether generated images are copies of each other, or of training images, by distances between pixels."""
+"""Diversity and memorisation of generated images, measured by pixel distances."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from makeweight.core.images import median_distance, nearest, of_class
 from makeweight.runtime.artifacts import replicate_name
 from makeweight.runtime.splits import read_split
 
-COMPARED = 300  # images of a class, for distances
+MAX_COMPARED = 300  # images of a class
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Class by class, shape [classes]; NaN where a class has too few images to tell.
+    """Ratios for each class, [classes]; NaN where a class has too few images.
 
     Attributes:
-        diversity: median distance between two drawn images over that between two real, held-out ones. Copies of each
-            other: 0.
-        novelty: median distance of a drawn image to the nearest training image of its class over that of a held-out
-            real one. Copies of training images: 0.
+        diversity: the median distance between two synthetic images over that between two held-out real ones; 0 means
+            mode collapse.
+        distance_ratio: nearest-neighbour distance ratio: the median distance of a synthetic image to the nearest
+            training image of its class over that of a held-out real image; 0 means memorisation.
     """
 
     diversity: NDArray[np.float64]
     distance_ratio: NDArray[np.float64]
 
 
-def similarity(drawn: Split, train: Split, held_out: Split) -> Similarity:
-    """How alike the drawn images of each class are, and how near to training images; at most `COMPARED` of a class."""
-    classes = range(len(train.classes))
-    spreads, gaps = (
-        [[measure(split, label) for label in classes] for split in (drawn, held_out)]
-        for measure in (_spread, lambda split, label: _gap(split, train, label))
-    )
-    return Similarity(_ratio(*spreads), _ratio(*gaps))
+def similarity(synthetic: Split, train: Split, held_out: Split) -> Similarity:
+    """Diversity and nearest-neighbour distance ratio of each class, from at most `MAX_COMPARED` images of a class."""
+    labels = range(len(train.classes))
+    diversity = _ratio(*([_diversity(split, label) for label in labels] for split in (synthetic, held_out)))
+    distances = _ratio(*([_distance(split, train, label) for label in labels] for split in (synthetic, held_out)))
+    return Similarity(diversity, distances)
 
 
-def _spread(split: Split, label: int) -> float:
-    return median_distance(of_class(split, label)[:COMPARED])
+def _diversity(split: Split, label: int) -> float:
+    return median_distance(of_class(split, label)[:MAX_COMPARED])
 
 
-def _gap(split: Split, train: Split, label: int) -> float:
-    images, others = of_class(split, label)[:COMPARED], of_class(train, label)
-    return float(np.median(nearest(images, others)[1])) if len(images) and len(others) else 0.0
+def _distance(split: Split, train: Split, label: int) -> float:
+    images, training_images = of_class(split, label)[:MAX_COMPARED], of_class(train, label)
+    if not len(images) or not len(training_images):
+        return 0.0
+    return float(np.median(nearest(images, training_images)[1]))
 
 
-def _ratio(drawn: list[float], real: list[float]) -> NDArray[np.float64]:
-    return np.array([a / b if b else np.nan for a, b in zip(drawn, real, strict=True)])
+def _ratio(synthetic: list[float], real: list[float]) -> NDArray[np.float64]:
+    return np.array([a / b if b else np.nan for a, b in zip(synthetic, real, strict=True)])
 
 
 def similarities(data: Path, families: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """What the report shows of each family's similarity: a row a class, of the images that replicate 0 drew.
+    """The similarity of each family's synthetic images (replicate 0): one row per class, for the report.
 
     Args:
         data: the folder of `train`, `validation` and `synthetic`.
-        families: names.
+        families: their names.
 
     Raises:
         BadInput: a split is missing.
     """
     train, validation = read_split(data / "train"), read_split(data / "validation")
-    found = {}
+    rows = {}
     for name in families:
-        measured = similarity(read_split(data / "synthetic" / name / replicate_name(0)), train, validation)
-        found[name] = [
+        ratios = similarity(read_split(data / "synthetic" / name / replicate_name(0)), train, validation)
+        rows[name] = [
             {"class": label, "diversity": float(diversity), "novelty": float(distance_ratio)}
             for label, diversity, distance_ratio in zip(
-                train.classes, measured.diversity, measured.distance_ratio, strict=True
+                train.classes, ratios.diversity, ratios.distance_ratio, strict=True
             )
         ]
-    return found
+    return rows

@@ -1,4 +1,4 @@
-"""Hashes of settings, data and code: what a result depends on, and nothing else."""
+"""Hashes of settings, data and code: all that a result depends on, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from pathlib import Path
 
 from makeweight.core.data import Split
 
-HASH = re.compile(r"[0-9a-f]{64}")  # what all of them look like
+HASH = re.compile(r"[0-9a-f]{64}")  # matches every hash of this module
+# Modules that print, lock or start processes: no edit of them changes a result.
+WITHOUT_INFLUENCE = {
+    "makeweight.core.renamed",
+    "makeweight.runtime.executors",
+    "makeweight.runtime.processes",
+    "makeweight.runtime.progress",
+}
+MESSAGES = {"TrainingFailure", "log_line"}  # calls whose arguments are text for people, like those of `raise`
 
 
 def of_values(values: Mapping[str, object]) -> str:
@@ -30,7 +38,7 @@ def of_split(split: Split) -> str:
 
 
 def of_files(*paths: Path) -> str:
-    """Hash of files, and of all files in folders with the names that they have there."""
+    """Hash of files, and of all files in folders with their paths relative to the folder's parent."""
     digest = hashlib.sha256()
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -42,33 +50,63 @@ def of_files(*paths: Path) -> str:
 
 
 def of_code(*modules: str) -> str:
-    """Hash of the source of `modules` and of all that they import from their own packages."""
-    digest = hashlib.sha256()
-    for name, path in sorted(sources(*modules).items()):
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """Hash of the code of `modules` and of all that they import from their own packages and from Makeweight.
+
+    It does not depend on comments, docstrings, formatting and messages, nor on modules `WITHOUT_INFLUENCE`.
+    """
+    found = sources(*modules)
+    return of_values({name: _code(path) for name, path in found.items() if name not in WITHOUT_INFLUENCE})
 
 
 def sources(*modules: str) -> dict[str, Path]:
     """Names and files of `modules` and of what they import, directly or not, from their own top-level packages.
 
-    Static: imports are read off the source, wherever in it they stand. Plugins found by name are not seen; pass
+    Static: imports are read from the source, at any place in it. Plug-ins that are found by name are not seen; pass
     their modules too.
     """
     found: dict[str, Path] = {}
-    open_ends = list(modules)
-    while open_ends:
-        name = open_ends.pop()
+    packages = {module.split(".")[0] for module in modules} | {"makeweight"}  # on which third-party plug-ins may build
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
         path = _source(name)
         if name not in found and path is not None:
             found[name] = path
-            open_ends += [inner for inner in _imports(name, path) if inner.split(".")[0] in _tops(modules)]
+            if name not in WITHOUT_INFLUENCE:
+                pending += [inner for inner in _imports(name, path) if inner.split(".")[0] in packages]
     return found
 
 
-def _tops(modules: tuple[str, ...]) -> set[str]:
-    # Strangers may build on the house's own floors, and commands on the library.
-    return {module.split(".")[0] for module in modules} | {"makeweight"}
+def _code(path: Path) -> object:
+    return _essence(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _essence(value: object, message: bool = False) -> object:
+    """A syntax tree as nested lists, without docstrings and, inside a `message`, without text.
+
+    Not `ast.dump`, whose output for the same code differs between versions of Python.
+    """
+    if isinstance(value, list):
+        return [_essence(item, message) for item in value]
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    if message and (isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and _is_text(value))):
+        return "text"
+    fields = {name: inner for name, inner in ast.iter_fields(value) if inner not in (None, [])}
+    if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(value):
+        fields["body"] = fields["body"][1:]
+    called = value.func if isinstance(value, ast.Call) else None
+    message = message or isinstance(value, ast.Raise) or (isinstance(called, ast.Name) and called.id in MESSAGES)
+    return [type(value).__name__, *([name, _essence(inner, message)] for name, inner in fields.items())]
+
+
+def _is_text(constant: ast.Constant) -> bool:
+    return isinstance(constant.value, str)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    first = node.body[0] if node.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and _is_text(first.value)
 
 
 @cache
@@ -83,7 +121,7 @@ def _source(name: str) -> Path | None:
 def _imports(module: str, path: Path) -> set[str]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names: set[str] = set()
-    for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _executed(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -93,13 +131,13 @@ def _imports(module: str, path: Path) -> set[str]:
     return {".".join(parts[: end + 1]) for parts in (name.split(".") for name in names) for end in range(len(parts))}
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Everything below `node` but what stands under `if TYPE_CHECKING:`, which never runs."""
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below `node`, except those under `if TYPE_CHECKING:`, which are never executed."""
     for inner in ast.iter_child_nodes(node):
         if isinstance(inner, ast.If) and ast.unparse(inner.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in inner.orelse:
                 yield other
-                yield from _running(other)
+                yield from _executed(other)
         else:
             yield inner
-            yield from _running(inner)
+            yield from _executed(inner)

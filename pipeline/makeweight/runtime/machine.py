@@ -44,6 +44,12 @@ class Machine:
         return torch.bfloat16 if self.precision == "bfloat16" else None
 
 
+def mixed_precision(device: str, dtype: torch.dtype | None) -> torch.autocast:
+    """The context in which networks compute in `dtype` where that is safe; None: in float32 throughout."""
+    # Without the cache of converted weights: a loop may reuse one context while its optimizer changes them.
+    return torch.autocast(device, dtype, enabled=dtype is not None, cache_enabled=False)
+
+
 def versions() -> dict[str, str]:
     """Of the libraries that compute."""
     return {name: version(name) for name in COMPUTING}

@@ -1,11 +1,9 @@
-"""Running K independent repetitions of one piece of work: side by side, each once and for all."""
+"""Replicates of a job: run side by side, each once, with finished ones cached and unfinished ones resumed."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,30 +11,28 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import joblib
-import numpy as np
-from joblib.externals.loky import process_executor
-
 from makeweight.core.parameters import ComputeSettings
+from makeweight.core.text import counted
 from makeweight.runtime import distributed, fingerprints
 from makeweight.runtime.artifacts import CACHE, CHECKPOINTS, LOGS, replicate_name
+from makeweight.runtime.executors import StepCounter, progress_counters, replicates_per_program, run_groups
 from makeweight.runtime.files import atomic_directory, atomic_files, read_json, write_json
-from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap, versions, workers
-from makeweight.runtime.processes import end_with_parent, locked
+from makeweight.runtime.machine import Machine, fixed_threads, machine, versions, workers
+from makeweight.runtime.processes import locked
 from makeweight.runtime.progress import ProgressCounters, ProgressReporter, log_line
 
-RECORD = "record.json"  # in a finished replicate: what made it, and a hash of each of its files
-REPLICATES_PER_PROGRAM_ON_GPU = 10  # replicates
+RECORD = "record.json"  # in a finished replicate: fingerprint, machine, package versions, and a hash of each file
 
 
 @dataclass(frozen=True, slots=True)
 class Replicate:
-    """One repetition of a job: which, and where.
+    """One repetition of a job.
 
     Attributes:
         number: from 0.
-        folder: takes the results.
-        unfinished: keeps, when the process is killed, what is needed to go on; may not exist yet, goes at the end.
+        folder: where the work writes its results.
+        unfinished: where the work keeps what it needs to resume after it was killed. May not exist yet; removed when
+            the replicate is finished.
         machine: where to compute.
         progress: called with the number of steps done.
     """
@@ -50,15 +46,16 @@ class Replicate:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of work that is repeated.
+    """Work that is replicated.
 
     Attributes:
-        name: what progress and messages call it by.
-        work: does one replicate, or several in one program. Sent to other processes, so it must be picklable.
-        inputs: of a replicate, plain values and fingerprints: all that its result depends on besides the machine.
-        steps: steps of one replicate.
-        images_per_step: to tell images a second.
-        together: whether the work takes several replicates at once.
+        name: the job's name in progress and messages.
+        work: computes one replicate, or several in one program. It is sent to other processes, so it must be picklable.
+        inputs: all that the result of a replicate depends on besides the machine, as plain values and fingerprints; a
+            function of the replicate's number.
+        steps: number of steps of one replicate.
+        images_per_step: for the rate in images per second.
+        batched: whether `work` takes several replicates at once.
     """
 
     name: str
@@ -66,23 +63,12 @@ class Job:
     inputs: Callable[[int], Mapping[str, object]]
     steps: int
     images_per_step: int
-    together: bool = False
+    batched: bool = False
 
     @property
     def slug(self) -> str:
-        """The name, as part of a path."""
+        """The name as part of a path."""
         return self.name.replace(" ", "-")
-
-
-def together(job: Job, compute: ComputeSettings, device: str) -> int:
-    """How many replicates of a job to compute in one program: `compute.replicates_per_program`, or ten on a GPU and one elsewhere.
-
-    One where the job's work takes no more, or where each is spread over several processes.
-    """
-    if not job.together or distributed.world_size() > 1:
-        return 1
-    by_device = REPLICATES_PER_PROGRAM_ON_GPU if device == "cuda" else 1
-    return by_device if compute.replicates_per_program == "auto" else compute.replicates_per_program
 
 
 def run_replicates(
@@ -96,55 +82,49 @@ def run_replicates(
 ) -> list[Path]:
     """Run the replicates 0 … `replicates` - 1 of `job` that are not finished yet; return every replicate's folder.
 
-    A finished replicate stays in `cache`, under the hash of what it depends on, so that more replicates cost only
-    the new ones. What one that is killed has kept stands in `checkpoints`, and is thrown away if anything that it
-    depends on has changed. Each runs in `compute.threads_per_replicate` threads: their number changes rounding, that
-    of the workers changes nothing. So does how many are computed in one program: those that are missing are divided
-    into groups of that size, in their order.
+    A finished replicate stays in `cache`, under the hash of all that it depends on, so that additional replicates cost
+    only themselves. A killed replicate resumes from `checkpoints`, unless anything that it depends on has changed; then
+    its checkpoints are discarded. Each replicate runs in `compute.threads_per_replicate` threads. Their number changes
+    rounding, and so does the number of replicates in one program; the number of workers changes nothing. Missing
+    replicates are divided, in order, into groups that are computed in one program.
 
-    `outputs` may hold copies of finished replicates, one in each sub-folder, as an earlier run or `dvc pull` has left
-    them. Those that `cache` lacks are copied from there instead of being run, if their recorded fingerprint is the
-    wanted one and their files are as recorded.
+    Args:
+        job: the work and all that it depends on.
+        replicates: how many.
+        compute: where and how to compute.
+        outputs: may hold copies of finished replicates, one in each subfolder, from an earlier run or `dvc pull`. What
+            `cache` lacks is copied from there if its recorded fingerprint matches and its files are as recorded.
+        cache: folder of finished replicates.
+        checkpoints: folder of unfinished replicates and their locks.
 
     Raises:
-        BadInput: another process is at work on the same job.
+        BadInput: another process is running the same job.
     """
     distributed.init(machine(compute).device)
     resolved = machine(compute)
-    size = together(job, compute, resolved.device)
-    inputs = [
-        {**job.inputs(k), "machine": str(resolved), "together": size, "versions": versions()} for k in range(replicates)
-    ]
+    size = replicates_per_program(job.batched, compute, resolved.device)
+    made_by = {"machine": str(resolved), "replicates_per_program": size, "versions": versions()}
+    inputs = [{**job.inputs(k), **made_by} for k in range(replicates)]
     cache = cache.absolute()
     folders = [cache / fingerprints.of_values(values) for values in inputs]
     if outputs is not None and distributed.is_main_process():
         _adopt(job, outputs, folders, checkpoints)
     distributed.barrier()
     missing = [k for k in range(replicates) if not folders[k].exists()]
-    distributed.barrier()  # else the first to finish one would hide it from the others
+    distributed.barrier()  # else a process that finishes a replicate would hide it from a slower one
     if not missing:
         return folders
-    with tempfile.TemporaryDirectory() as scratch:
-        groups = [missing[first : first + size] for first in range(0, len(missing), size)]
-        path = Path(scratch, "steps.npy")
-        board = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(replicates, 2))
-        title = f"{job.name}, {len(missing)} replicate{'s' if len(missing) > 1 else ''}"
+    groups = []
+    for numbers in (missing[first : first + size] for first in range(0, len(missing), size)):
+        members = [Replicate(k, folders[k], _unfinished(job, k, checkpoints), resolved) for k in numbers]
+        groups.append(_Group(job.name, job.work, members, [{**inputs[k], "group": numbers} for k in numbers]))
+    with progress_counters(replicates) as (path, counters):
+        title = f"{job.name}, {counted(len(missing), 'replicate')}"
         start = time.monotonic()
-        with ProgressReporter(title, board, job.steps * len(missing), job.images_per_step):
-            joblib.Parallel(n_jobs=workers(compute, len(groups)))(
-                joblib.delayed(_run_group)(
-                    job.name, job.work,
-                    [
-                        Replicate(k, folders[k], _unfinished(job, k, checkpoints), resolved)
-                        for k in group
-                    ],
-                    [{**inputs[k], "beside": group} for k in group],
-                    path, os.getpid(), Path.cwd(),
-                )
-                for group in groups
-            )  # fmt: skip
+        with ProgressReporter(title, counters, job.steps * len(missing), job.images_per_step):
+            run_groups(groups, workers(compute, len(groups)), path)
         if distributed.is_main_process():
-            _log(job, board, time.monotonic() - start)
+            _log(job, counters, time.monotonic() - start)
     return folders
 
 
@@ -152,25 +132,29 @@ def _unfinished(job: Job, replicate: int, checkpoints: Path) -> Path:
     return checkpoints.absolute() / job.slug / replicate_name(replicate)
 
 
+def _lock_path(unfinished: Path) -> Path:
+    return unfinished.with_suffix(".lock")
+
+
 def _adopt(job: Job, outputs: Path, folders: Sequence[Path], checkpoints: Path) -> None:
-    """Copy into the cache what it lacks of `folders` and `outputs` holds, whole and with the same fingerprint."""
-    recorded = {_recorded_fingerprint(path.parent): path.parent for path in sorted(outputs.glob(f"*/{RECORD}"))}
+    """Copy into the cache what it lacks of `folders` and `outputs` holds, complete and with the same fingerprint."""
+    available = {_recorded_fingerprint(path.parent): path.parent for path in sorted(outputs.glob(f"*/{RECORD}"))}
     adopted = 0
     for k, folder in enumerate(folders):
-        source = recorded.get(folder.name)
+        source = available.get(folder.name)
         if source is None or folder.exists():
             continue
-        with locked(_unfinished(job, k, checkpoints).with_suffix(".lock"), f"{job.name}, replicate {k}"):
+        with locked(_lock_path(_unfinished(job, k, checkpoints)), f"{job.name}, replicate {k}"):
             if not folder.exists():
                 with atomic_directory(folder, durable=True) as temporary:
                     copy_finished(source, temporary)
                 adopted += 1
     if adopted:
-        log_line(f"{job.name}: {adopted} finished replicate{'s' if adopted > 1 else ''} taken from {outputs}")
+        log_line(f"{job.name}: {counted(adopted, 'finished replicate')} taken from {outputs}")
 
 
 def _recorded_fingerprint(finished: Path) -> str | None:
-    """The fingerprint that a finished replicate was made under; None where its files are not as they were then."""
+    """The fingerprint of a finished replicate; None where its files are not as recorded."""
     try:
         record = read_json(finished / RECORD)
         return str(record["fingerprint"]) if record["files"] == _hashes(finished) else None
@@ -196,107 +180,94 @@ def recorded(outputs: Path) -> dict[str, dict[str, object]]:
 
 
 def _hashes(finished: Path) -> dict[str, str]:
-    """The hash of each file of a finished replicate besides its record, by its path there."""
+    """The hash of each file of a finished replicate except its record, by relative path."""
     files = sorted(path for path in finished.rglob("*") if path.is_file() and path != finished / RECORD)
     return {path.relative_to(finished).as_posix(): fingerprints.of_files(path) for path in files}
 
 
 def copy_finished(finished: Path, target: Path) -> None:
-    """Copy a finished replicate, its record included; the content alone, since DVC may have made files read-only."""
+    """Copy a finished replicate with its record: file contents only, since DVC may have made the files read-only."""
     shutil.copytree(finished, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
 
-def _log(job: Job, board: ProgressCounters, seconds: float) -> None:
-    """What is never twice the same stays out of the outputs."""
+def _log(job: Job, counters: ProgressCounters, seconds: float) -> None:
+    """Write times and rates, which differ from run to run, to a file that is no output."""
     LOGS.mkdir(exist_ok=True)
-    done, resumed = board.sum(0)
+    done, resumed = counters.sum(0)
     figures = {
-        "replicates": int(board.any(1).sum()),
+        "replicates": int(counters.any(1).sum()),
         "seconds": round(seconds, 1),
         "images_per_second": round(float(done - resumed) * job.images_per_step / seconds),
     }
     write_json(LOGS / f"{job.slug}.json", figures)
 
 
-def _run_group(
-    name: str,
-    work: Callable[[Sequence[Replicate]], None],
-    planned: Sequence[Replicate],
-    inputs: Sequence[Mapping[str, object]],
-    board: Path,
-    owner: int,
-    home: Path,
-) -> None:
-    os.chdir(home)  # workers may stand in another folder, even in one that is gone
-    # loky retires a worker that has grown by 300 MB since its first task, and then waited for ever for it (joblib 1.6).
-    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    retain_heap()
-    if os.getpid() != owner:
-        end_with_parent(owner)
-    planned = [replace(each, progress=_Progress(board, each.number)) for each in planned]
-    if not distributed.is_main_process():
-        distributed.barrier()
-        with fixed_threads(planned[0].machine.threads), tempfile.TemporaryDirectory() as dropped:
-            work([replace(each, folder=Path(dropped)) for each in planned])
-        distributed.barrier()
-        return
-    names = [f"{name}, replicate {each.number}" for each in planned]
-    with ExitStack() as locks:
-        for each, called in zip(planned, names, strict=True):
-            locks.enter_context(locked(each.unfinished.with_suffix(".lock"), called))
-        if all(each.folder.exists() for each in planned) and distributed.world_size() == 1:
-            return  # another process has finished them while this one waited
-        for each, called, values in zip(planned, names, inputs, strict=True):
-            _discard_if_changed(called, each.unfinished, values)
-        distributed.barrier()
-        with fixed_threads(planned[0].machine.threads), ExitStack() as folders:
-            temporary = [folders.enter_context(atomic_directory(each.folder, durable=True)) for each in planned]
-            work([replace(each, folder=folder) for each, folder in zip(planned, temporary, strict=True)])
-            for each, folder in zip(planned, temporary, strict=True):
-                _write_record(folder, each)
-        distributed.barrier()
-        for each in planned:
-            shutil.rmtree(each.unfinished, ignore_errors=True)
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Replicates that are computed in one program, and the inputs of each."""
 
+    name: str
+    work: Callable[[Sequence[Replicate]], None]
+    replicates: Sequence[Replicate]
+    inputs: Sequence[Mapping[str, object]]
 
-class _Progress:
-    """Writes how far a replicate has come to its row of the board."""
+    def __call__(self, counters: Path) -> None:
+        """Compute the group; it is locked meanwhile, and finished only as a whole."""
+        replicates = [replace(item, progress=StepCounter(counters, item.number)) for item in self.replicates]
+        if not distributed.is_main_process():
+            self._assist(replicates)
+            return
+        names = [f"{self.name}, replicate {replicate.number}" for replicate in replicates]
+        with ExitStack() as locks:
+            for replicate, name in zip(replicates, names, strict=True):
+                locks.enter_context(locked(_lock_path(replicate.unfinished), name))
+            if all(replicate.folder.exists() for replicate in replicates) and distributed.world_size() == 1:
+                return  # another process has finished them while this one waited
+            for replicate, name, values in zip(replicates, names, self.inputs, strict=True):
+                _discard_if_changed(name, replicate.unfinished, values)
+            distributed.barrier()
+            with fixed_threads(replicates[0].machine.threads), ExitStack() as folders:
+                outputs = [folders.enter_context(atomic_directory(item.folder, durable=True)) for item in replicates]
+                self.work([replace(item, folder=folder) for item, folder in zip(replicates, outputs, strict=True)])
+                for replicate, folder in zip(replicates, outputs, strict=True):
+                    _write_record(folder, replicate)
+            distributed.barrier()
+            for replicate in replicates:
+                shutil.rmtree(replicate.unfinished, ignore_errors=True)
 
-    def __init__(self, board: Path, number: int) -> None:
-        self.steps = np.load(board, mmap_mode="r+")[number]
-
-    def __call__(self, done: int) -> None:
-        if not self.steps[0]:
-            self.steps[1] = done - 1  # where this run takes up the work
-        self.steps[0] = done
+    def _assist(self, replicates: Sequence[Replicate]) -> None:
+        """Compute this process's shard of each batch; the main process writes the results."""
+        distributed.barrier()
+        with fixed_threads(replicates[0].machine.threads), tempfile.TemporaryDirectory() as ignored:
+            self.work([replace(replicate, folder=Path(ignored)) for replicate in replicates])
+        distributed.barrier()
 
 
 def _discard_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object]) -> None:
-    """Leave in `unfinished` only what was made from these inputs, and say what differed."""
-    now = dict(_leaves(json.loads(json.dumps(inputs, default=str))))
-    note = unfinished / "inputs.json"
-    before = read_json(note) if note.exists() else {}
-    if before == now:
+    """Discard the checkpoints in `unfinished` unless they were made from the same inputs, and say what differs."""
+    current = dict(_flattened(json.loads(json.dumps(inputs, default=str))))
+    path = unfinished / "inputs.json"
+    previous = read_json(path) if path.exists() else {}
+    if previous == current:
         return
-    if before:
-        changes = (_change(key, before.get(key), now.get(key)) for key in {**before, **now})
-        differed = "; ".join(change for change in changes if change)
-        log_line(f"{name} was not finished, but starts afresh: {differed}")
+    if previous:
+        changes = (_change(key, previous.get(key), current.get(key)) for key in {**previous, **current})
+        log_line(f"{name} was not finished, but starts afresh: {'; '.join(change for change in changes if change)}")
     shutil.rmtree(unfinished, ignore_errors=True)
     with atomic_files(unfinished) as temporary:
-        write_json(temporary / note.name, now)
+        write_json(temporary / path.name, current)
 
 
-def _leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+def _flattened(value: object, key: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _leaves(inner, f"{key}.{name}" if key else name)
+            yield from _flattened(inner, f"{key}.{name}" if key else name)
     else:
         yield key, value
 
 
-def _change(key: str, before: object, now: object) -> str | None:
-    if before == now:
+def _change(key: str, previous: object, current: object) -> str | None:
+    if previous == current:
         return None
-    hashed = any(isinstance(value, str) and fingerprints.HASH.fullmatch(value) for value in (before, now))
-    return f"{key} has changed" if hashed else f"{key} was {json.dumps(before)} and is {json.dumps(now)}"
+    hashed = any(isinstance(value, str) and fingerprints.HASH.fullmatch(value) for value in (previous, current))
+    return f"{key} has changed" if hashed else f"{key} was {json.dumps(previous)} and is {json.dumps(current)}"

@@ -1,4 +1,4 @@
-"""What a training loop is handed: where to compute, resuming, watching over itself, and whom to tell."""
+"""The context of a training loop: device, checkpoints, monitoring with rollback, history and progress."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from makeweight.training.monitors import (
     real_distances,
 )
 
-RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; moments at which it shows what it draws
-SHOWN_CLASSES, SHOWN_EACH = 10, 6  # images at each moment
-MAX_ROLLBACKS = 3  # in one training, before it is given up
-ROLLBACK_FACTOR = 0.5  # factor for learning rates at each step back
+RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; frames of drawn images
+SHOWN_CLASSES, SHOWN_EACH = 10, 6  # classes in a frame, and images of each
+MAX_ROLLBACKS = 3  # in one training, before it fails
+ROLLBACK_FACTOR = 0.5  # by which each rollback multiplies the learning rates
 
 
 class BatchedTrainingFailure(Exception):
-    """One of several replicates that are trained in one program went wrong, and could step back only by itself."""
+    """The training of one of several replicates in one program failed; only a replicate by itself can be rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a loop.
+    """One step of a training loop.
 
     Attributes:
-        number: from 1 to the last one.
-        recorded: whether the loop shall call `TrainingContext.record` at its end.
-        shown: whether it shall call `TrainingContext.show`.
+        number: from 1.
+        recorded: whether the loop has to call `TrainingContext.record` at the end of the step.
+        shown: whether it has to call `TrainingContext.show`.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What was drawn after `step` steps: uint8 [classes * SHOWN_EACH, h, w, c], class by class."""
+    """The images drawn after `step` steps: uint8 [classes * SHOWN_EACH, h, w, c], sorted by class."""
 
     step: int
     images: Images
@@ -61,7 +61,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class Monitor:
-    """What to look for while a family trains on `train`, and what to do about it."""
+    """Detects failures of a training on `train`, by `settings`.
+
+    Attributes:
+        settings: thresholds, and what to do about a failure.
+        train: the training images.
+        real: for each class, the median distance between two of its training images.
+    """
 
     settings: MonitorSettings
     train: Split
@@ -72,7 +78,7 @@ class Monitor:
 
     @property
     def labels(self) -> Labels:
-        """Of the images that are shown: of the rarest classes, which go wrong first."""
+        """Labels of the images in a frame: of the rarest classes, which fail first."""
         counts = self.train.counts
         rarest = [label for label in np.argsort(counts, kind="stable") if counts[label]][:SHOWN_CLASSES]
         return np.repeat(np.sort(np.array(rarest, dtype=np.int64)), SHOWN_EACH)
@@ -80,82 +86,87 @@ class Monitor:
 
 @dataclass
 class TrainingContext:
-    """What a family's `fit` is handed.
+    """The context of one call of a family's `fit`.
 
-    A loop that says `for step in run.steps(total, state)` and calls `record` and `show` where `step` tells it to, is
-    resumed, watched and shown with no more words. One that trains several replicates in one program says how many.
+    A loop `for step in run.steps(total, state)` that calls `record` and `show` when `step` requires it is resumed,
+    monitored and rolled back without further code. A loop that trains several replicates in one program passes their
+    number.
 
     Attributes:
-        device: where networks and data live.
+        device: of networks and data.
         autocast: the type for mixed precision, or None for plain float32.
         progress: called with the number of steps done.
-        name: what messages call this training by.
-        watch: what to look for; None: nothing.
-        checkpoints: where the state is kept now and then; None: nowhere.
-        histories: the rows that were recorded, replicate by replicate.
-        frames: what was shown, likewise.
+        name: the name of this training in messages.
+        monitor: detects failures; None: they are not looked for.
+        checkpoints: where the state is saved periodically; None: nowhere.
+        histories: the recorded rows of each replicate.
+        frames: the frames of each replicate.
+        records: approximate number of rows in the history of one replicate.
+        showings: approximate number of frames of one replicate.
     """
 
     device: torch.device
     autocast: torch.dtype | None
     progress: Callable[[int], None] = lambda step: None
     name: str = "training"
-    watch: Monitor | None = None
+    monitor: Monitor | None = None
     checkpoints: Checkpoints | None = None
     histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
     frames: list[list[Frame]] = field(default_factory=lambda: [[]])
+    records: int = RECORDS
+    showings: int = SHOWINGS
     _loops: int = 0
 
     def steps(self, total: int, state: State, replicates: int = 1) -> Iterator[Step]:
-        """Steps 1 … `total`, or from where a training that was killed left off.
+        """Steps 1 … `total`; a killed training continues after the step of its last checkpoint.
 
         Args:
-            total: of steps.
-            state: all that changes while the loop runs, by name: networks, optimizers, averages, generators of
-                random numbers. It is restored in place.
-            replicates: how many are trained in this one program.
+            total: number of steps.
+            state: all that changes while the loop runs, by name: networks, optimizers, averages, random generators.
+                It is restored in place.
+            replicates: number of replicates that are trained in this program.
 
         Raises:
-            BadInput: the training went wrong, and is to stop or has stepped back too often.
-            TroubleTogether: one of several replicates went wrong, and is to step back.
+            BadInput: the training failed, and is to stop or has been rolled back too often.
+            BatchedTrainingFailure: the training of one of several replicates failed, and is to be rolled back.
         """
-        for told in (self.histories, self.frames):
-            told.extend([] for _ in range(replicates - len(told)))
+        self.histories.extend([] for _ in range(replicates - len(self.histories)))
+        self.frames.extend([] for _ in range(replicates - len(self.frames)))
         loop = _Loop(self, state, f"{self._loops}")
         self._loops += 1
         step = loop.resume()
         while step < total:
             step += 1
-            at = _step(step, total)
-            yield at
+            current = _step(step, total, self.records, self.showings)
+            yield current
             self.progress(step)
-            if at.recorded and (found := loop.failure()):
-                step = loop.rollback(step, found)
-            elif at.shown:
-                loop.remember(step)
-            loop.keep(step, last=step == total)
+            if current.recorded and (failure := loop.failure()):
+                step = loop.rollback(step, failure)
+            elif current.shown:
+                loop.save_good_state(step)
+            loop.save_checkpoint(step, last=step == total)
 
     def record(self, row: Mapping[str, float | torch.Tensor]) -> None:
-        """Take one row of figures for `history.csv`; the first is `step`. A tensor holds a figure a replicate."""
-        figures = {name: each.tolist() if isinstance(each, torch.Tensor) else each for name, each in row.items()}
+        """Append a row to `history.csv`; its first value is `step`. A tensor holds a value for each replicate."""
+        values = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in row.items()}
         for k, history in enumerate(self.histories):
-            own = {name: each[k] if isinstance(each, list) else each for name, each in figures.items()}
+            own = {name: value[k] if isinstance(value, list) else value for name, value in values.items()}
             history.append(distributed.average_row(own))
 
     def show(self, step: int, *samplers: Sampler) -> None:
-        """Draw some images of each class with each replicate's sampler, from noise that is always the same."""
-        if self.watch is None:
+        """Draw a frame with each replicate's sampler, always from the same noise."""
+        if self.monitor is None:
             return
-        labels = torch.from_numpy(self.watch.labels)
+        labels = torch.from_numpy(self.monitor.labels)
         for frames, sampler in zip(self.frames, samplers, strict=True):
-            drawn = sampler.sample(labels, rng=torch.Generator().manual_seed(0))
-            frames.append(Frame(step, as_images(drawn)))
+            images = sampler.sample(labels, rng=torch.Generator().manual_seed(0))
+            frames.append(Frame(step, as_images(images)))
 
 
-def _step(number: int, total: int) -> Step:
-    """Records and showings are evenly spread, the last step always among them; what is shown is recorded too."""
-    recorded = max(1, total // RECORDS)
-    shown = recorded * max(1, total // recorded // SHOWINGS)
+def _step(number: int, total: int, records: int, showings: int) -> Step:
+    """Recorded and shown steps are evenly spaced and include the last one; every shown step is recorded."""
+    recorded = max(1, total // records)
+    shown = recorded * max(1, total // recorded // showings)
     last = number == total
     return Step(number, last or number % recorded == 0, last or number % shown == 0)
 
@@ -165,9 +176,9 @@ class _Loop:
 
     def __init__(self, run: TrainingContext, state: State, name: str) -> None:
         self.run, self.state, self.name = run, state, name
-        self.rows, self.frames = len(run.histories[0]), len(run.frames[0])  # that earlier loops of this run have left
+        self.rows, self.frames = len(run.histories[0]), len(run.frames[0])  # of earlier loops in this context
         self.attempts = 0
-        self.since = self.rows  # the row from which on this attempt has recorded
+        self.since = self.rows  # the first row of the current attempt
         self.good = self._packed(0)
 
     def _packed(self, step: int) -> bytes:
@@ -185,89 +196,95 @@ class _Loop:
             },
         )
 
-    def _placed(self, position: Mapping[str, Any]) -> int:
-        for history, recorded in zip(self.run.histories, position["histories"], strict=True):
-            history[self.rows :] = recorded
+    def _restored(self, position: Mapping[str, Any]) -> int:
+        """Restore histories and frames; return the number of steps done."""
+        for history, rows in zip(self.run.histories, position["histories"], strict=True):
+            history[self.rows :] = rows
         for frames, shown in zip(self.run.frames, position["frames"], strict=True):
             frames[self.frames :] = [Frame(step, images.numpy()) for step, images in shown]
         return int(position["step"])
 
     def resume(self) -> int:
-        """Restore the last checkpoint, if there is one; return how many steps are done."""
-        kept = self.run.checkpoints
-        position = kept.restore(self.name, self.state) if kept else None
-        if kept is None or position is None:
+        """Restore the last checkpoint, if there is one; return the number of steps done."""
+        checkpoints = self.run.checkpoints
+        position = checkpoints.restore(self.name, self.state) if checkpoints else None
+        if checkpoints is None or position is None:
             return 0
         self.attempts, self.since = position["attempts"], position["since"]
-        good = kept.folder / f"{self.name}.good"
+        good = checkpoints.folder / f"{self.name}.good"
         self.good = good.read_bytes() if good.exists() else self.good
-        step = self._placed(position)
+        step = self._restored(position)
         self.run.progress(step)
         return step
 
-    def remember(self, step: int) -> None:
-        """Take the state after `step` for a good one."""
+    def save_good_state(self, step: int) -> None:
+        """Save the state after `step` as the target of a rollback."""
         self.good = self._packed(step)
         if distributed.is_main_process() and self.run.checkpoints:
             self.run.checkpoints.write(f"{self.name}.good", self.good)
 
-    def keep(self, step: int, *, last: bool) -> None:
-        """Write a checkpoint, if it is time."""
+    def save_checkpoint(self, step: int, *, last: bool) -> None:
+        """Write a checkpoint if one is due or the step is the last."""
         if distributed.is_main_process() and self.run.checkpoints and (last or self.run.checkpoints.due):
-            self.run.checkpoints.write_now_and_then(self.name, self._packed(step))
+            self.run.checkpoints.write_periodically(self.name, self._packed(step))
 
     def failure(self) -> TrainingFailure | None:
-        """What is wrong after the step that was recorded last, in the first replicate where something is."""
-        watch = self.run.watch
-        if watch is None:
+        """The failure that the last recorded step shows, in the first replicate that has one."""
+        monitor = self.run.monitor
+        if monitor is None:
             return None
-        found = (
+        failures = (
             non_finite(history[-1], self.state)
-            or discriminator_saturation(history[self.since :], watch.settings)
-            or self._mode_collapse(watch, frames[self.frames :], history[-1]["step"])
+            or discriminator_saturation(history[self.since :], monitor.settings)
+            or self._mode_collapse(monitor, frames[self.frames :], history[-1]["step"])
             for history, frames in zip(self.run.histories, self.run.frames, strict=True)
         )
-        return next((failure for failure in found if failure), None)
+        return next((failure for failure in failures if failure), None)
 
-    def _mode_collapse(self, watch: Monitor, frames: list[Frame], step: float) -> TrainingFailure | None:
-        if len(frames) <= SHOWINGS // 2 or frames[-1].step != step:
-            return None  # at first, all of them are alike
-        return mode_collapse(frames[-1].images, watch.labels, watch.train, watch.real, watch.settings)
+    def _mode_collapse(self, monitor: Monitor, frames: list[Frame], step: float) -> TrainingFailure | None:
+        if len(frames) <= self.run.showings // 2 or frames[-1].step != step:
+            return None  # images of an early stage are all alike
+        return mode_collapse(frames[-1].images, monitor.labels, monitor.train, monitor.real, monitor.settings)
 
-    def rollback(self, step: int, found: TrainingFailure) -> int:
-        """Return to the last good state, with lower learning rates and other random numbers; or give up."""
-        told = f"{self.run.name}: after {step} steps, {found}"
-        if self.run.watch is None or self.run.watch.settings.on_divergence == "stop":
-            raise BadInput(told)
+    def rollback(self, step: int, failure: TrainingFailure) -> int:
+        """Restore the last good state, with lower learning rates and other random numbers; return its step.
+
+        Raises:
+            BadInput: the training is to stop, or has been rolled back too often.
+            BatchedTrainingFailure: there are several replicates.
+        """
+        where = f"{self.run.name}: after {step} steps"
+        if self.run.monitor is None or self.run.monitor.settings.on_divergence == "stop":
+            raise BadInput(f"{where}, {failure}")
         if len(self.run.histories) > 1:
-            raise BatchedTrainingFailure(told)
+            raise BatchedTrainingFailure(f"{where}, {failure}")
         if self.attempts == MAX_ROLLBACKS:
-            raise BadInput(f"{told}. It has stepped back {MAX_ROLLBACKS} times already")
+            raise BadInput(f"{where}, {failure}. It has been rolled back {MAX_ROLLBACKS} times already")
         self.attempts += 1
         position = unpack(self.good, self.state)
-        back = self._placed(position)
+        target = self._restored(position)
         self.since = len(self.run.histories[0])
-        for name, thing in self.state.items():
-            if isinstance(thing, torch.optim.Optimizer):
-                for group in thing.param_groups:
+        for name, item in self.state.items():
+            if isinstance(item, torch.optim.Optimizer):
+                for group in item.param_groups:
                     group["lr"] *= ROLLBACK_FACTOR ** (self.attempts - position["attempts"])
-            elif isinstance(thing, torch.Generator):
-                thing.manual_seed(derive(thing.initial_seed(), "again", name, self.attempts))
+            elif isinstance(item, torch.Generator):
+                item.manual_seed(derive(item.initial_seed(), "again", name, self.attempts))
         if distributed.is_main_process():
-            slower = ROLLBACK_FACTOR**self.attempts
-            log_line(f"{told}. Back to step {back}, learning rates × {slower:g}")
+            factor = ROLLBACK_FACTOR**self.attempts
+            log_line(f"{where}, {failure}. Rolled back to step {target}, learning rates × {factor:g}")
             if self.run.checkpoints:  # before a newer good state: the checkpoint must not belong to an older attempt
-                self.run.checkpoints.write(self.name, self._packed(back))
-        return back
+                self.run.checkpoints.write(self.name, self._packed(target))
+        return target
 
 
 class Sampler(Protocol):
     """A fitted family."""
 
     def sample(self, labels: torch.Tensor, *, rng: torch.Generator) -> torch.Tensor:
-        """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1], on the CPU."""
+        """Draw an image for each label (int64 [n]): float [n, c, h, w] in [-1, 1], on the CPU."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what `Family.load` needs into `folder`, which exists."""
+        """Write what `Family.load` reads into `folder`, which exists."""
         ...

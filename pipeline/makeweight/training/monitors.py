@@ -1,7 +1,7 @@
-"""Whether a training goes wrong: pure functions of what it has recorded, each with what to try.
+"""Detection of training failures: pure functions of the recorded history and the drawn images.
 
-None of them reads a figure of validation images: these are logged and may not steer a training, which steps back
-where something is found.
+A training failure can lead to a rollback, and validation images must not influence a training. So no detector reads a
+figure of validation images; these are only logged.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import median_distance
 from makeweight.core.parameters import MonitorSettings
 
-SATURATED_RECORDS = 25  # records for which a discriminator must have won: at first, while all is noise, most of them do
+SATURATED_RECORDS = 25  # records over which errors must be low; most are at first, while generated images are noise
 ERRORS = ("error_train", "error_generated")
-LOGGED_ONLY = "_validation"  # ends the names of recorded figures that are of validation images
-COMPARED = 50  # real images of a class
+LOGGED_ONLY = "_validation"  # suffix of recorded figures of validation images
+COMPARED = 50  # training images of each class
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingFailure:
-    """What is wrong, and what to try, in plain words."""
+    """A description of a failure, and its remedies, for messages."""
 
     what: str
     remedy: str
@@ -39,27 +39,26 @@ class TrainingFailure:
 
 def non_finite(row: Mapping[str, float], state: Mapping[str, Any]) -> TrainingFailure | None:
     """Losses or weights that are NaN or infinite."""
-    spoilt = [name for name, value in row.items() if not name.endswith(LOGGED_ONLY) and not math.isfinite(value)]
-    spoilt += [f"weights of {name}" for name, thing in state.items() if not _all_finite(thing)]
-    if not spoilt:
+    names = [name for name, value in row.items() if not name.endswith(LOGGED_ONLY) and not math.isfinite(value)]
+    names += [f"weights of {name}" for name, item in state.items() if not _all_finite(item)]
+    if not names:
         return None
     return TrainingFailure(
-        f"no number any more: {', '.join(spoilt)}", "lower learning rates, or compute.precision: float32"
+        f"NaN or infinite: {', '.join(names)}", "lower learning rates, or compute.precision: float32"
     )
 
 
-def _all_finite(thing: Any) -> bool:
-    weights: Iterator[Tensor] = thing.parameters() if isinstance(thing, torch.nn.Module) else iter(())
+def _all_finite(item: Any) -> bool:
+    weights: Iterator[Tensor] = item.parameters() if isinstance(item, torch.nn.Module) else iter(())
     return all(bool(weight.isfinite().all()) for weight in weights)
 
 
 def discriminator_saturation(
     history: Sequence[Mapping[str, float]], settings: MonitorSettings
 ) -> TrainingFailure | None:
-    """A discriminator that has long told training images from generated ones almost without error.
+    """A discriminator that has long classified training and generated images almost without error.
 
-    It is saturated: the generator, which learns from these two kinds of images, gets hardly any gradient. None where
-    `history` has no columns `ERRORS`.
+    The generator then gets hardly any gradient. None where `history` has no columns `ERRORS`.
     """
     latest = history[-SATURATED_RECORDS:]
     if len(latest) < SATURATED_RECORDS or not all(name in latest[-1] for name in ERRORS):
@@ -67,14 +66,14 @@ def discriminator_saturation(
     if any(fmean(row[name] for row in latest) > settings.min_discriminator_error for name in ERRORS):
         return None
     return TrainingFailure(
-        f"the discriminator has won: for {SATURATED_RECORDS} records it has told training from generated images with at most "
-        f"{settings.min_discriminator_error:.1%} error",
+        f"discriminator saturation: for {SATURATED_RECORDS} records it has classified training and generated images "
+        f"with at most {settings.min_discriminator_error:.1%} error",
         "a lower discriminator_learning_rate, more augment, or a penalty (r1)",
     )
 
 
 def real_distances(train: Split) -> list[float]:
-    """The spread of each class's training images, of at most `COMPARED` of them."""
+    """For each class, the median distance between two of its first `COMPARED` training images."""
     return [
         median_distance(train.images[np.flatnonzero(train.labels == label)[:COMPARED]])
         for label in range(len(train.classes))
@@ -82,17 +81,25 @@ def real_distances(train: Split) -> list[float]:
 
 
 def mode_collapse(
-    drawn: Images, labels: Labels, train: Split, real: Sequence[float], settings: MonitorSettings
+    images: Images, labels: Labels, train: Split, real: Sequence[float], settings: MonitorSettings
 ) -> TrainingFailure | None:
-    """Classes whose drawn images are all alike, although real ones are not."""
-    same = [
+    """Classes whose drawn images are nearly identical although their training images are not.
+
+    Args:
+        images: drawn images, uint8 [n, h, w, c].
+        labels: int64 [n].
+        train: the training images.
+        real: what `real_distances` returns for them.
+        settings: thresholds.
+    """
+    collapsed = [
         train.classes[label]
         for label in np.unique(labels)
-        if median_distance(drawn[labels == label]) < settings.min_diversity_ratio * real[label]
+        if median_distance(images[labels == label]) < settings.min_diversity_ratio * real[label]
     ]
-    if not same:
+    if not collapsed:
         return None
     return TrainingFailure(
-        f"all drawn images of {', '.join(map(repr, same))} are alike",
+        f"mode collapse: the drawn images of {', '.join(map(repr, collapsed))} are nearly identical",
         "fewer steps, more augment, or a smaller matching_aware_weight",
     )

@@ -133,7 +133,7 @@ def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_no
     watched = TrainingContext(CPU, None, watch=Monitor(rules, corners()))
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
-    with pytest.raises(BadInput, match="the discriminator has won"):
+    with pytest.raises(BadInput, match="discriminator saturation"):
         hopeless.fit(corners(), monitor=corners(), seeds=[0], run=watched)
 
 
@@ -160,7 +160,7 @@ def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     pd.testing.assert_frame_equal(first, second, check_exact=True)
     assert saved[0] == saved[1]
     assert messages[0] == messages[1]
-    assert "the discriminator has won" in messages[0]
+    assert "discriminator saturation" in messages[0]
     assert (histories[0]["error_validation"] != histories[1]["error_validation"]).any()
 
 

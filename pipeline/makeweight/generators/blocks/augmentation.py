@@ -1,8 +1,8 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), with their strengths.
+"""Differentiable augmentation of the discriminator's input (Zhao et al. 2020), with the strengths of that paper.
 
-Each function takes images, float [n, c, h, w], and a streams of random numbers on their device, and treats each
-image differently. Real and generated images pass through the same policy, so that the generator learns the images
-and not their augmentations.
+Each operation takes images, float [n, c, h, w], and random generators on their device, and draws new parameters for
+each image. Real and generated images pass through the same policy, so that the augmentations do not leak into the
+generated images.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ Operation = Literal["affine", "translation", "cutout", "brightness", "flip"]
 
 
 def affine(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Rotate by up to 12 degrees and scale by up to a tenth, between pixels; what comes in is -1 (black).
+    """Rotate by up to 12 degrees and scale by up to a tenth, with bilinear interpolation; new pixels are -1 (black).
 
     The geometric operations of Karras et al. (2020, "Training generative adversarial networks with limited data").
     """
-    angle, zoom = (most * (2 * rng.rand(len(images)) - 1) for most in (12.0, 0.1))
-    cos, sin = (turn(angle.deg2rad()) * torch.exp(-zoom) for turn in (torch.cos, torch.sin))
-    nothing = torch.zeros_like(cos)
-    matrices = torch.stack([torch.stack([cos, -sin, nothing], 1), torch.stack([sin, cos, nothing], 1)], 1)
+    angle, zoom = (limit * (2 * rng.rand(len(images)) - 1) for limit in (12.0, 0.1))
+    cos, sin = (function(angle.deg2rad()) * torch.exp(-zoom) for function in (torch.cos, torch.sin))
+    zero = torch.zeros_like(cos)
+    matrices = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
     grid = affine_grid(matrices, list(images.shape), align_corners=False)
     return grid_sample(images + 1, grid, align_corners=False) - 1
 
 
 def translation(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Shift by up to an eighth of the side, in whole pixels; what comes in is -1 (black)."""
+    """Shift by up to an eighth of the side, in whole pixels; new pixels are -1 (black)."""
     n, _, height, width = images.shape
-    reach_y, reach_x = (max(1, round(side / 8)) for side in (height, width))
-    down = rng.randint(-reach_y, reach_y + 1, n, 1)
-    right = rng.randint(-reach_x, reach_x + 1, n, 1)
-    rows = torch.arange(height, device=images.device) + reach_y - down
-    columns = torch.arange(width, device=images.device) + reach_x - right
-    framed = pad(images, (reach_x, reach_x, reach_y, reach_y), value=-1.0)
-    # Channels last: indexing with [n, h, 1] and [n, 1, w] picks whole pixels, of all channels at once.
-    framed = framed.permute(0, 2, 3, 1)
-    picked = framed[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2)
+    max_y, max_x = (max(1, round(side / 8)) for side in (height, width))
+    down = rng.randint(-max_y, max_y + 1, n, 1)
+    right = rng.randint(-max_x, max_x + 1, n, 1)
+    rows = torch.arange(height, device=images.device) + max_y - down
+    columns = torch.arange(width, device=images.device) + max_x - right
+    padded = pad(images, (max_x, max_x, max_y, max_y), value=-1.0)
+    # Channels last, so that indexing with [n, h, 1] and [n, 1, w] selects all channels of a pixel.
+    padded = padded.permute(0, 2, 3, 1)
+    shifted = padded[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return shifted.permute(0, 3, 1, 2)
 
 
 def cutout(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Grey out (0) a square of half the side, centred anywhere, so that it may reach over the edge."""
+    """Set a square of half the side to 0 (grey); its centre is anywhere, so that it may extend over the edge."""
     n, _, height, width = images.shape
     y = rng.randint(0, height + 1, n, 1, 1)
     x = rng.randint(0, width + 1, n, 1, 1)
@@ -59,14 +59,14 @@ def cutout(images: Tensor, rng: ReplicateGenerators) -> Tensor:
 
 
 def brightness(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Add a number between -0.5 and 0.5 to an image."""
+    """Add a number between -0.5 and 0.5 to all pixels of an image."""
     return images + rng.rand(len(images), 1, 1, 1, dtype=images.dtype) - 0.5
 
 
 def flip(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Mirror every second image, left to right. Never by default: a mirrored digit is none."""
-    chosen = rng.rand(len(images), 1, 1, 1) < 0.5
-    return torch.where(chosen, images.flip(3), images)
+    """Mirror an image left to right with probability 0.5. Not in the default: a mirrored digit is not a digit."""
+    mirrored = rng.rand(len(images), 1, 1, 1) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
 
 
 OPERATIONS: dict[Operation, Callable[[Tensor, ReplicateGenerators], Tensor]] = {
@@ -79,8 +79,8 @@ OPERATIONS: dict[Operation, Callable[[Tensor, ReplicateGenerators], Tensor]] = {
 
 
 def augment(images: Tensor, policy: Sequence[Operation], rng: ReplicateGenerators) -> Tensor:
-    """Apply the operations of `policy` in their order to images [replicates, n, c, h, w]; differentiable."""
-    changed = images.flatten(0, 1)
+    """Apply the operations of `policy` in order to images [replicates, n, c, h, w]; differentiable."""
+    augmented = images.flatten(0, 1)
     for name in policy:
-        changed = OPERATIONS[name](changed, rng)
-    return changed.view(images.shape)
+        augmented = OPERATIONS[name](augmented, rng)
+    return augmented.view(images.shape)

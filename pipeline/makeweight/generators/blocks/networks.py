@@ -1,4 +1,4 @@
-"""Blocks and networks that several families share."""
+"""Decoders and encoders of all families, and the encoding of labels."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ from makeweight.generators.blocks.layers import (
 from makeweight.runtime.files import read_json, write_json
 
 SAMPLING_BATCH = 500  # images
-WEIGHTS, PLAN = "decoder.safetensors", "decoder.json"
-WIDEST = 3  # doublings of the width, however many halvings there are
+WEIGHTS, CONFIG = "decoder.safetensors", "decoder.json"
+MAX_DOUBLINGS = 3  # of the width, however many halvings there are
 
-LabelInput = Literal["norms", "input", "nothing"]  # where a decoder hears its labels
+LabelInput = Literal[
+    "norms", "input", "nothing"
+]  # where a decoder takes the labels: conditional norms, concatenated to the code, unconditional
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a network must know about the images: side in pixels, channels, number of classes."""
+    """Side of the images in pixels, channels, number of classes."""
 
     size: int
     channels: int
@@ -45,25 +47,25 @@ class Shape:
         return cls(split.size, split.channels, len(split.classes))
 
 
-def conditions(labels: Tensor, classes: int, influence: float = 1.0) -> Tensor:
-    """Labels (int64 […, n]) as networks take them: float […, n, classes], `influence` at the label, 0 elsewhere.
+def conditions(labels: Tensor, classes: int, scale: float = 1.0) -> Tensor:
+    """One-hot encoding of labels (int64 […, n]) times `scale`: float […, n, classes].
 
-    All that a network does with them is linear, so that an influence of 0 makes it unconditional, and one that
-    grows fades the labels in (Shahbazi et al. 2022).
+    Networks use conditions only linearly: a scale of 0 makes a network unconditional, and a growing scale fades the
+    labels in (Shahbazi et al. 2022).
     """
-    return influence * one_hot(labels, classes).float()
+    return scale * one_hot(labels, classes).float()
 
 
 class Decoder(nn.Module):
-    """A code and a condition to an image: a linear map to a small map of features, doubled until it covers the image.
+    """Code and condition to an image: a linear layer to a small feature map, upsampled by transposed convolutions.
 
     Args:
         shape: of the images.
         latent: length of the code.
         width: channels at the highest resolution; doubled with each halving, up to 8 times.
-        hearing: where labels come in: scaling norms, as inputs beside the code (Mirza & Osindero 2014), or nowhere.
+        label_input: where labels enter: conditional norms, the code (Mirza & Osindero 2014), or nowhere.
         normed: whether the convolutions are under spectral norm (Miyato et al. 2018).
-        attention: the map whose side is nearest to it gets a self-attention block; None: no map.
+        attention: side of the feature map (the nearest one) that gets a self-attention block; None: no attention.
     """
 
     def __init__(
@@ -71,94 +73,96 @@ class Decoder(nn.Module):
         shape: Shape,
         latent: int,
         width: int,
-        hearing: LabelInput = "norms",
+        label_input: LabelInput = "norms",
         *,
         normed: bool = False,
         attention: int | None = None,
     ) -> None:
         super().__init__()
-        self.plan: dict[str, Any] = {
-            "shape": asdict(shape), "latent": latent, "width": width, "hearing": hearing, "normed": normed,
+        self.config: dict[str, Any] = {
+            "shape": asdict(shape), "latent": latent, "width": width, "label_input": label_input, "normed": normed,
             "attention": attention,
         }  # fmt: skip
         self.latent, self.size, self.classes = latent, shape.size, shape.classes
         doublings = halvings(shape.size)
-        side = -(-shape.size // 2**doublings)  # rounded up; what is too much is cut off at the end
+        side = -(-shape.size // 2**doublings)  # rounded up; the excess is cropped at the end
         self.sides = [side * 2**level for level in range(doublings)]
-        widths = [width * 2 ** min(level, WIDEST) for level in reversed(range(doublings))]
-        self.beside = hearing == "input"
-        self.first = nn.Linear(latent + shape.classes * self.beside, widths[0] * side**2)
+        widths = [width * 2 ** min(level, MAX_DOUBLINGS) for level in reversed(range(doublings))]
+        self.concatenates_labels = label_input == "input"
+        self.first = nn.Linear(latent + shape.classes * self.concatenates_labels, widths[0] * side**2)
         self.norms = nn.ModuleList(
-            ConditionalBatchNorm(channels, shape.classes) if hearing == "norms" else PlainBatchNorm(channels)
+            ConditionalBatchNorm(channels, shape.classes) if label_input == "norms" else PlainBatchNorm(channels)
             for channels in widths
         )
         self.attentions = _attentions(self.sides, widths, attention, normed)
-        # The last one draws the image itself: feature maps of its full size would cost more than all others together.
+        # The last one outputs the image: feature maps at full resolution would cost more than all others together.
         self.doubles = nn.ModuleList(
             spectrally_normed(layer, normed)
             for layer in (
-                *(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)),
+                *(nn.ConvTranspose2d(*channels, 4, stride=2, padding=1) for channels in pairwise(widths)),
                 ToImage(widths[-1], shape.channels),
             )
         )
 
     @classmethod
-    def planned(cls, plan: dict[str, Any]) -> Decoder:
-        """A decoder with random weights, built as another one's `plan` says."""
-        return cls(**{**plan, "shape": Shape(**plan["shape"])})
+    def from_config(cls, config: dict[str, Any]) -> Decoder:
+        """A decoder with random weights and the `config` of another one."""
+        return cls(**{**config, "shape": Shape(**config["shape"])})
 
-    def forward(self, codes: Tensor, wanted: Tensor | None = None) -> Tensor:
-        """Codes [n, latent] and conditions [n, classes], if it hears them, to images [n, c, size, size] in [-1, 1]."""
-        features = self.first(torch.cat([codes, wanted], 1) if self.beside and wanted is not None else codes)
+    def forward(self, codes: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Codes [n, latent] and conditions [n, classes] to images [n, c, size, size] in [-1, 1]."""
+        if self.concatenates_labels and condition is not None:
+            codes = torch.cat([codes, condition], 1)
+        features = self.first(codes)
         features = features.unflatten(1, (-1, self.sides[0], self.sides[0]))
-        # Channels last, by a way that `vmap` can go too.
+        # Channels last, in a form that `vmap` supports.
         features = features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
         for norm, attend, double in zip(self.norms, self.attentions, self.doubles, strict=True):
-            features = double(attend(relu_(norm(features, wanted))))
+            features = double(attend(relu_(norm(features, condition))))
         images = torch.tanh(features.float())
         margin = (images.shape[-1] - self.size) // 2
         return images[:, :, margin : margin + self.size, margin : margin + self.size]
 
     @torch.no_grad()
-    def draw(self, codes: Tensor, wanted: Tensor) -> Tensor:
-        """As many images as there are codes, part by part; on the CPU, with the statistics of training."""
+    def draw(self, codes: Tensor, condition: Tensor) -> Tensor:
+        """One image for each code, in batches; on the CPU, in evaluation mode."""
         self.cpu().eval()
-        parts = zip(codes.split(SAMPLING_BATCH), wanted.split(SAMPLING_BATCH), strict=True)
-        return torch.cat([self(*part) for part in parts])
+        batches = zip(codes.split(SAMPLING_BATCH), condition.split(SAMPLING_BATCH), strict=True)
+        return torch.cat([self(*batch) for batch in batches])
 
     def save(self, folder: Path) -> None:
-        """Write weights and plan."""
+        """Write weights and configuration."""
         save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS)
-        write_json(folder / PLAN, self.plan)
+        write_json(folder / CONFIG, self.config)
 
     @classmethod
     def load(cls, folder: Path) -> Decoder:
-        """Read back what `save` wrote."""
-        decoder = cls.planned(read_json(folder / PLAN))
+        """Load a decoder that `save` wrote."""
+        decoder = cls.from_config(_renamed(read_json(folder / CONFIG)))
         decoder.load_state_dict(load_file(folder / WEIGHTS))
         return decoder
 
 
 class Encoder(nn.Module):
-    """An image to a small map of features: halved while it is large, then one more convolution.
+    """Image to a small feature map: strided convolutions down to its size, then one more convolution.
 
     Args:
         shape: of the images.
         width: channels after the first halving; doubled with each further one, up to 8 times.
         normed: whether the convolutions are under spectral norm (Miyato et al. 2018).
-        attention: the map whose side is nearest to it gets a self-attention block; None: no map.
+        attention: side of the feature map (the nearest one) that gets a self-attention block; None: no attention.
     """
 
     def __init__(self, shape: Shape, width: int, *, normed: bool = False, attention: int | None = None) -> None:
         super().__init__()
-        times = halvings(shape.size)
-        widths = [width * 2 ** min(level, WIDEST) for level in range(times)]
-        sides = [shape.size // 2 ** (level + 1) for level in range(times)]
+        n_halvings = halvings(shape.size)
+        widths = [width * 2 ** min(level, MAX_DOUBLINGS) for level in range(n_halvings)]
+        sides = [shape.size // 2 ** (level + 1) for level in range(n_halvings)]
         self.halves = nn.ModuleList(
             spectrally_normed(layer, normed)
             for layer in (
                 FromImage(shape.channels, width),
-                *(nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)),
+                *(nn.Conv2d(*channels, 4, stride=2, padding=1) for channels in pairwise(widths)),
             )
         )
         self.attentions = _attentions(sides, widths, attention, normed)
@@ -173,9 +177,14 @@ class Encoder(nn.Module):
         return relu_(self.last(features))
 
 
-def _attentions(sides: list[int], widths: list[int], wanted: int | None, normed: bool) -> nn.ModuleList:
-    # Sides of odd images are rounded up on the way to an image, and down on the way from it.
-    chosen = None if wanted is None else min(sides, key=lambda side: abs(side - wanted))
+def _renamed(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the key `label_input`, which earlier versions wrote as `hearing`."""
+    return {"label_input" if key == "hearing" else key: value for key, value in config.items()}
+
+
+def _attentions(sides: list[int], widths: list[int], attention: int | None, normed: bool) -> nn.ModuleList:
+    # Decoders round the sides of odd images up, encoders round them down.
+    chosen = None if attention is None else min(sides, key=lambda side: abs(side - attention))
     return nn.ModuleList(
         SelfAttention(width, normed=normed) if side == chosen else nn.Identity()
         for side, width in zip(sides, widths, strict=True)

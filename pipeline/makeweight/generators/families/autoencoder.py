@@ -1,10 +1,10 @@
-"""An autoencoder that only reconstructs, and draws in the space of its codes (DeepSMOTE: Dablain et al. 2023)."""
+"""A plain autoencoder, and sampling in its latent space (DeepSMOTE: Dablain et al. 2023)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -14,27 +14,29 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from makeweight.core.data import Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count, Positive
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
-from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.densities import class_gaussians, draw_gaussians
 from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
+from makeweight.generators.blocks.training_data import TrainingData
+from makeweight.generators.interface import TrainedInSteps
 from makeweight.runtime import distributed
 from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
 from makeweight.training.loop import TrainingContext
-from makeweight.training.rng import ReplicateGenerators
 from makeweight.training.stacking import ReplicateNetworks, together
 
-ENCODED_AT_ONCE, SHOWN = 500, 50  # images; of a class, those among which it is drawn to be shown
-CODES, PLAN = "codes.safetensors", "sampler.json"
+ENCODING_BATCH = 500  # images
+PREVIEW_SAMPLE = 50  # images of a class that are encoded for a preview
+CODES, CONFIG = "codes.safetensors", "sampler.json"
 Draw = Literal["neighbours", "gaussian"]
 
 
-class Autoencoder(Settings):
-    """Settings of the family `autoencoder`. Their meaning stands in `params.yaml`."""
+class Autoencoder(TrainedInSteps, Settings):
+    """Settings of the family `autoencoder`, explained in `params.yaml`."""
 
     steps: Count
     batch: Annotated[int, Field(ge=2)]
@@ -46,64 +48,41 @@ class Autoencoder(Settings):
     draw: Draw
     neighbours: Count
 
-    supports_batched_seeds: ClassVar[bool] = True
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of one fit."""
-        return self.steps
-
-    @property
-    def images_per_step(self) -> int:
-        """Images that a step looks at."""
-        return self.batch
-
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[CodeSampler]:
         """Train one for each seed on `train`, all of them in one program, and let each encode all of it."""
-        shape = Shape.of(train)
+        shape, data = Shape.of(train), TrainingData.of(train, monitor, seeds, run)
         network = together([self._network(shape, seed) for seed in seeds], run.device)
-        average = EMA(network, self.ema_decay)
+        ema = EMA(network, self.ema_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        rng, watching = (
-            ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
-        )
-        real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
-        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
-        state: State = {
-            "network": network,
-            "average": average,
-            "optimizer": optimizer,
-            **rng.state("rng"),
-            **watching.state("watching"),
-        }
+        state: State = {"network": network, "ema": ema, "optimizer": optimizer, **data.state()}
 
         for step in run.steps(self.steps, state, len(seeds)):
-            images, _ = (distributed.shard(each) for each in real.draw(self.batch, rng))
-            with mixed:
+            images, _ = (distributed.shard(part) for part in data.train.draw(self.batch, data.rng))
+            with data.autocast:
                 loss = squared_error(network(images), images)
             optimizer.zero_grad()
             loss.sum().backward()
             distributed.average_gradients(network)
             optimizer.step()
-            average.update(network)
+            ema.update(network)
 
             if step.recorded:
-                images, _ = watched.draw(self.batch, watching)
-                with evaluation_mode(network), mixed:
-                    watched_loss = squared_error(network(images), images)
+                images, _ = data.validation.draw(self.batch, data.monitor_rng)
+                with evaluation_mode(network), data.autocast:
+                    validation_loss = squared_error(network(images), images)
                 run.record(
                     {
                         "step": step.number,
                         "reconstruction": loss,
-                        "reconstruction_validation": watched_loss,
+                        "reconstruction_validation": validation_loss,
                     }
                 )
             if step.shown:
-                run.show(step.number, *self._samplers(average.network, *real.first(SHOWN)))
-        return self._samplers(average.network, *real.first())
+                run.show(step.number, *self._samplers(ema.network, *data.train.first(PREVIEW_SAMPLE)))
+        return self._samplers(ema.network, *data.train.first())
 
     def _network(self, shape: Shape, seed: int) -> Autoencoding:
-        torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+        torch.manual_seed(derive(seed, "weights"))  # layers initialize their weights from the global generator
         return Autoencoding(shape, self.latent, self.encoder_width, self.decoder_width)
 
     @torch.no_grad()
@@ -111,25 +90,25 @@ class Autoencoder(Settings):
         samplers = []
         for network in networks.networks():
             network.to(images.device).eval()
-            parts = (part.float() / 127.5 - 1 for part in images.split(ENCODED_AT_ONCE))
-            codes = torch.cat([network.encode(part) for part in parts]).cpu()
+            batches = (from_uint8(batch) for batch in images.split(ENCODING_BATCH))
+            codes = torch.cat([network.encode(batch) for batch in batches]).cpu()
             samplers.append(CodeSampler(network.decoder, codes, labels.cpu(), self.draw, self.neighbours))
         return samplers
 
     @staticmethod
     def load(folder: Path) -> CodeSampler:
-        """Read back what `CodeSampler.save` wrote."""
-        plan, codes = read_json(folder / PLAN), load_file(folder / CODES)
-        return CodeSampler(Decoder.load(folder), codes["codes"], codes["labels"], plan["draw"], plan["neighbours"])
+        """Load a sampler that `CodeSampler.save` wrote."""
+        config, codes = read_json(folder / CONFIG), load_file(folder / CODES)
+        return CodeSampler(Decoder.load(folder), codes["codes"], codes["labels"], config["draw"], config["neighbours"])
 
 
-def squared_error(drawn: Tensor, images: Tensor) -> Tensor:
+def squared_error(reconstructed: Tensor, images: Tensor) -> Tensor:
     """Mean squared error of the pixels of images [replicates, n, c, h, w], for each replicate."""
-    return mse_loss(drawn.float(), images, reduction="none").flatten(1).mean(1)
+    return mse_loss(reconstructed.float(), images, reduction="none").flatten(1).mean(1)
 
 
 class Autoencoding(nn.Module):
-    """Image to code [n, latent] and back; the label plays no part."""
+    """Image to code [n, latent] and back, without the label."""
 
     def __init__(self, shape: Shape, latent: int, encoder_width: int, decoder_width: int) -> None:
         super().__init__()
@@ -138,10 +117,9 @@ class Autoencoding(nn.Module):
         self.decoder = Decoder(shape, latent, decoder_width, "nothing")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, c, h, w] to images."""
-        codes = self.encode(images)
-        drawn: Tensor = self.decoder(codes)
-        return drawn
+        """Images [n, c, h, w] to their reconstructions."""
+        reconstructed: Tensor = self.decoder(self.encode(images))
+        return reconstructed
 
     def encode(self, images: Tensor) -> Tensor:
         """Images [n, c, h, w] to codes, float32 [n, latent]."""
@@ -150,10 +128,10 @@ class Autoencoding(nn.Module):
 
 
 class CodeSampler:
-    """A trained decoder with the codes of the training images, which draws from new codes among these.
+    """A trained decoder with the codes of the training images, from which it samples new codes.
 
-    `neighbours` draws on the line between a code and one of its nearest in the class; a class of one image gives
-    only that one. `gaussian` draws from a Gaussian fitted to the codes of a class.
+    `neighbours` interpolates between a code and one of its nearest neighbours in the class; a class of one image always
+    gives that image. `gaussian` samples from a Gaussian fitted to the codes of a class.
     """
 
     def __init__(self, decoder: Decoder, codes: Tensor, labels: Tensor, draw: Draw, neighbours: int) -> None:
@@ -161,36 +139,37 @@ class CodeSampler:
         self.codes, self.labels, self.draw, self.neighbours = codes, labels, draw, neighbours
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
-        """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
         codes = DRAWS[self.draw](self, labels, rng)
         return self.decoder.draw(codes, conditions(labels, self.decoder.classes))
 
     def between_neighbours(self, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """Codes on the line between two neighbours (Dablain et al. 2023, algorithm 1)."""
-        drawn = torch.zeros(len(labels), self.codes.shape[1])
+        """Codes interpolated between two neighbours (Dablain et al. 2023, algorithm 1)."""
+        codes = torch.zeros(len(labels), self.codes.shape[1])
         for label in labels.unique():
-            own, wanted = self.codes[self.labels == label], labels == label
-            if not len(own):
+            known, positions = self.codes[self.labels == label], labels == label
+            if not len(known):
                 continue
-            near = NearestNeighbors(n_neighbors=min(self.neighbours, len(own) - 1) + 1).fit(own.numpy())
-            nearest = torch.from_numpy(near.kneighbors(own.numpy(), return_distance=False))
-            n = int(wanted.sum())
-            start = torch.randint(len(own), (n,), generator=rng)
-            # The nearest of all is the code itself.
-            which = torch.randint(min(1, len(own) - 1), nearest.shape[1], (n,), generator=rng)
-            drawn[wanted] = torch.lerp(own[start], own[nearest[start, which]], torch.rand((n, 1), generator=rng))
-        return drawn
+            neighbours = NearestNeighbors(n_neighbors=min(self.neighbours, len(known) - 1) + 1).fit(known.numpy())
+            nearest = torch.from_numpy(neighbours.kneighbors(known.numpy(), return_distance=False))
+            n = int(positions.sum())
+            start = torch.randint(len(known), (n,), generator=rng)
+            # The first neighbour is the code itself.
+            neighbour = torch.randint(min(1, len(known) - 1), nearest.shape[1], (n,), generator=rng)
+            end = nearest[start, neighbour]
+            codes[positions] = torch.lerp(known[start], known[end], torch.rand((n, 1), generator=rng))
+        return codes
 
     def from_gaussians(self, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """Codes from a Gaussian of each class."""
+        """Codes sampled from a Gaussian of each class."""
         fitted = class_gaussians(self.codes.numpy(), self.labels.numpy(), self.decoder.classes)
         return draw_gaussians(fitted, labels, rng)
 
     def save(self, folder: Path) -> None:
-        """Write the decoder, the codes, and how to draw among them."""
+        """Write the decoder, the codes and the sampling settings."""
         self.decoder.save(folder)
         save_file({"codes": self.codes, "labels": self.labels}, folder / CODES)
-        write_json(folder / PLAN, {"draw": self.draw, "neighbours": self.neighbours})
+        write_json(folder / CONFIG, {"draw": self.draw, "neighbours": self.neighbours})
 
 
 DRAWS = {"neighbours": CodeSampler.between_neighbours, "gaussian": CodeSampler.from_gaussians}

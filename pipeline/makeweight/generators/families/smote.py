@@ -1,4 +1,4 @@
-"""imbalanced-learn's SMOTE on pixels (Chawla et al. 2002): what people use today."""
+"""imbalanced-learn's SMOTE on pixels (Chawla et al. 2002): the common baseline."""
 
 from __future__ import annotations
 
@@ -9,77 +9,67 @@ from pathlib import Path
 import numpy as np
 import torch
 from imblearn.over_sampling import SMOTE
+from numpy.typing import NDArray
 from torch import Tensor
 
 from makeweight.core.data import Images, Labels, Split
+from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count
 from makeweight.core.validation import Settings
+from makeweight.generators.interface import FittedInClosedForm
 from makeweight.runtime.files import read_arrays, write_arrays
 from makeweight.training.loop import TrainingContext
 
 
-class PixelSMOTE(Settings):
-    """Settings of the family `smote`. Their meaning stands in `params.yaml`."""
+class PixelSMOTE(FittedInClosedForm, Settings):
+    """Settings of the family `smote`, explained in `params.yaml`."""
 
     neighbours: Count
 
-    @property
-    def total_steps(self) -> int:
-        """One: there is nothing to train."""
-        return 1
-
-    @property
-    def images_per_step(self) -> int:
-        """Not told: it looks at all images at once."""
-        return 0
-
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[SMOTESampler]:
-        """Keep the training images. Nothing is random before they are drawn from."""
+        """Keep the training images. Only sampling is random."""
         run.progress(1)
         run.record({"step": 1, "images": len(train)})
         return [SMOTESampler(np.asarray(train.images), train.labels, self.neighbours) for _ in seeds]
 
     @staticmethod
     def load(folder: Path) -> SMOTESampler:
-        """Read back what `SMOTESampler.save` wrote."""
-        held = read_arrays(folder / "smote.npz")
-        return SMOTESampler(held["images"], held["labels"], int(held["neighbours"]))
+        """Load a sampler that `SMOTESampler.save` wrote."""
+        arrays = read_arrays(folder / "smote.npz")
+        return SMOTESampler(arrays["images"], arrays["labels"], int(arrays["neighbours"]))
 
 
 class SMOTESampler:
-    """Draws between an image and one of its neighbours in the class; of a class of one image, that image."""
+    """Interpolates between an image and one of its neighbours in the class; a class of one image gives that image."""
 
     def __init__(self, images: Images, labels: Labels, neighbours: int) -> None:
         self.images, self.labels, self.neighbours = images, labels, neighbours
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
-        """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]."""
+        """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]."""
         size, channels = self.images.shape[1], self.images.shape[3]
-        drawn = torch.empty((len(labels), size, size, channels))
+        images = torch.empty((len(labels), size, size, channels))
         for label in labels.unique().tolist():
             seed = int(torch.randint(2**31, (), generator=rng))
-            wanted = labels == label
-            drawn[wanted] = torch.from_numpy(self._between(label, int(wanted.sum()), seed))
-        return drawn.permute(0, 3, 1, 2) / 127.5 - 1
+            positions = labels == label
+            images[positions] = torch.from_numpy(self._interpolated(label, int(positions.sum()), seed))
+        return from_uint8(images.permute(0, 3, 1, 2))
 
-    def _between(self, label: int, n: int, seed: int) -> Images:
-        own = self.images[self.labels == label]
-        if len(own) < 2:
-            return (
-                np.repeat(own, n, 0).astype(np.float32)
-                if len(own)
-                else np.zeros((n, *self.images.shape[1:]), np.float32)
-            )
-        # It wants a second class beside the one that it fills up.
-        pixels = np.concatenate([own, own[:1]]).reshape(len(own) + 1, -1).astype(np.float32)
-        target = np.array([1] * len(own) + [0])
-        smote = SMOTE(
-            sampling_strategy={1: len(own) + n}, k_neighbors=min(self.neighbours, len(own) - 1), random_state=seed
-        )
-        with warnings.catch_warnings(action="ignore"):  # that one class outgrows the other
-            filled, _ = smote.fit_resample(pixels, target)
-        drawn: Images = filled[len(pixels) :].reshape(n, *own.shape[1:])
-        return drawn
+    def _interpolated(self, label: int, n: int, seed: int) -> NDArray[np.float32]:
+        images = self.images[self.labels == label]
+        if not len(images):
+            return np.zeros((n, *self.images.shape[1:]), np.float32)
+        if len(images) == 1:
+            return np.repeat(images, n, 0).astype(np.float32)
+        # SMOTE requires a second class beside the one that it oversamples.
+        pixels = np.concatenate([images, images[:1]]).reshape(len(images) + 1, -1).astype(np.float32)
+        target = np.array([1] * len(images) + [0])
+        k_neighbors = min(self.neighbours, len(images) - 1)
+        smote = SMOTE(sampling_strategy={1: len(images) + n}, k_neighbors=k_neighbors, random_state=seed)
+        with warnings.catch_warnings(action="ignore"):  # SMOTE warns that one class outgrows the other
+            resampled, _ = smote.fit_resample(pixels, target)
+        synthetic: NDArray[np.float32] = resampled[len(pixels) :].reshape(n, *images.shape[1:])
+        return synthetic
 
     def save(self, folder: Path) -> None:
         """Write the training images."""

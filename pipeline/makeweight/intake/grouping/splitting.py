@@ -157,7 +157,7 @@ def _check(places: Places, roll: SplitInput, given: Sequence[int]) -> None:
                 f"at least one {'group' if several else 'image'} for each and has none for {lacking}; {remedy}"
             )
     if errors:
-        raise BadInput("\n".join(errors))
+        raise BadInput(*errors)
 
 
 def _subsampled(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:

@@ -50,7 +50,7 @@ class ArrayFiles:
         if len(shapes) > 1:
             errors.append(f"data.path: the splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}")
         if errors:
-            raise BadInput("\n".join(errors))
+            raise BadInput(*errors)
         return _reading(path, parts, remarks)
 
 

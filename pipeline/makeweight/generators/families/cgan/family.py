@@ -1,11 +1,10 @@
-"""The conditional GAN: one loop, and settings of it that combine freely."""
+"""The conditional GAN: its settings, which combine freely, its training loop and its sampler."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -15,30 +14,39 @@ from makeweight.core.data import Split
 from makeweight.core.parameters import Count, Fraction, Positive
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
-from makeweight.generators.blocks.augmentation import Operation, augment
-from makeweight.generators.blocks.batches import RealImages
-from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES, GradientPenalty, LeCam, LossName
+from makeweight.generators.blocks.augmentation import Operation
+from makeweight.generators.blocks.losses import LOSSES, LeCam, LossName
 from makeweight.generators.blocks.networks import Decoder, LabelInput, Shape, conditions
+from makeweight.generators.blocks.training_data import TrainingData
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Conditioning, Discriminator
 from makeweight.generators.families.cgan.presets import PRESETS, Preset
-from makeweight.runtime import distributed
+from makeweight.generators.families.cgan.steps import (
+    LabelEncoding,
+    Objective,
+    Penalty,
+    Trainer,
+    discriminator_errors,
+    draw_batch,
+    update_discriminator,
+    update_generator,
+)
+from makeweight.generators.interface import TrainedInSteps
 from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
-from makeweight.training.ema import EMA, evaluation_mode
+from makeweight.training.ema import EMA
 from makeweight.training.loop import TrainingContext
-from makeweight.training.rng import ReplicateGenerators
 from makeweight.training.stacking import ReplicateNetworks, together
 
 TEMPERATURE = "temperature.json"
 LABEL_INPUTS: dict[Conditioning, LabelInput] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
-LIST = Field(strict=False)  # what a preset fills in comes as a list
-Part = Annotated[float, Field(ge=0, le=1)]
+LIST = Field(strict=False)  # presets hold lists, not tuples
+PartOfSteps = Annotated[float, Field(ge=0, le=1)]
 
 
-class ConditionalGAN(Settings):
-    """Settings of the family `cgan`. Their meaning stands in `params.yaml`.
+class ConditionalGAN(TrainedInSteps, Settings):
+    """Settings of the family `cgan`, explained in `params.yaml`.
 
-    `preset` fills in what is not given, from `pipeline/makeweight/generators/families/cgan/presets.py`.
+    `preset` supplies the settings that are not given, from `pipeline/makeweight/generators/families/cgan/presets.py`.
     """
 
     preset: Preset | None
@@ -48,11 +56,11 @@ class ConditionalGAN(Settings):
     generator_width: Count
     discriminator_width: Count
     loss: LossName
-    penalties: dict[GradientPenalty | Literal["lecam"], Positive]
+    penalties: dict[Penalty, Positive]
     conditioning: Conditioning
     matching_aware_weight: Annotated[float, Field(ge=0, lt=1)]
-    warm_up: Part
-    ramp: Part
+    warm_up: PartOfSteps
+    ramp: PartOfSteps
     spectral_norm: Annotated[tuple[Literal["generator", "discriminator"], ...], LIST]
     attention: Count | None
     augment: Annotated[tuple[Operation, ...], LIST]
@@ -64,8 +72,6 @@ class ConditionalGAN(Settings):
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     temperature: Positive
 
-    supports_batched_seeds: ClassVar[bool] = True
-
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, given: Any) -> Any:
@@ -73,115 +79,87 @@ class ConditionalGAN(Settings):
         if name not in PRESETS:
             return given
         if given.keys() >= PRESETS[name].keys():
-            raise ValueError(f"preset {name!r} has nothing to fill in: delete the settings that shall come from it")
+            raise ValueError(f"preset {name!r} has nothing to fill in: delete the settings that it should supply")
         return {**PRESETS[name], **given}
 
     @model_validator(mode="after")
     def _check_conditioning(self) -> ConditionalGAN:
         if self.warm_up + self.ramp >= 1:
-            raise ValueError("warm_up and ramp are parts of the steps: together less than 1, or labels are never heard")
-        if self.conditioning == "auxiliary" and self.matching_aware_weight:
             raise ValueError(
-                "matching_aware_weight needs a discriminator that is told the label: set it to 0 for auxiliary"
+                "warm_up and ramp are parts of the steps: together less than 1, or labels never take full effect"
             )
+        if self.conditioning == "auxiliary" and self.matching_aware_weight:
+            raise ValueError("matching_aware_weight needs a label-conditioned score: set it to 0 for auxiliary")
         return self
 
     @property
-    def total_steps(self) -> int:
-        """Steps of one fit."""
-        return self.steps
-
-    @property
     def images_per_step(self) -> int:
-        """Real images that a step looks at."""
+        """Real images that a step processes."""
         return self.batch * self.discriminator_steps
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[GANSampler]:
-        """Train one generator for each seed on `train`, all of them in one program.
-
-        Tensors of the loop have the shape [replicates, n, …]; each replicate has its own networks and random streams.
-        """
-        shape, loss = Shape.of(train), LOSSES[self.loss]
-        generator, discriminator = self._networks(shape, seeds, run.device)
-        average, lecam = EMA(generator, self.ema_decay), LeCam(len(seeds)).to(run.device)
-        optimize_g = self._optimizer(generator, self.generator_learning_rate)
-        optimize_d = self._optimizer(discriminator, self.discriminator_learning_rate)
-        rng, watching = (
-            ReplicateGenerators([derive(seed, use) for seed in seeds], run.device) for use in ("training", "watching")
-        )
-        real, watched = RealImages(train, run.device), RealImages(monitor, run.device)
-        mixed = torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None, cache_enabled=False)
+        """Train one generator for each seed on `train`, all of them in one program."""
+        trainer = self._trainer(train, monitor, seeds, run)
+        ema = EMA(trainer.generator, self.ema_decay)
         state: State = {
-            "generator": generator, "discriminator": discriminator, "average": average, "lecam": lecam,
-            "optimize_g": optimize_g, "optimize_d": optimize_d, **rng.state("rng"), **watching.state("watching"),
-        }  # fmt: skip
+            "generator": trainer.generator,
+            "discriminator": trainer.discriminator,
+            "ema": ema,
+            "lecam": trainer.objective.lecam,
+            "g_optimizer": trainer.g_optimizer,
+            "d_optimizer": trainer.d_optimizer,
+            **trainer.data.state(),
+        }
 
         for step in run.steps(self.steps, state, len(seeds)):
-            influence = self._conditioning_scale(step.number)
-            heard = partial(conditions, classes=shape.classes, influence=influence)
+            encode = LabelEncoding(len(train.classes), self._conditioning_scale(step.number))
             for _ in range(self.discriminator_steps):
-                # Real and generated images of the same labels, in one batch.
-                images, labels = (distributed.shard(each) for each in real.draw(self.batch, rng))
-                wanted = heard(labels)
-                with mixed:
-                    generated = generator(distributed.shard(self._noise(rng)), wanted)
-                both = augment(_joined(images, generated.detach()), self.augment, rng)
-                with mixed:
-                    of_real, of_generated = discriminator.each("features", both).chunk(2, 1)
-                on_real, on_generated = (discriminator.each("score", of, wanted) for of in (of_real, of_generated))
-                loss_d = (1 - influence * self.matching_aware_weight) * loss.discriminator(on_real, on_generated)
-                if self.matching_aware_weight and len(real.present) > 1:
-                    wrong = heard(real.another(labels, rng))
-                    on_mismatched = discriminator.each("score", of_real, wrong)
-                    loss_d = loss_d + influence * self.matching_aware_weight * loss.discriminator(
-                        on_real, on_mismatched
-                    )
-                for of in (of_real, of_generated):
-                    loss_d = loss_d + discriminator.each("label_loss", of, wanted)
-                loss_d = loss_d + self._penalty(discriminator, lecam, both, wanted, on_real, on_generated, rng)
-                optimize_d.zero_grad()
-                loss_d.sum().backward()
-                distributed.average_gradients(discriminator)
-                optimize_d.step()
-
-            # The generator, by the last of these images: through a discriminator that stands still.
-            discriminator.requires_grad_(False)
-            with mixed:
-                of_generated = discriminator.each("features", augment(generated, self.augment, rng))
-                of_real = discriminator.each("features", both.chunk(2, 1)[0]) if loss.paired else of_real.detach()
-            scores = (discriminator.each("score", of, wanted) for of in (of_real, of_generated))
-            loss_g = loss.generator(*scores) + discriminator.each("label_loss", of_generated, wanted)
-            optimize_g.zero_grad()
-            loss_g.sum().backward()
-            distributed.average_gradients(generator)
-            optimize_g.step()
-            discriminator.requires_grad_(True)
-            average.update(generator)
+                batch = draw_batch(trainer, encode)
+                d_loss, real_images, real_features = update_discriminator(trainer, batch, encode)
+            g_loss = update_generator(trainer, batch, real_images, real_features)
+            ema.update(trainer.generator)
 
             if step.recorded:
-                seen = {"train": real.draw(self.batch, watching), "validation": watched.draw(self.batch, watching)}
-                with mixed:
-                    errors = self._errors(generator, discriminator, seen, heard, watching)
                 run.record(
                     {
                         "step": step.number,
-                        "discriminator_loss": loss_d,
-                        "generator_loss": loss_g,
-                        **errors,
-                        "discriminator_gradient": discriminator.gradient_norms(),
-                        "generator_gradient": generator.gradient_norms(),
+                        "discriminator_loss": d_loss,
+                        "generator_loss": g_loss,
+                        **discriminator_errors(trainer, encode),
+                        "discriminator_gradient": trainer.discriminator.gradient_norms(),
+                        "generator_gradient": trainer.generator.gradient_norms(),
                     }
                 )
             if step.shown:
-                run.show(step.number, *self._samplers(average.network))
-        return self._samplers(average.network)
+                run.show(step.number, *self._samplers(ema.network))
+        return self._samplers(ema.network)
+
+    def _trainer(self, train: Split, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> Trainer:
+        generator, discriminator = self._networks(Shape.of(train), seeds, run.device)
+        objective = Objective(
+            LOSSES[self.loss],
+            self.penalties,
+            LeCam(len(seeds)).to(run.device),
+            self.augment,
+            self.matching_aware_weight,
+        )
+        return Trainer(
+            generator,
+            discriminator,
+            self._optimizer(generator, self.generator_learning_rate),
+            self._optimizer(discriminator, self.discriminator_learning_rate),
+            objective,
+            TrainingData.of(train, monitor, seeds, run),
+            self.batch,
+            self.latent,
+        )
 
     def _networks(
         self, shape: Shape, seeds: Sequence[int], device: torch.device
     ) -> tuple[ReplicateNetworks[Decoder], ReplicateNetworks[Discriminator]]:
         generators, discriminators = [], []
         for seed in seeds:
-            torch.manual_seed(derive(seed, "weights"))  # layers draw their first weights from the global stream
+            torch.manual_seed(derive(seed, "weights"))  # layers initialize their weights from the global generator
             generators.append(
                 Decoder(
                     shape, self.latent, self.generator_width, LABEL_INPUTS[self.conditioning],
@@ -202,93 +180,32 @@ class ConditionalGAN(Settings):
     def _optimizer(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(network.parameters(), learning_rate, (self.beta1, self.beta2), fused=True)
 
-    def _noise(self, rng: ReplicateGenerators) -> Tensor:
-        return rng.randn(len(rng) * self.batch, self.latent).view(len(rng), self.batch, self.latent)
-
     def _conditioning_scale(self, step: int) -> float:
-        """Of the labels: 0 while warming up, then growing to 1 (Shahbazi et al. 2022, section 4)."""
-        beyond = step / self.steps - self.warm_up
-        return min(1.0, max(0.0, beyond / self.ramp)) if self.ramp else float(beyond > 0 or not self.warm_up)
-
-    def _penalty(
-        self,
-        discriminator: ReplicateNetworks[Discriminator],
-        lecam: LeCam,
-        both: Tensor,
-        wanted: Tensor,
-        on_real: Tensor,
-        on_generated: Tensor,
-        rng: ReplicateGenerators,
-    ) -> Tensor:
-        """The sum of the penalties, each by its weight; in float32, since they are slopes of slopes."""
-        total = torch.zeros(len(both), device=both.device)
-        for name, weight in self.penalties.items():
-            if name == "lecam":
-                total = total + weight * lecam(on_real, on_generated)
-            else:
-                real, generated = both.chunk(2, 1)
-                penalty = GRADIENT_PENALTIES[name](lambda x: discriminator(x, wanted), real, generated, rng)
-                total = total + weight * penalty
-        return total
-
-    def _errors(
-        self,
-        generator: ReplicateNetworks[Decoder],
-        discriminator: ReplicateNetworks[Discriminator],
-        seen: dict[str, tuple[Tensor, Tensor]],
-        heard: Callable[[Tensor], Tensor],
-        rng: ReplicateGenerators,
-    ) -> dict[str, Tensor]:
-        """The error rates of the discriminator on images of `seen` and on as many generated ones."""
-        with evaluation_mode(generator, discriminator):
-            labels = seen["train"][1]
-            generated = generator(self._noise(rng), heard(labels))
-            scores = {
-                name: discriminator(augment(images, self.augment, rng), heard(asked))
-                for name, (images, asked) in {**seen, "generated": (generated, labels)}.items()
-            }
-        return error_rates(scores, relative=LOSSES[self.loss].relative)
+        """Scale of the conditions: 0 during warm-up, then growing to 1 (Shahbazi et al. 2022, section 4)."""
+        after_warm_up = step / self.steps - self.warm_up
+        if not self.ramp:
+            return float(after_warm_up > 0 or not self.warm_up)
+        return min(1.0, max(0.0, after_warm_up / self.ramp))
 
     @staticmethod
     def load(folder: Path) -> GANSampler:
-        """Read back what `GANSampler.save` wrote."""
+        """Load a sampler that `GANSampler.save` wrote."""
         return GANSampler(Decoder.load(folder), read_json(folder / TEMPERATURE))
 
 
-def _joined(real: Tensor, generated: Tensor) -> Tensor:
-    """Each replicate's images of both kinds, [replicates, 2n, c, h, w]; joined channels last, so that they stay so."""
-    return torch.cat([images.movedim(2, -1) for images in (real, generated)], 1).movedim(-1, 2)
-
-
-def error_rates(scores: dict[str, Tensor], *, relative: bool) -> dict[str, Tensor]:
-    """How often the discriminator errs on images of the training and validation splits and on generated ones.
-
-    Scores have the shape [replicates, n]; so many rates come out.
-
-    Scores above a threshold say real: 0, or where a loss is relative the middle between the means of training and
-    generated images. Where it errs less on training than on validation images, it has learnt the former by heart.
-    """
-    middle = (scores["train"].mean(-1, keepdim=True) + scores["generated"].mean(-1, keepdim=True)) / 2
-    threshold = middle if relative else torch.zeros_like(middle)
-    return {
-        f"error_{name}": ((on > threshold) if name == "generated" else (on <= threshold)).float().mean(-1)
-        for name, on in scores.items()
-    }
-
-
 class GANSampler:
-    """A trained generator: the average of its weights over the last steps.
+    """A trained generator: the EMA of its weights.
 
     Args:
-        generator: draws an image from noise and a condition.
-        temperature: standard deviation of the noise; that of training was 1.
+        generator: noise and conditions to images.
+        temperature: standard deviation of the noise; it is 1 during training.
     """
 
     def __init__(self, generator: Decoder, temperature: float) -> None:
         self.generator, self.temperature = generator, temperature
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
-        """One image for each label (int64 [n]), float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
         noise = self.temperature * torch.randn(len(labels), self.generator.latent, generator=rng)
         return self.generator.draw(noise, conditions(labels, self.generator.classes))
 

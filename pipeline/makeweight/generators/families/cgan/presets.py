@@ -1,4 +1,4 @@
-"""Settings by name, with the source of each value. The default stands in `params.yaml`."""
+"""Named settings, each value with its source. The default settings are in `params.yaml`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 Preset = Literal["classic"]
 
-# The conditional GAN as tutorials teach it. DCGAN: Radford, Metz & Chintala (2016). CGAN: Mirza & Osindero (2014).
+# The conditional GAN of most tutorials. DCGAN: Radford, Metz & Chintala (2016). CGAN: Mirza & Osindero (2014).
 CLASSIC: dict[str, Any] = {
     "steps": 10000,  # about 20 passes through MNIST
     "batch": 128,  # DCGAN, section 4
@@ -24,10 +24,10 @@ CLASSIC: dict[str, Any] = {
     "augment": [],
     "discriminator_steps": 1,  # DCGAN's code
     "generator_learning_rate": 0.0002,  # DCGAN, section 4
-    "discriminator_learning_rate": 0.0004,  # twice that: two time scales (Heusel et al. 2017)
+    "discriminator_learning_rate": 0.0004,  # twice that: two time-scale update rule (Heusel et al. 2017)
     "beta1": 0.5,  # DCGAN, section 4
     "beta2": 0.999,  # Adam's default (Kingma & Ba 2015), which DCGAN keeps
-    "ema_decay": 0.0,  # no average: the last weights
+    "ema_decay": 0.0,  # no EMA: the last weights
     "temperature": 1.0,
 }
 
