@@ -104,7 +104,7 @@ def test_a_second_process_on_the_same_work_is_refused_and_the_first_goes_on(
     for worker in (*workers, str(first.pid)):
         subprocess.run(["kill", "-CONT", worker], check=False)
     assert second.returncode == 2
-    assert "is at work in another process: wait for that one, or stop it\n" in second.stderr
+    assert "is running in another process: wait for that one, or stop it\n" in second.stderr
     first.communicate()
     assert first.returncode == 0
     assert digests(path) == uninterrupted

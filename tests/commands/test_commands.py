@@ -131,7 +131,7 @@ def test_clean_removes_nothing_while_a_training_is_at_work(
     assert invoke("train-generator", "--family", "gaussian")[0] == 0
     (done,) = results
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "a training is at work in another process: wait for that one, or stop it\n"
+    assert done.stderr == "a training is running in another process: wait for that one, or stop it\n"
     assert len(list(Path(".makeweight/cache").iterdir())) == 2
     assert invoke("clean")[0] == 0
     assert not Path(".makeweight/cache").exists()

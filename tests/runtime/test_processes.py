@@ -58,7 +58,7 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         monkeypatch.setattr(processes, "LOCK_TIMEOUT", 0.6)
-        with pytest.raises(BadInput, match="this work is at work in another process"), locked(path, "this work"):
+        with pytest.raises(BadInput, match="this work is running in another process"), locked(path, "this work"):
             pass
         holder.kill()
     with locked(path, "this work"):

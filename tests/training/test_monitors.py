@@ -1,4 +1,4 @@
-"""Trainings that go wrong are noticed, and only these."""
+"""Failing trainings are detected, and no others."""
 
 from __future__ import annotations
 

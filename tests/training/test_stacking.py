@@ -194,7 +194,9 @@ def test_after_a_failure_they_are_trained_one_by_one(
     def models(size: int, out: str) -> dict[str, bytes]:
         train_generators(
             "autoencoder", model, split(), split(), tmp_path / out, replicates=2, seed=0, watch=unwatched,
-            compute=parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "replicates_per_program": size}),
+            compute=parameters.compute.model_copy(
+                update={"device": "cpu", "workers": 1, "replicates_per_program": size}
+            ),
             card=lambda machine: "",
         )  # fmt: skip
         files = (file for file in sorted((tmp_path / out).rglob("*")) if file.suffix in {".safetensors", ".csv"})

@@ -41,8 +41,8 @@ def find(group: str, name: str) -> Any:
     if not found:
         for point in entry_points(group=f"{FORMER_PACKAGE}.{group}", name=name):
             raise BadInput(
-                f"{_distribution(point)} registers {name!r} in the entry-point group {FORMER_PACKAGE}.{group}, which is "
-                f"now makeweight.{group}: install a newer version of it, or rename the group in its pyproject.toml"
+                f"{_distribution(point)} registers {name!r} in the entry-point group {FORMER_PACKAGE}.{group}, which "
+                f"is now makeweight.{group}: install a newer version of it, or rename the group in its pyproject.toml"
             )
         raise BadInput(
             f"{KEYS.get(group, group)}: {name!r} is not among the registered {group}: {', '.join(names(group))}; use "

@@ -1,7 +1,7 @@
-"""One replicate spread over several processes, as `torchrun` starts them. In one process, all of it does nothing.
+"""Data-parallel training of one replicate in several processes, started by `torchrun`; no-ops in a single process.
 
-Each process takes its part of every batch and computes its gradients; these are averaged, so that all processes hold
-the same weights and differ in nothing else. Plain collectives: `docs/decisions/0007-spread.md` says why.
+Each process computes the gradients of its shard of every batch. The gradients are averaged, so that all processes hold
+the same weights. Plain collectives: `docs/decisions/0007-spread.md` says why.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from makeweight.core.errors import BadInput
 
 
 def init(device: str) -> None:
-    """Meet the other processes that `torchrun` has started, if it has and this has not happened yet.
+    """Initialise the process group if `torchrun` has started several processes and this has not been done yet.
 
     Raises:
-        BadInput: each should have a GPU of its own, and there are fewer.
+        BadInput: there are fewer GPUs than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
@@ -31,31 +31,31 @@ def init(device: str) -> None:
             raise BadInput(f"torchrun has started more processes than there are GPUs ({torch.cuda.device_count()})")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    # Left to the interpreter's end, gloo's threads are now and then destroyed while they run, which aborts the process.
+    # If this is left to the interpreter's exit, gloo's threads are sometimes destroyed while they run, which aborts.
     atexit.register(dist.destroy_process_group)
 
 
 def world_size() -> int:
-    """How many there are."""
+    """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main_process() -> bool:
-    """Whether this is the one that writes."""
+    """Whether this process is the one that writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def barrier() -> None:
-    """Until all processes have come here."""
+    """Wait until all processes have reached this call."""
     if world_size() > 1:
         dist.barrier()
 
 
 def shard(batch: Tensor) -> Tensor:
-    """This process's share of a batch [1, n, …] that all of them have drawn alike.
+    """This process's shard of a batch [1, n, …] that is the same in all processes.
 
     Raises:
-        BadInput: it cannot be divided evenly.
+        BadInput: the batch cannot be divided evenly.
     """
     if world_size() == 1:
         return batch
@@ -66,7 +66,7 @@ def shard(batch: Tensor) -> Tensor:
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:
-    """The mean over all processes; gradients flow through it to each of them."""
+    """The mean over all processes, differentiable with respect to the values of each."""
     if world_size() == 1:
         return values
     averaged: Tensor = _Sum.apply(values) / world_size()
@@ -74,7 +74,7 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes. Each of them holds it, so each one's gradient flows back to all."""
+    """The sum over all processes. Since each process uses it, its gradient is the sum of all gradients."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
@@ -95,15 +95,15 @@ def average_gradients(network: nn.Module) -> None:
     """Replace each gradient by its mean over all processes."""
     if world_size() > 1:
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(together)
-        together /= world_size()
-        for gradient, mean in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
+        means = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(means)
+        means /= world_size()
+        for gradient, mean in zip(gradients, means.split([gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
 
 def average_row(row: dict[str, float]) -> dict[str, float]:
-    """Figures as all processes together see them."""
+    """The mean of each value over all processes."""
     if world_size() == 1:
         return row
     values: Iterable[float] = all_reduce_mean(

@@ -110,7 +110,7 @@ def _moves_to(folder: Path, place: Path) -> bool:
 
 def _sweep() -> None:
     """Remove what killed processes have left in `.makeweight/tmp`, unless another one is writing there."""
-    with suppress(BadInput), locked(IN_USE, "", patience=0):
+    with suppress(BadInput), locked(IN_USE, "", timeout=0):
         for left_over in TEMPORARY.glob("*"):
             shutil.rmtree(left_over, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Where to compute: device, precision, threads, workers, versions."""
+"""Device, precision, threads, workers and package versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from makeweight.core.parameters import ComputeSettings
 from makeweight.runtime import distributed
 from makeweight.runtime.processes import cores
 
-COMPUTING = (
+RESULT_PACKAGES = (
     "albumentations",
     "imbalanced-learn",
     "numpy",
@@ -25,13 +25,13 @@ COMPUTING = (
     "scikit-learn",
     "torch",
     "torchvision",
-)  # whose releases change results
+)  # different versions give different results
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What `compute` comes to on this machine. Part of every fingerprint, since each of it changes rounding."""
+    """The settings `compute`, as resolved on a machine. Every field changes rounding, so all are part of fingerprints."""
 
     device: str
     precision: str
@@ -40,7 +40,7 @@ class Machine:
 
     @property
     def autocast(self) -> torch.dtype | None:
-        """The type for mixed precision, or None for plain float32."""
+        """The type for mixed precision; None: plain float32."""
         return torch.bfloat16 if self.precision == "bfloat16" else None
 
 
@@ -51,15 +51,15 @@ def mixed_precision(device: str, dtype: torch.dtype | None) -> torch.autocast:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that compute."""
-    return {name: version(name) for name in COMPUTING}
+    """Installed versions of the packages that change results."""
+    return {name: version(name) for name in RESULT_PACKAGES}
 
 
 def machine(compute: ComputeSettings) -> Machine:
-    """Resolve `auto`: the GPU where there is one, bfloat16 where the processor computes in it.
+    """Resolve `auto`: the GPU if there is one, and bfloat16 if the device supports it natively.
 
     Raises:
-        BadInput: a GPU is asked for and there is none.
+        BadInput: `compute.device` is cuda, and there is no GPU.
     """
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("compute.device is cuda, but torch sees no GPU here: set it to auto or cpu")
@@ -73,25 +73,25 @@ def machine(compute: ComputeSettings) -> Machine:
 
 def _processor_has_bfloat16() -> bool:
     # Without AVX-512-BF16 or AMX, oneDNN emulates bfloat16 and is slower than in float32.
-    # Newer than the oldest torch that is allowed, which then computes in float32.
+    # The oldest supported torch has no get_capabilities, and computes in float32.
     capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
     return bool(capabilities().get("avx512_bf16", False))
 
 
 def workers(compute: ComputeSettings, tasks: int) -> int:
-    """How many processes to run: `compute.workers`, or as many as the cores carry; never more than tasks."""
+    """Number of worker processes: `compute.workers`, where `auto` fills the cores; at most the number of tasks."""
     if distributed.world_size() > 1:
         return 1
-    wanted = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
-    return min(wanted, tasks)
+    most = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
+    return min(most, tasks)
 
 
 @contextmanager
 def fixed_threads(threads: int) -> Iterator[None]:
-    """Libraries with a fixed number of threads and repeatable kernels, for as long as the block lasts."""
+    """A fixed number of threads and deterministic kernels in all libraries while the block lasts."""
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(threads)
-    cv2.setNumThreads(0)  # a pool of OpenCV's own in each worker fights the others for the cores
+    cv2.setNumThreads(0)  # a thread pool of OpenCV in each worker would compete for the cores
     torch.backends.cudnn.deterministic = True
     try:
         with threadpool_limits(threads):  # of NumPy's and scikit-learn's libraries
@@ -103,13 +103,11 @@ def fixed_threads(threads: int) -> Iterator[None]:
 
 
 def retain_heap() -> None:
-    """Have glibc keep what is freed: the next step asks for as much again, and each new page costs a fault.
+    """Make glibc retain freed memory: the next step needs as much again, and each new page costs a page fault.
 
-    For the whole life of the process; elsewhere than with glibc it does nothing.
+    It lasts until the process ends, and does nothing without glibc.
     """
     mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(
-            MMAP_THRESHOLD, 2**25
-        )  # the largest that it takes: larger blocks come from the system and go back to it
+        mallopt(MMAP_THRESHOLD, 2**25)  # the largest allowed value: larger blocks are returned to the system
         mallopt(TRIM_THRESHOLD, 2**30)

@@ -1,4 +1,4 @@
-"""Processes that end when they should, and do not get in each other's way."""
+"""Processes that end with their parent, and locks between processes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from makeweight.core.errors import BadInput
 
 POLL_INTERVAL = 0.5  # seconds
 SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
-LOCK_TIMEOUT = 10.0  # seconds in which the workers of a killed process notice that, and let go of their locks
+LOCK_TIMEOUT = 10.0  # seconds; the workers of a killed process end earlier, and release their locks
 
 
 @cache
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process, at once, when the one that started it is gone: a killed `dvc` leaves its stage running.
+    """End this process at once when its parent has ended: a killed `dvc` leaves its stage running.
 
     Args:
-        parent: whose child this process is, and for whom alone it works; it may be gone already. None: that of this
-            moment, also where a shell stands between the two; but not under `nohup`, which says that the process shall
-            outlive its terminal.
+        parent: id of the parent; it may have ended already. None: the current parent, also through a shell between the
+            two processes; but not under `nohup`, which means that the process is to outlive its terminal.
     """
-    ties = {psutil.Process(): parent} if parent is not None else _ties()
+    parents = {psutil.Process(): parent} if parent is not None else _parents()
 
     def watch() -> None:
         with suppress(psutil.NoSuchProcess):
-            while all(child.ppid() == expected for child, expected in ties.items()):
+            while all(child.ppid() == expected for child, expected in parents.items()):
                 time.sleep(POLL_INTERVAL)
         os._exit(1)
 
@@ -42,18 +41,18 @@ def end_with_parent(parent: int | None = None) -> None:
         threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
-def _ties() -> dict[psutil.Process, int]:
-    """Children and their parents: this process, and the shells above it that do nothing but run it.
+def _parents() -> dict[psutil.Process, int]:
+    """The parents of this process and of the shells above it that only run it.
 
-    dvc starts a stage as `sh -c COMMAND`, and not every shell lets the command take its place.
+    dvc starts a stage as `sh -c COMMAND`, and not every shell replaces itself by the command.
     """
-    ties = {}
+    parents = {}
     child: psutil.Process | None = psutil.Process()
     while child is not None:
-        ties[child] = child.ppid()
+        parents[child] = child.ppid()
         above = child.parent()
         child = above if above is not None and _only_runs_a_command(above) else None
-    return ties
+    return parents
 
 
 def _only_runs_a_command(process: psutil.Process) -> bool:
@@ -65,31 +64,31 @@ def _only_runs_a_command(process: psutil.Process) -> bool:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def locked(path: Path, what: str, *, shared: bool = False, patience: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold the lock `path` while the block lasts. It dies with its holder, however that ends.
+def locked(path: Path, what: str, *, shared: bool = False, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Hold the lock `path` while the block lasts. The system releases it when its holder ends, in whatever way.
 
     Args:
-        path: of the lock's file, made if need be.
-        what: the work that the lock stands for, in the message.
-        shared: whether others may share it at the same time; nobody may share one that is held otherwise.
-        patience: seconds to wait for it, by default for longer than the workers of a killed process would hold it.
+        path: of the lock file; created if necessary.
+        what: the locked work, in the message.
+        shared: whether other processes may hold the lock at the same time, if all of them share it.
+        timeout: seconds to wait for the lock.
 
     Raises:
-        BadInput: another process holds it.
+        BadInput: another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        for attempt in range(int(patience / POLL_INTERVAL) + 1):
+        for attempt in range(int(timeout / POLL_INTERVAL) + 1):
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if attempt == int(patience / POLL_INTERVAL):
-                    raise BadInput(f"{what} is at work in another process: wait for that one, or stop it") from None
+                if attempt == int(timeout / POLL_INTERVAL):
+                    raise BadInput(f"{what} is running in another process: wait for that one, or stop it") from None
                 time.sleep(POLL_INTERVAL)
         yield

@@ -1,4 +1,4 @@
-"""How far repeated work has come, for a person to see."""
+"""Progress of replicated work: progress bar, log lines, counters."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
 def log_line(line: str) -> None:
-    """A line on standard error, in one piece: `print` writes its end by itself, and other processes come between."""
+    """Write a line to standard error in one call: `print` writes the line end separately, so lines could mix."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 class ProgressReporter:
-    """A progress bar while the block lasts; without a terminal, a plain line now and then.
+    """A progress bar while the block lasts; without a terminal, a log line from time to time.
 
     Args:
-        title: what is being done.
-        board: for each replicate, the steps that are done, and how many of them an earlier run had done; others
-            write it.
-        total: of steps.
-        images_per_step: to tell images a second.
-        unit: what is counted, where it is no steps.
+        title: of the work.
+        counters: for each replicate, the number of steps done, and how many of them an earlier run did; written by
+            others.
+        total: number of steps.
+        images_per_step: for the rate in images per second.
+        unit: what is counted, if not steps.
     """
 
     def __init__(
-        self, title: str, board: ProgressCounters, total: int, images_per_step: int, unit: str = "steps"
+        self, title: str, counters: ProgressCounters, total: int, images_per_step: int, unit: str = "steps"
     ) -> None:
-        self.title, self.board, self.total, self.images_per_step = title, board, total, images_per_step
+        self.title, self.counters, self.total, self.images_per_step = title, counters, total, images_per_step
         self.unit = unit
         self.finished = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread = threading.Thread(target=self._report, daemon=True)
 
     def __enter__(self) -> None:
         self.start = time.monotonic()
@@ -48,10 +48,10 @@ class ProgressReporter:
         self.finished.set()
         self.thread.join()
 
-    def _watch(self) -> None:
+    def _report(self) -> None:
         console = Console(stderr=True)
         if console.is_terminal:
-            self._draw(console)
+            self._show_bar(console)
             return
         while not self.finished.wait(LINE_EVERY):
             done, rate = self._done(), self._rate()
@@ -62,7 +62,7 @@ class ProgressReporter:
                 highlight=False,
             )
 
-    def _draw(self, console: Console) -> None:
+    def _show_bar(self, console: Console) -> None:
         columns = (
             "[progress.description]{task.description}",
             f"{{task.completed}}/{{task.total}} {self.unit}",
@@ -75,8 +75,8 @@ class ProgressReporter:
                 bar.update(task, completed=self._done(), rate=self._rate() * self.images_per_step)
 
     def _done(self) -> int:
-        return int(self.board[:, 0].sum())
+        return int(self.counters[:, 0].sum())
 
     def _rate(self) -> float:
-        """Steps a second of this run."""
-        return float(self.board[:, 0].sum() - self.board[:, 1].sum()) / (time.monotonic() - self.start)
+        """Steps per second of this run."""
+        return float(self.counters[:, 0].sum() - self.counters[:, 1].sum()) / (time.monotonic() - self.start)

@@ -1,4 +1,4 @@
-"""The state of a training as bytes, so that one that was killed goes on bit for bit. No pickles."""
+"""Checkpoints, from which a killed training resumes bit for bit, without pickles."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-REST = "rest"  # the tensor that holds, as JSON, all that is no tensor
-SHARE = 0.02  # of the time that writing may take: what is written slowly is written more rarely
+REST = "rest"  # the tensor that holds everything else as JSON
+SHARE = 0.02  # largest fraction of the time that writing checkpoints may take
 
 
 class HasState(Protocol):
-    """Networks, optimizers, averages."""
+    """A network, an optimizer or an average."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it would need to go on."""
+        """Everything that is needed to resume."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Go on from there."""
+        """Restore what `state_dict` returned."""
         ...
 
 
@@ -34,35 +34,35 @@ State = Mapping[str, HasState | torch.Generator]
 
 
 def pack(state: State, position: Mapping[str, Any]) -> bytes:
-    """Everything in `state`, and `position`: plain values and tensors in dicts and lists."""
+    """Serialise `state`, and `position`: plain values and tensors in dicts and lists."""
     tensors: dict[str, Tensor] = {}
-    held = {name: thing.get_state() if isinstance(thing, torch.Generator) else thing.state_dict()
-            for name, thing in state.items()}  # fmt: skip
-    rest = json.dumps(_without_tensors({"state": held, "position": position}, tensors)).encode()
+    values = {name: item.get_state() if isinstance(item, torch.Generator) else item.state_dict()
+              for name, item in state.items()}  # fmt: skip
+    rest = json.dumps(_without_tensors({"state": values, "position": position}, tensors)).encode()
     return save({**tensors, REST: torch.frombuffer(bytearray(rest), dtype=torch.uint8)})
 
 
 def unpack(packed: bytes, state: State) -> dict[str, Any]:
-    """Put what `pack` packed back into `state`; return the position.
+    """Restore into `state` what `pack` serialised; return the position.
 
     Raises:
         SafetensorError: the bytes are damaged.
     """
     tensors = load(packed)
     tree = _with_tensors(json.loads(tensors.pop(REST).numpy().tobytes()), tensors)
-    for name, thing in state.items():
-        if isinstance(thing, torch.Generator):
-            thing.set_state(tree["state"][name])
+    for name, item in state.items():
+        if isinstance(item, torch.Generator):
+            item.set_state(tree["state"][name])
         else:
-            thing.load_state_dict(tree["state"][name])
-            if isinstance(thing, torch.optim.Optimizer):
-                _lay_out_like_weights(thing)
+            item.load_state_dict(tree["state"][name])
+            if isinstance(item, torch.optim.Optimizer):
+                _match_strides_of_weights(item)
     position: dict[str, Any] = tree["position"]
     return position
 
 
 def _without_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """`tree` as JSON can hold it: keys may be numbers, tensors become names in `tensors`."""
+    """`tree` as JSON can represent it: tensors are moved to `tensors` and become names; keys may be numbers."""
     if isinstance(tree, Tensor):
         name = str(len(tensors))
         tensors[name] = tree.detach().cpu().contiguous()
@@ -84,20 +84,20 @@ def _with_tensors(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     return tree
 
 
-def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
-    # A fused optimizer walks weights and moments side by side in memory: both must lie there in the same order.
-    for weights, held in optimizer.state.items():
-        for name, value in held.items():
+def _match_strides_of_weights(optimizer: torch.optim.Optimizer) -> None:
+    # A fused optimizer reads weights and moments in the order of memory, so both need the same strides.
+    for weights, moments in optimizer.state.items():
+        for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == weights.shape and value.stride() != weights.stride():
-                held[name] = torch.empty_like(weights).copy_(value)
+                moments[name] = torch.empty_like(weights).copy_(value)
 
 
 class Checkpoints:
-    """Files below one folder, each replaced as a whole: one that was half written never takes the place of another.
+    """Checkpoint files in one folder, each replaced atomically.
 
     Args:
-        folder: where they lie.
-        seconds: between two that are written now and then.
+        folder: of the files.
+        seconds: between two periodic checkpoints.
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -106,18 +106,18 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write again."""
+        """Whether the next periodic checkpoint is due."""
         return time.monotonic() >= self._next
 
-    def write_now_and_then(self, name: str, packed: bytes) -> None:
-        """Write, and be due again after a while."""
+    def write_periodically(self, name: str, packed: bytes) -> None:
+        """Write a periodic checkpoint, and schedule the next one."""
         start = time.monotonic()
         self.write(name, packed)
         now = time.monotonic()
         self._next = now + max(self.seconds, (now - start) / SHARE)
 
     def write(self, name: str, packed: bytes) -> None:
-        """Write `packed` so that it, or what was there before, survives a crash at any moment."""
+        """Write `packed` so that either it or the earlier file survives a crash at any moment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         new = self.folder / f"{name}.new"
         with new.open("wb") as file:
@@ -127,7 +127,7 @@ class Checkpoints:
         os.replace(new, self.folder / name)
 
     def restore(self, name: str, state: State) -> dict[str, Any] | None:
-        """Put the file `name` into `state` and return its position; None where there is none, or it is damaged."""
+        """Restore the file `name` into `state`; return its position, or None if it is missing or damaged."""
         try:
             return unpack((self.folder / name).read_bytes(), state)
         except (FileNotFoundError, SafetensorError):

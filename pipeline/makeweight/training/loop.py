@@ -33,7 +33,7 @@ ROLLBACK_FACTOR = 0.5  # by which each rollback multiplies the learning rates
 
 
 class BatchedTrainingFailure(Exception):
-    """The training of one of several replicates in one program failed; only a replicate by itself can be rolled back."""
+    """One of several replicates in one program failed to train; only a replicate by itself can be rolled back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Random numbers for several replicates at once, each from a stream of its own."""
+"""Per-replicate random generators."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 class ReplicateGenerators:
-    """One generator of random numbers for each replicate.
+    """A random generator for each replicate.
 
-    What is drawn has the replicates one after another along its first dimension, so that each of them gets the
-    numbers that it would get alone.
+    Samples of the replicates are concatenated along the first dimension, so that each replicate gets the same numbers
+    as it would by itself.
 
     Args:
-        seeds: one a replicate.
-        device: where the numbers are drawn.
+        seeds: one for each replicate.
+        device: of the generators and the samples.
     """
 
     def __init__(self, seeds: Iterable[int], device: torch.device) -> None:
@@ -28,22 +28,22 @@ class ReplicateGenerators:
         return len(self.generators)
 
     def rand(self, n: int, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Uniform in [0, 1), shape [n, *shape], `n` over all replicates."""
-        return self._drawn(torch.rand, n, *shape, dtype=dtype)
+        """Uniform in [0, 1), shape [n, *shape], where `n` counts all replicates."""
+        return self._sample(torch.rand, n, *shape, dtype=dtype)
 
     def randn(self, n: int, *shape: int) -> Tensor:
-        """Of the standard normal distribution, shape [n, *shape]."""
-        return self._drawn(torch.randn, n, *shape)
+        """Standard normal, shape [n, *shape]."""
+        return self._sample(torch.randn, n, *shape)
 
     def randint(self, low: int, high: int, n: int, *shape: int) -> Tensor:
         """Int64 in [low, high), shape [n, *shape]."""
-        return self._drawn(lambda size, **options: torch.randint(low, high, size, **options), n, *shape)
+        return self._sample(lambda size, **options: torch.randint(low, high, size, **options), n, *shape)
 
     def state(self, name: str) -> dict[str, torch.Generator]:
-        """The generators, as a loop hands them to `TrainingContext.steps`."""
+        """The generators by name, as a part of the `state` of `TrainingContext.steps`."""
         return {f"{name} {k}": generator for k, generator in enumerate(self.generators)}
 
-    def _drawn(self, draw: Callable[..., Tensor], n: int, *shape: int, **options: Any) -> Tensor:
+    def _sample(self, draw: Callable[..., Tensor], n: int, *shape: int, **options: Any) -> Tensor:
         size = (n // len(self.generators), *shape)
         return torch.cat(
             [draw(size, generator=generator, device=self.device, **options) for generator in self.generators]

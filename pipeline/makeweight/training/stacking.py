@@ -1,4 +1,4 @@
-"""Networks of several replicates, called as one: where their inputs and outputs meet, replicates come first."""
+"""Stacking of the replicates' networks into one batched program. The first dimension is that of the replicates."""
 
 from __future__ import annotations
 
@@ -15,58 +15,60 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def together(networks: Sequence[Network], device: torch.device) -> ReplicateNetworks[Network]:
-    """Networks of the same build, one a replicate, as one; they are moved to the device."""
+    """Combine networks of the same architecture, one for each replicate, and move them to the device."""
     moved = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
     return SingleNetwork(moved[0]) if len(moved) == 1 else StackedNetworks(moved)
 
 
 class ReplicateNetworks(nn.Module, ABC, Generic[Network]):
-    """One network or several of the same build. Inputs and outputs have the shape [replicates, …]."""
+    """One or more networks of the same architecture. Inputs and outputs have the shape [replicates, …]."""
 
     def forward(self, *inputs: Tensor) -> Any:
-        """What each network makes of its part of the inputs."""
+        """Call each network with its part of the inputs."""
         return self.each("forward", *inputs)
 
     @abstractmethod
     def each(self, method: str, *inputs: Tensor) -> Any:
-        """Call this method of each network with its part of the inputs; tensors come out, or tuples of them."""
+        """Call a method of each network with its part of the inputs; returns a tensor or a tuple of tensors."""
 
     @abstractmethod
     def networks(self) -> list[Network]:
         """A copy of each network, on the CPU."""
 
     def gradient_norms(self) -> Tensor:
-        """The norm of each network's gradient, shape [replicates]."""
-        slopes = [weight.grad for weight in self.parameters() if weight.grad is not None]
-        return torch.stack([torch.nn.utils.get_total_norm(own) for own in self._apart(slopes)])
+        """The gradient norm of each network, shape [replicates]."""
+        gradients = [weight.grad for weight in self.parameters() if weight.grad is not None]
+        return torch.stack([torch.nn.utils.get_total_norm(own) for own in self._split(gradients)])
 
     @abstractmethod
-    def _apart(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
-        """Tensors that are laid out like weights, network by network."""
+    def _split(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+        """Split tensors with the shapes of the weights by network."""
 
 
 class SingleNetwork(ReplicateNetworks[Network]):
-    """A single network: nothing is stacked, and nothing gets slower."""
+    """A single network, without the cost of stacking."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def each(self, method: str, *inputs: Tensor) -> Any:
-        """Call the method with what is the inputs' only part."""
-        made = getattr(self.network, method)(*(each.squeeze(0) for each in inputs))
-        return made.unsqueeze(0) if isinstance(made, Tensor) else tuple(each.unsqueeze(0) for each in made)
+        """Call the method of the network."""
+        outputs = getattr(self.network, method)(*(tensor.squeeze(0) for tensor in inputs))
+        if isinstance(outputs, Tensor):
+            return outputs.unsqueeze(0)
+        return tuple(output.unsqueeze(0) for output in outputs)
 
     def networks(self) -> list[Network]:
         """A copy of the network."""
         return [copy.deepcopy(self.network).cpu()]
 
-    def _apart(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    def _split(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
         yield tensors
 
 
 class StackedNetworks(ReplicateNetworks[Network]):
-    """Several networks as one batched program: weights are stacked, and `torch.func.vmap` runs through all at once."""
+    """Several networks as one batched program: weights are stacked, and `torch.func.vmap` maps over them."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         super().__init__()
@@ -76,45 +78,45 @@ class StackedNetworks(ReplicateNetworks[Network]):
             self.register_parameter(_slashed(name), nn.Parameter(weight.detach()))
         for name, buffer in buffers.items():
             self.register_buffer(_slashed(name), buffer)
-        # In a list, so that its own weights, which nobody asks, are not counted among ours.
-        self._build = [_Called(copy.deepcopy(networks[0]))]
+        # In a list, so that its weights, which are not used, are no parameters of this module.
+        self._template = [_MethodCall(copy.deepcopy(networks[0]))]
 
     def each(self, method: str, *inputs: Tensor) -> Any:
         """Call the method of all networks at once."""
-        (build,) = self._build
+        (template,) = self._template
 
-        def one(held: dict[str, Tensor], *own: Tensor) -> Any:
-            return functional_call(build, held, (method, *own))
+        def call(state: dict[str, Tensor], *own: Tensor) -> Any:
+            return functional_call(template, state, (method, *own))
 
-        held = {f"network.{name}": value for name, value in self._held()}
-        return vmap(one)(held, *inputs)
+        state = {f"network.{name}": value for name, value in self._stacked_state()}
+        return vmap(call)(state, *inputs)
 
     def train(self, mode: bool = True) -> StackedNetworks[Network]:
         """Set the mode of all networks."""
         super().train(mode)
-        self._build[0].train(mode)
+        self._template[0].train(mode)
         return self
 
     def networks(self) -> list[Network]:
-        """A copy of each network, built as if it had been alone."""
-        apart = []
+        """A copy of each network, as if it had been trained by itself."""
+        copies = []
         for k in range(self.size):
-            network: Network = copy.deepcopy(self._build[0].network)
-            network.load_state_dict({name: value[k] for name, value in self._held()})
-            apart.append(network.cpu())
-        return apart
+            network: Network = copy.deepcopy(self._template[0].network)
+            network.load_state_dict({name: value[k] for name, value in self._stacked_state()})
+            copies.append(network.cpu())
+        return copies
 
-    def _held(self) -> Iterator[tuple[str, Tensor]]:
+    def _stacked_state(self) -> Iterator[tuple[str, Tensor]]:
         for name, value in (*self.named_parameters(), *self.named_buffers()):
             yield name.replace("/", "."), value
 
-    def _apart(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    def _split(self, tensors: list[Tensor]) -> Iterator[list[Tensor]]:
         for k in range(self.size):
-            yield [each[k] for each in tensors]
+            yield [tensor[k] for tensor in tensors]
 
 
-class _Called(nn.Module, Generic[Network]):
-    """Lets `functional_call`, which knows only `forward`, call any method."""
+class _MethodCall(nn.Module, Generic[Network]):
+    """Adapter through which `functional_call`, which calls only `forward`, calls any method."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -130,7 +130,7 @@ def test_settings_combine_freely(changes: dict[str, Any]) -> None:
 
 def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
     rules = MonitorSettings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
-    watched = TrainingContext(CPU, None, watch=Monitor(rules, corners()))
+    watched = TrainingContext(CPU, None, monitor=Monitor(rules, corners()))
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     hopeless = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
     with pytest.raises(BadInput, match="discriminator saturation"):
@@ -149,7 +149,7 @@ def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     monitors = (train, Split(noise, np.array([0, 1, 1, 2, 2, 2, 2]), train.classes))
     histories, saved, messages = [], [], []
     for number, monitor in enumerate(monitors):
-        watched = TrainingContext(CPU, None, watch=Monitor(rules, train))
+        watched = TrainingContext(CPU, None, monitor=Monitor(rules, train))
         (sampler,) = model.fit(train, monitor=monitor, seeds=[0], run=watched)
         (folder := tmp_path / str(number)).mkdir()
         sampler.save(folder)
