@@ -30,10 +30,12 @@ def train_generator(
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
+    train_split, validation_split = read_splits(train, validation)
     fit = Fit(
         family,
         find_family(family, parameters.families),
-        *read_splits(train, validation),
+        train_split,
+        validation_split,
         parameters.monitor,
         parameters.seed,
         parameters.compute.checkpoint_seconds,
