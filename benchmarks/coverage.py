@@ -33,6 +33,7 @@ from scipy import special
 from makeweight.comparison.inference import ALPHA, fixed_test_set, for_equivalence, new_test_images, verdict
 from makeweight.comparison.influence import contributions
 from makeweight.comparison.variance_components import variance_components
+from makeweight.core.metrics import Metric
 
 MARGIN, STUDIES_OF_A_PART = 0.01, 250
 LONG_TAIL = (200, 120, 72, 43, 26, 15, 9, 6, 3, 2)
@@ -71,7 +72,7 @@ class Design:
     replicates: int = 5
     groups: NDArray[np.int64] | None = None
     arms: int = 1
-    metric: str = "balanced_accuracy"
+    metric: Metric = "balanced_accuracy"
 
     @property
     def classes(self) -> int:

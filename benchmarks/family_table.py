@@ -28,7 +28,7 @@ from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, splits
 from makeweight.classification.fit import fit, predict
-from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, serve
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.core.data import Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores
@@ -63,7 +63,7 @@ def validation_accuracy(
     transform = find_transform("classical", parameters.recipes)
     batches = (
         (transform.apply(images, derive(seed, "transform", step)), labels)
-        for step, (images, labels) in enumerate(serve(mixing, steps, seed))
+        for step, (images, labels) in enumerate(mixed_batches(mixing, steps, seed))
     )
     network, _ = fit(train, batches, parameters.classifier, seed=seed, machine=chosen, progress=lambda step: None)
     return scores(validation.labels, predict(network, validation.images, chosen), train.classes)["balanced_accuracy"]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from makeweight.classification.fit import fit, predict
-from makeweight.classification.mixing import control_mixing, serve
+from makeweight.classification.mixing import control_mixing, mixed_batches
 from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import ClassifierSettings
 from makeweight.runtime.machine import Machine
@@ -20,7 +20,7 @@ def judge(everything: Split, machine: Machine) -> nn.Module:
     settings = ClassifierSettings(
         name="small_cnn", steps=STEPS, batch=64, learning_rate=0.003, weight_decay=0.01, label_smoothing=0.0
     )
-    batches = serve(control_mixing("none", everything, 64, 0), STEPS, 0)
+    batches = mixed_batches(control_mixing("none", everything, 64, 0), STEPS, 0)
     network, _ = fit(everything, batches, settings, seed=0, machine=machine, progress=lambda step: None)
     return network
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.workspace import PROJECT, splits
 from makeweight.classification.fit import fit, predict
 from makeweight.classification.interface import find_transform
-from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, order, serve
+from makeweight.classification.mixing import Mixing, batch_indices, control_mixing, generator_mixing, mixed_batches
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores
@@ -39,7 +39,7 @@ RESAMPLES = 2000
 
 def shared_places(first: Mixing, second: Mixing, steps: int, seed: int) -> float:
     """The share of places at which two arms of the same training images show the same one of these."""
-    one, other = (np.stack(list(islice(order(menu, seed), steps))) for menu in (first, second))
+    one, other = (np.stack(list(islice(batch_indices(menu, seed), steps))) for menu in (first, second))
     return float(((one == other) & (one < len(first.splits[0]))).mean())
 
 
@@ -63,7 +63,7 @@ def predicted(
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         change = find_transform(transform, parameters.recipes)
-        for step, (images, labels) in enumerate(serve(menu, STEPS, data)):
+        for step, (images, labels) in enumerate(mixed_batches(menu, STEPS, data)):
             yield change.apply(images, derive(data, "transform", step)), labels
 
     settings = parameters.classifier.model_copy(update={"steps": STEPS})

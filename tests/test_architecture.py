@@ -1,4 +1,4 @@
-"""The house itself: floors, what stages declare to DVC, quick commands, parameters that explain themselves."""
+"""The architecture: import layers, dependencies that stages declare to DVC, fast commands, documented parameters."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from tests.conftest import PROJECT, Invoke
 DVC: dict[str, Any] = YAML(typ="safe").load(PROJECT / "dvc.yaml")
 STAGES: dict[str, Any] = DVC["stages"]
 
-# Which plugins a stage finds by name, where no import shows them.
+# Groups of plug-ins that a stage finds by name, without an import.
 PLUGINS = {
-    "check": ("readers", "families", "transforms", "classifiers"),
+    "check": ("readers", "families", "transforms", "classifiers", "controls"),
     "prepare": ("readers",),
     "train_generator": ("families",),
     "generate": ("families",),
-    "train_baseline": ("transforms", "classifiers"),
+    "train_baseline": ("transforms", "classifiers", "controls"),
     "train_augmented": ("transforms", "classifiers"),
-    "compare": (),
+    "compare": ("controls",),
     "report": (),
 }
-# Modules that a stage imports without declaring them, with all that these import: what they compute is printed and
-# enters no output (`test_the_plan_changes_no_output`). Declared, they would make `prepare` run again after each change
+# Modules that a stage imports without declaring them, with all that these import: their results are printed and
+# enter no output (`test_the_plan_changes_no_output`). Declared, they would make `prepare` run again after each change
 # of a family's or the classifier's code.
 PRINTED = {"check": {"makeweight.project.plan"}, "prepare": {"makeweight.project.plan"}}
-# What a stage may read without declaring it: it changes no byte.
-UNASSIGNED = {"compute.workers", "compute.checkpoint_seconds"}
+# Parameters that a stage may read without declaring them: they change no byte of an output.
+UNDECLARED = {"compute.workers", "compute.checkpoint_seconds"}
 
 
 def command_of(stage: str) -> str:
     """The module of the command that a stage's script runs: its namesake."""
-    found = re.search(r"-P stages/(\w+)\.py", STAGES[stage]["cmd"])
-    assert found
-    assert found[1] == stage
-    return f"makeweight.commands.{found[1]}"
+    match = re.search(r"-P stages/(\w+)\.py", STAGES[stage]["cmd"])
+    assert match
+    assert match[1] == stage
+    return f"makeweight.commands.{match[1]}"
 
 
 def test_imports_go_down_only() -> None:
@@ -79,7 +79,7 @@ def test_a_stage_names_no_interpreter_of_one_machine(stage: str) -> None:
 
 
 class Spy:
-    """Parameters that remember which of their values were read."""
+    """Parameters that record which of their values are read."""
 
     def __init__(self, inner: Any, prefix: str, seen: set[str]) -> None:
         self._inner, self._prefix, self._seen = inner, prefix, seen
@@ -99,7 +99,7 @@ class Spy:
 
 
 class SpyDict(dict[str, Any]):
-    """A mapping that remembers which of its keys were read."""
+    """A mapping that records which of its keys are read."""
 
     def __init__(self, values: dict[str, Any], key: str, seen: set[str]) -> None:
         super().__init__(values)
@@ -144,12 +144,12 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     )
     for stage, arguments in RUNS.items():
         seen.clear()
-        for fill in ("balance", "uniform"):  # each reads settings of its own
-            write_params(workspace / "params.yaml", {**narrow, "generate": {"strategy": fill}})
+        for strategy in ("balance", "uniform"):  # each reads parameters of its own
+            write_params(workspace / "params.yaml", {**narrow, "generate": {"strategy": strategy}})
             code, output = invoke(*arguments)
             assert code == 0, output
         declared = {re.sub(r"\$\{item\.(\w+)\}", lambda m: ITEM[m[1]], key) for key in STAGES[stage]["params"]}
-        assert {key for key in seen - UNASSIGNED if not any(covers(d, key) for d in declared)} == set(), stage
+        assert {key for key in seen - UNDECLARED if not any(covers(d, key) for d in declared)} == set(), stage
         assert {d for d in declared if not any(covers(d, key) or covers(key, d) for key in seen)} == set(), stage
 
 
@@ -166,14 +166,14 @@ def test_a_stage_declares_the_parameters_that_it_reads(
 )
 def test_defaults_of_options_are_the_paths_in_dvc_yaml(option: str, stage: str, written: set[str]) -> None:
     source = Path(PROJECT, "pipeline", command_of(stage).replace(".", "/") + ".py").read_text(encoding="utf-8")
-    found = re.search(rf'\b{option}: .*?(?:default: (\S+)\]|= Path\("(\S+)"\))', source, re.DOTALL)
-    assert found
-    default = (found[1] or found[2]).replace("FAMILY", "${item.family}")
+    match = re.search(rf'\b{option}: .*?(?:default: (\S+)\]|= Path\("(\S+)"\))', source, re.DOTALL)
+    assert match
+    default = (match[1] or match[2]).replace("FAMILY", "${item.family}")
     assert all(path.startswith(default) for path in written)
     listed = {
-        each if isinstance(each, str) else next(iter(each))
+        entry if isinstance(entry, str) else next(iter(entry))
         for key in ("outs", "plots", "metrics")
-        for each in STAGES[stage].get(key, [])
+        for entry in STAGES[stage].get(key, [])
     }
     assert written <= listed
 
@@ -215,7 +215,7 @@ def test_the_default_parameters_are_in_order() -> None:
     assert isinstance(parameters, Parameters)
 
 
-@pytest.mark.parametrize("group", ["families", "readers", "transforms", "classifiers"])
+@pytest.mark.parametrize("group", ["families", "readers", "transforms", "classifiers", "controls"])
 def test_names_of_plugins_can_stand_in_names_of_arms(group: str) -> None:
     assert plugins_module.names(group)
     assert all(plugins_module.NAME.fullmatch(name) for name in plugins_module.names(group))

@@ -1,4 +1,4 @@
-"""What a fresh clone makes of results that another one has pushed. The tests walk one project in order."""
+"""A fresh clone of a project whose results were pushed. The tests share one project and run in order."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ def test_an_experiment_in_a_folder_of_its_own_finds_the_interpreter_and_its_path
 
 def test_a_clone_trains_nothing_when_a_message_is_reworded(project: Project, storage: Path, tmp_path: Path) -> None:
     clone = pulled(project, tmp_path / "clone", storage)
-    for stage in ("train_generator", "train_classifier"):
-        command = clone.folder / f"stages/{stage}.py"
+    for command_name in ("train_generator", "train_classifier"):
+        command = clone.folder / f"pipeline/makeweight/commands/{command_name}.py"
+        assert 'f"wrote ' in command.read_text()
         command.write_text(command.read_text().replace('f"wrote ', 'f"finished '))
     output = clone.dvc("repro")
     assert {"train_generator@gaussian", "train_baseline@none-plain", "train_augmented@gaussian-plain"} <= stages_run(

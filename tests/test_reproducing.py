@@ -1,4 +1,4 @@
-"""The whole pipeline through real `dvc repro` on real digits, made small. The tests walk one project in order."""
+"""The whole pipeline through `dvc repro` on real digits, made small. The tests share a project and run in order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def digests(project: Project) -> dict[str, str]:
     return project.digests(*OUTPUTS)
 
 
-def kept(project: Project) -> dict[str, str]:
-    """All but the data report, which tells of the last attempt, also of one that failed."""
+def digests_of_results(project: Project) -> dict[str, str]:
+    """All but the data report, which describes the last attempt, even one that failed."""
     return {name: digest for name, digest in digests(project).items() if "data_report" not in name}
 
 
-def test_one_command_walks_the_whole_way(project: Project) -> None:
+def test_one_command_runs_the_whole_pipeline(project: Project) -> None:
     output = project.dvc("repro")
     assert stages_run(output) == {
         "check", "prepare", "train_generator@cgan", "generate@cgan",
@@ -32,7 +32,7 @@ def test_one_command_walks_the_whole_way(project: Project) -> None:
         "train_baseline@oversample-plain", "train_baseline@oversample-classical",
         "train_augmented@cgan-plain", "train_augmented@cgan-classical", "compare", "report",
     }  # fmt: skip
-    assert "cgan-classical against oversample-classical" in output
+    assert "(oversample-classical, the control)" in output
     metrics = json.loads((project.folder / "results/metrics.json").read_text())
     assert len(metrics["arms"]) == 6
     assert len(metrics["contrasts"]) == 5
@@ -72,16 +72,14 @@ def test_a_forced_run_without_caches_writes_the_same_bytes_with_another_number_o
         ({"transforms": []}, "transforms is []"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_and_loses_nothing(
-    change: dict[str, Any], message: str, project: Project
-) -> None:
-    before, kept_before = digests(project), kept(project)
+def test_an_error_is_one_line_and_loses_nothing(change: dict[str, Any], message: str, project: Project) -> None:
+    before, results_before = digests(project), digests_of_results(project)
     project.params(change)
     done = project.run(f"{sys.prefix}/bin/dvc", "repro")
     assert done.returncode != 0
-    told = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
-    assert len(told) == 1
-    assert kept(project) == kept_before
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
+    assert len(lines) == 1
+    assert digests_of_results(project) == results_before
     project.params({"compute": {"workers": 1}})
     project.dvc("repro")
     assert digests(project) == before
@@ -94,9 +92,9 @@ def test_more_replicates_train_only_the_new_ones(project: Project) -> None:
     project.dvc("repro")
     assert len(set((project.folder / ".makeweight/cache").iterdir()) - finished) == 1 + 6
     after = project.files("models")
-    kept = [name for name in before if "replicate_" in name]
-    assert kept
-    assert all(after[name] == before[name] for name in kept)
+    finished_names = [name for name in before if "replicate_" in name]
+    assert finished_names
+    assert all(after[name] == before[name] for name in finished_names)
 
 
 def test_an_experiment_reruns_only_what_depends_on_the_change(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""A family from somebody else's package runs through the pipeline, with no change to it."""
+"""Third-party plug-ins: installed, they run through the pipeline without a change of it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from makeweight.runtime.splits import read_split
 from tests.conftest import PROJECT, Invoke, write_params
 
 CODE = '''
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from makeweight.core.validation import Settings
 
 
 class Mean(Settings):
-    """Draws the mean image of a class, `brighter` by so much."""
+    """Generates the mean image of each class, brighter by `brighter`."""
 
     brighter: float
     total_steps: int = 1
@@ -29,14 +31,14 @@ class Mean(Settings):
         means = np.stack([train.images[train.labels == k].mean(0) for k in range(len(train.classes))])
         run.progress(1)
         run.record({"step": 1, "mean": float(means.mean())})
-        return [Drawer(means + self.brighter) for _ in seeds]
+        return [MeanSampler(means + self.brighter) for _ in seeds]
 
     @staticmethod
     def load(folder):
-        return Drawer(np.load(folder / "means.npy", allow_pickle=False))
+        return MeanSampler(np.load(folder / "means.npy", allow_pickle=False))
 
 
-class Drawer:
+class MeanSampler:
     def __init__(self, means):
         self.means = means
 
@@ -45,19 +47,34 @@ class Drawer:
 
     def save(self, folder):
         np.save(folder / "means.npy", self.means, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Half:
+    """Every other image."""
+
+    description: str = "trained on every other real image"
+
+    def epoch(self, labels, seed):
+        return np.arange(0, len(labels), 2)
+
+
+half = Half()
 '''
 
 
 def install(folder: Path) -> None:
-    """Lay a package out as pip would."""
+    """Lay out a package as pip does."""
     metadata = folder / "guest-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[makeweight.families]\nmean_image = guest:Mean\n")
+    (metadata / "entry_points.txt").write_text(
+        "[makeweight.families]\nmean_image = guest:Mean\n[makeweight.controls]\nhalf = guest:half\n"
+    )
     (folder / "guest.py").write_text(CODE)
 
 
-def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
+def test_a_third_party_family_and_control_run_through_the_pipeline(
     workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = workspace / "site"
@@ -66,7 +83,7 @@ def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
     monkeypatch.syspath_prepend(str(site))
     change = {
         "generators": ["mean_image"], "families": {"mean_image": {"brighter": 5.0}},
-        "controls": ["none"], "transforms": ["plain"], "compute": {"workers": 1},
+        "controls": ["half"], "transforms": ["plain"], "compute": {"workers": 1},
     }  # fmt: skip
     write_params(workspace / "params.yaml", change)
     for arguments in (
@@ -74,16 +91,18 @@ def test_a_strangers_family_is_checked_trained_drawn_from_and_compared(
         ("prepare",),
         ("train-generator", "--family", "mean_image"),
         ("generate", "--family", "mean_image"),
-        ("train-baseline", "--source", "none", "--transform", "plain"),
+        ("train-baseline", "--source", "half", "--transform", "plain"),
         ("train-augmented", "--family", "mean_image", "--transform", "plain"),
         ("compare",),
     ):
         code, output = invoke(*arguments)
         assert code == 0, output
-    assert "mean_image-plain against none-plain" in output
-    train, drawn = read_split(Path("data/train")), read_split(Path("data/synthetic/mean_image/replicate_0"))
+    assert "(half-plain, the control)" in output
+    assert "trained on every other real image" in " ".join(output.split())
+    assert "controls half: " in Path(".makeweight/checked").read_text(encoding="utf-8")
+    train, synthetic = read_split(Path("data/train")), read_split(Path("data/synthetic/mean_image/replicate_0"))
     expected = train.images[train.labels == 3].mean(0) + 5
-    assert abs(drawn.images[drawn.labels == 3][0] - expected).max() <= 0.5
+    assert abs(synthetic.images[synthetic.labels == 3][0] - expected).max() <= 0.5
 
     write_params(workspace / "params.yaml", change, {"families": {"mean_image": {"darker": 1}}})
     code, output = invoke("check")
@@ -111,7 +130,7 @@ def build(channels, size, classes, *, third):
 
 
 @pytest.mark.parametrize("changed", ["guest/second.py", "guest_core.py", "guest/arguments.py"])
-def test_a_change_anywhere_in_a_strangers_package_trains_anew_and_changes_what_check_writes(
+def test_a_change_anywhere_in_a_third_party_package_retrains_and_changes_what_check_writes(
     changed: str, workspace: Path
 ) -> None:
     site = workspace / "site"
@@ -126,14 +145,14 @@ def test_a_change_anywhere_in_a_strangers_package_trains_anew_and_changes_what_c
     write_params(workspace / "params.yaml", {"classifier": {"name": "guest_net"}, "compute": {"workers": 1}})
 
     def stage(name: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"stages.{name}", *arguments]
-        environment = os.environ | {"PYTHONPATH": f"{PROJECT}:{site}"}
+        command = [sys.executable, "-P", str(PROJECT / f"stages/{name}.py"), *arguments]
+        environment = os.environ | {"PYTHONPATH": str(site)}
         done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def trained() -> tuple[int, bytes, str]:
         stage("check")
-        stage("train_classifier", "--source", "none", "--transform", "plain")
+        stage("train_baseline", "--source", "none", "--transform", "plain")
         finished = len(list(Path(".makeweight/cache").iterdir()))
         return finished, Path("runs/none-plain/predictions.npz").read_bytes(), Path(".makeweight/checked").read_text()
 

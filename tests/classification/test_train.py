@@ -159,7 +159,7 @@ def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch:
     batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.steps
     network, _ = fit(TRAIN, batches, SETTINGS, seed=0, machine=MACHINE, progress=lambda step: None)
     whole = predict(network, TEST.images, MACHINE)
-    monkeypatch.setattr(fit_module, "PREDICTED_AT_ONCE", 7)
+    monkeypatch.setattr(fit_module, "PREDICTION_BATCH", 7)
     np.testing.assert_allclose(predict(network, TEST.images, MACHINE), whole, atol=1e-5)
 
 

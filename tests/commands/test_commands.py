@@ -1,4 +1,4 @@
-"""Every command by hand, as a person would type it."""
+"""Every command, as a person types it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
     assert code == 0, output
     assert "GAN images" in output.splitlines()[0]
     assert "(none-plain, the control)" in output
-    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, two tables and a picture to results"
+    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, two tables and a plot to results"
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
     code, output = invoke("report")
@@ -73,7 +73,7 @@ def test_outputs_alone_spare_all_training_and_stay_byte_for_byte(
 
 def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> None:
     params = (workspace / "params.yaml").rename(workspace / "other.yaml")
-    assert invoke("prepare", "--params", params, "--out", "elsewhere", "--report", "told")[0] == 0
+    assert invoke("prepare", "--params", params, "--out", "elsewhere", "--report", "report")[0] == 0
     code, output = invoke(
         "train-generator", "--family", "cgan", "--params", params, "--train", "elsewhere/train",
         "--validation", "elsewhere/validation", "--out", "fitted",
@@ -87,7 +87,7 @@ def test_inputs_and_outputs_can_be_named(workspace: Path, invoke: Invoke) -> Non
     assert read_split(Path("drawn/replicate_1")).counts.tolist() == [12] * 10
     assert Path("fitted/README.md").exists()
     assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith(".")) == [
-        "drawn", "elsewhere", "fitted", "logs", "other.yaml", "some.png", "told"
+        "drawn", "elsewhere", "fitted", "logs", "other.yaml", "report", "some.png"
     ]  # fmt: skip
 
 
@@ -119,17 +119,17 @@ def test_clean_removes_nothing_while_a_training_is_at_work(
 ) -> None:
     write_params(workspace / "params.yaml", {"generators": ["gaussian"], "compute": {"workers": 1}})
     assert invoke("prepare")[0] == 0
-    said = []
+    results = []
 
     def draw(*arguments: object) -> Figure:  # as the replicates are finished and being copied
         command = [sys.executable, "-m", "makeweight", "clean"]
-        said.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        results.append(subprocess.run(command, capture_output=True, text=True, check=False))
         return strip(*arguments)  # type: ignore[arg-type]
 
     strip = previews.strip
     monkeypatch.setattr(train, "strip", draw)
     assert invoke("train-generator", "--family", "gaussian")[0] == 0
-    (done,) = said
+    (done,) = results
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "a training is running in another process: wait for that one, or stop it\n"
     assert len(list(Path(".makeweight/cache").iterdir())) == 2
@@ -163,7 +163,10 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"replicates": 1}, "replicates is 1"),
         ({"generators": []}, "generators is []"),
         ({"transforms": []}, "transforms is []"),
-        ({"controls": ["nothing"]}, "controls.0 is 'nothing'"),
+        (
+            {"controls": ["nothing"]},
+            "controls: 'nothing' is not among the registered controls: none, oversample; take one",
+        ),
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families: autoencoder, cgan"),
         ({"transforms": ["classical", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
         ({"classifier": {"name": "vgg"}}, "'vgg' is not among the registered classifiers: resnet18, small_cnn"),
@@ -251,6 +254,28 @@ def test_a_refusal_is_short_however_much_is_wrong(workspace: Path, invoke: Invok
     assert output.splitlines()[-1] == "… and 190 more: results/data_report.md lists them all"
     assert len(output) < 4000
     assert "class 199" in Path("results/data_report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [name for name, *_ in WALK] + ["compare", "report", "clean"])
+def test_every_command_has_the_option_debug(command: str, invoke: Invoke) -> None:
+    code, output = invoke(command, "--help")
+    assert code == 0
+    assert "--debug" in output
+    assert "MAKEWEIGHT_DEBUG" in output
+
+
+def test_debug_shows_the_traceback_above_the_line(
+    workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, line = invoke("compare")
+    assert (code, len(line.splitlines())) == (2, 1)
+    code, output = invoke("compare", "--debug")
+    assert code == 2
+    assert output.startswith("Traceback (most recent call last):")
+    assert "comparison/compare.py" in output
+    assert output.endswith("\n" + line)
+    monkeypatch.setenv("MAKEWEIGHT_DEBUG", "1")
+    assert invoke("compare") == (code, output)
 
 
 def test_generating_before_training_says_so(workspace: Path, invoke: Invoke) -> None:

@@ -45,6 +45,6 @@ def test_the_version_is_that_of_the_package(invoke: Invoke) -> None:
 
 def test_a_control_is_no_family_and_a_family_no_control(workspace: Path, invoke: Invoke) -> None:
     code, output = invoke("train-baseline", "--source", "cgan", "--transform", "plain")
-    assert (code, output) == (2, "'cgan' is no control (none, oversample): run train-augmented for a family\n")
+    assert (code, output) == (2, "'cgan' is not a control (none, oversample): run train-augmented for a family\n")
     code, output = invoke("train-augmented", "--family", "none", "--transform", "plain")
-    assert (code, output) == (2, "'none' is a control and no family: run train-baseline for it\n")
+    assert (code, output) == (2, "'none' is a control, not a family: run train-baseline for it\n")

@@ -1,4 +1,4 @@
-"""Contrasts, tables and verdicts from hand-made scores."""
+"""Contrasts, tables and verdicts from simulated scores."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_arms_whose_test_images_are_grouped_differently_are_not_compared(tmp_pat
     with pytest.raises(BadInput, match=r"predictions\.npz is of other test images than .*none-plain"):
         compare(parameters(tmp_path), runs)
     write_arrays(path, {name: array for name, array in stored.items() if name != "groups"})
-    with pytest.raises(BadInput, match=r"does not say which test images .*: run train-augmented for cgan-plain again"):
+    with pytest.raises(BadInput, match=r"holds no groups of test images: run train-augmented for cgan-plain again"):
         compare(parameters(tmp_path), runs)
 
 

@@ -6,23 +6,28 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from makeweight.comparison import influence, sentences
 from makeweight.comparison.influence import contributions
-from makeweight.core.metrics import OVERALL, scores
+from makeweight.core.metrics import OVERALL, Metric, scores
 from tests.support.metrics import probabilities
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2])
 PREDICTED = np.array([[0, 0, 0, 1, 1, 0, 2, 2, 0], [0, 1, 0, 0, 2, 1, 2, 1, 2]])
 
 
+def test_every_metric_has_contributions_and_a_description() -> None:
+    assert set(influence._CONTRIBUTIONS) == set(sentences.METRICS) == set(OVERALL)
+
+
 @pytest.mark.parametrize("metric", OVERALL)
-def test_the_values_of_contributions_are_the_scores(metric: str) -> None:
+def test_the_values_of_contributions_are_the_scores(metric: Metric) -> None:
     found = contributions(metric, LABELS, PREDICTED)
     expected = [scores(LABELS, probabilities(list(each), 3), ("a", "b", "c"))[metric] for each in PREDICTED]
     assert found.values.tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
-def test_a_mean_is_the_sum_of_influences(metric: str) -> None:
+@pytest.mark.parametrize("metric", OVERALL[:2])
+def test_a_mean_is_the_sum_of_influences(metric: Metric) -> None:
     found = contributions(metric, LABELS, PREDICTED)
     assert found.influence.sum(1).tolist() == pytest.approx(found.values.tolist())
     assert len(np.unique(found.strata)) == (1 if metric == "accuracy" else 3)

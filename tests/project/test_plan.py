@@ -1,4 +1,4 @@
-"""The plan of a study: trainings, time and detectable gain, before anything is trained."""
+"""The plan of a study: trainings, time and minimum detectable effect, before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.project import plan, timing
 from makeweight.project.plan import duration, kinds, power_lines, time_lines, trainings, units_of_classes
 from makeweight.project.timing import EnoughSteps, StepTime, Stopwatch, step_times
+from makeweight.runtime.machine import machine
 from makeweight.runtime.replicates import Job, Replicate
 from makeweight.runtime.splits import write_labels
 from tests.conftest import Invoke, write_params
@@ -104,7 +105,7 @@ TIMED: dict[str, Any] = {
 
 
 def line_of_times(chosen: Parameters, **seconds: float | None) -> list[str]:
-    return time_lines(kinds(chosen, Path("data")), times(**seconds), chosen.compute)
+    return time_lines(kinds(chosen, Path("data")), times(**seconds), chosen.compute, machine(chosen.compute))
 
 
 def test_replicates_side_by_side_take_the_time_of_their_rounds(tmp_path: Path) -> None:
@@ -138,7 +139,10 @@ def test_what_could_not_be_timed_is_named(tmp_path: Path) -> None:
     (line,) = line_of_times(chosen, generator_cgan=1.0, generator_smote=None, classifier_classical=0.0)
     assert line.endswith("not counting generator smote (not timed).")
     failed = {**times(generator_smote=None, classifier_classical=0.0), "generator cgan": StepTime(None, "no such side")}
-    assert time_lines(kinds(chosen, Path("data")), failed, chosen.compute)[1] == "warning: generator cgan: no such side"
+    assert (
+        time_lines(kinds(chosen, Path("data")), failed, chosen.compute, machine(chosen.compute))[1]
+        == "warning: generator cgan: no such side"
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,13 +281,14 @@ def test_steps_are_timed_in_other_processes_without_the_test_images(workspace: P
         workspace, generators=["cgan", "smote"], transforms=["plain"], compare={"control": "none-plain"}
     )
     before = files(workspace)
-    of_study = [kind.job for kind in kinds(chosen, Path("data"))]
-    found = step_times([*of_study, replace(of_study[0], name="broken", work=Broken())], 2, chosen.compute)
+    jobs = [kind.job for kind in kinds(chosen, Path("data"))]
+    jobs.append(replace(jobs[0], name="broken", work=Broken()))
+    measured = step_times(jobs, 2, chosen.compute, machine(chosen.compute))
     assert files(workspace) == before
-    assert 0 < (found["generator cgan"].seconds or 0) < 10
-    assert 0 < (found["classifier plain"].seconds or 0) < 10
-    assert found["generator smote"] == StepTime(None)
-    assert found["broken"] == StepTime(None, "out of order")
+    assert 0 < (measured["generator cgan"].seconds or 0) < 10
+    assert 0 < (measured["classifier plain"].seconds or 0) < 10
+    assert measured["generator smote"] == StepTime(None)
+    assert measured["broken"] == StepTime(None, "out of order")
     plan.lines(chosen)
 
 
@@ -310,7 +315,9 @@ def test_a_plug_in_that_reports_no_step_is_given_up(tmp_path: Path, monkeypatch:
     chosen = parameters(tmp_path, compute={"workers": 1, "device": "cpu"})
     monkeypatch.setattr(timing, "TIMEOUT", 15.0)
     job = Job("silent", Silent(tmp_path / "note"), lambda replicate: {}, 10, 1)
-    assert step_times([job], 2, chosen.compute) == {"silent": StepTime(None, "no step was reported within 15 s")}
+    assert step_times([job], 2, chosen.compute, machine(chosen.compute)) == {
+        "silent": StepTime(None, "no step was reported within 15 s")
+    }
     process = int((tmp_path / "note").read_text(encoding="utf-8"))
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)

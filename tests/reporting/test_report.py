@@ -1,4 +1,4 @@
-"""The report: what it says, that strangers' words stay words, and that a real browser shows it as it should be."""
+"""The report: its content, escaping of untrusted names, and its look in a real browser."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from makeweight.core.errors import BadInput
 from makeweight.quality.similarity import similarities
 from makeweight.reporting.report import Places, report, write_report
 from makeweight.runtime import plots
-from makeweight.runtime.files import read_json
-from tests.support.study import ARMS, CLASSES, EVIL, Study, finished, small_study
+from makeweight.runtime.files import read_json, write_json
+from tests.support.study import ARMS, CLASSES, EVIL, RECORD, Study, finished, small_study
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
@@ -219,7 +219,7 @@ def test_it_needs_nothing_but_itself_and_is_small(study: tuple[dict[str, Any], P
     assert (results / "report.html").stat().st_size < 1_000_000
 
 
-def test_pictures_have_names_and_tables_have_captions_and_headers(study: tuple[dict[str, Any], Path]) -> None:
+def test_images_have_names_and_tables_have_captions_and_headers(study: tuple[dict[str, Any], Path]) -> None:
     _, results = study
     read = Reader(page(results))
     names = [attributes.get("alt") for tag, attributes in read.tags if tag == "img"]
@@ -250,7 +250,19 @@ def test_the_same_study_gives_the_same_bytes_and_times_only_on_request(tmp_path:
     assert "12.5" in written[2]
 
 
-def test_what_a_stage_has_not_left_is_named(tmp_path: Path) -> None:
+def test_machine_and_versions_are_those_that_trained_the_models(
+    study: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    assert "<p>cuda in bfloat16, 3 threads for each replicate. numpy 2.0.1, torch 2.99.0.</p>" in page(study[1])
+    parameters, places = small_study(tmp_path)
+    path = places.runs / "cgan-plain/replicates/replicate_0/record.json"
+    write_json(path, {**RECORD, "versions": {"torch": "3.0.0"}})
+    write_report(report(parameters, places, similarities(places.data, parameters.generators)), places.results)
+    assert "none-plain, oversample-plain: cuda in bfloat16" in page(places.results)
+    assert "cgan-plain: cuda in bfloat16, 3 threads for each replicate. torch 3.0.0." in page(places.results)
+
+
+def test_a_missing_output_of_a_stage_is_named(tmp_path: Path) -> None:
     parameters, places = small_study(tmp_path)
     (places.results / "comparison.json").unlink()
     with pytest.raises(BadInput, match=r"comparison\.json is missing: run compare first"):
@@ -327,13 +339,13 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1280])
-def test_pictures_stand_under_their_heads(width: int, browser: Chrome, several: tuple[dict[str, Any], Path]) -> None:
+def test_images_stand_under_their_heads(width: int, browser: Chrome, several: tuple[dict[str, Any], Path]) -> None:
     resize(browser, width)
     browser.get((several[1] / "report.html").as_uri())
     cells = browser.execute_script(
         """const text = document.createRange()
            const left = head => (text.selectNodeContents(head), text.getBoundingClientRect().left)
-           return [...document.querySelectorAll('.pictures tbody td')].map(cell => {
+           return [...document.querySelectorAll('.images tbody td')].map(cell => {
              const head = cell.closest('table').querySelectorAll('thead th')[cell.cellIndex]
              const label = getComputedStyle(cell, '::before')
              return { head: left(head), name: head.textContent, label: label.content, display: label.display,

@@ -1,4 +1,4 @@
-"""A finished study with made predictions."""
+"""A finished study with simulated predictions."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ SMALL_CHANGES: dict[str, Any] = {
     "replicates": 3, "transforms": ["plain"], "compare": {"variance": True, "control": "oversample-plain"}
 }  # fmt: skip
 
+RECORD = {
+    "machine": {"device": "cuda", "precision": "bfloat16", "threads": 3, "processes": 1},
+    "versions": {"numpy": "2.0.1", "torch": "2.99.0"},
+}
+
 
 def split(seed: int, counts: Sequence[int], names: tuple[str, ...] = CLASSES) -> Split:
     rng = np.random.default_rng(seed)
@@ -36,7 +41,7 @@ def split(seed: int, counts: Sequence[int], names: tuple[str, ...] = CLASSES) ->
 
 @dataclass(frozen=True)
 class Study:
-    """A study with made predictions.
+    """A study with simulated predictions.
 
     Attributes:
         changes: of the parameters.
@@ -45,6 +50,7 @@ class Study:
         accuracy: of each arm; by default, later arms are better.
         noise: part of the images on which a replicate of an arm differs from the others by chance.
         names: of the classes.
+        record: of each arm: the machine and package versions that trained it.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +59,7 @@ class Study:
     accuracy: dict[str, float] = field(default_factory=dict)
     noise: float = 1.0
     names: tuple[str, ...] = CLASSES
+    record: dict[str, Any] = field(default_factory=lambda: RECORD)
 
 
 def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
@@ -105,6 +112,8 @@ def _run(
         for name in ("validation", "test")
         for metric, value in scores(test.labels, p, test.classes).items()
     ]
+    (run / "replicates/replicate_0").mkdir(parents=True)
+    write_json(run / "replicates/replicate_0/record.json", study.record)
     for table in ("scores.csv", "variance.csv"):
         write_csv(run / table, pd.DataFrame(rows))
     write_csv(run / "history.csv", history.rename(columns={"generator_loss": "loss"}))

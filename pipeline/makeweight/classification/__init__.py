@@ -1,1 +1,1 @@
-"""The classifier that judges synthetic images, and its training data."""
+"""The classifier of every arm: networks, transforms, mixing of real and synthetic images, training and scoring."""

@@ -1,4 +1,4 @@
-"""The training and scoring of one classifier: what is cached."""
+"""Training and predictions of one classifier: the cached work of a replicate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from makeweight.classification.interface import Transform
-from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, serve
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
 from makeweight.core.parameters import ClassifierSettings, GenerateSettings
@@ -27,7 +27,7 @@ from makeweight.runtime.machine import Machine, mixed_precision
 from makeweight.runtime.replicates import Replicate
 
 RECORDS = 50  # rows in the history of one replicate
-PREDICTED_AT_ONCE = 1000  # images
+PREDICTION_BATCH = 1000  # images
 SCORED = ("validation", "test")
 
 
@@ -37,11 +37,11 @@ class Training:
 
     Attributes:
         arm: source and transform.
-        train: what the classifier learns from.
+        train: the real training images.
         validation: only scored.
         test: only scored.
-        synthetic: the images of each replicate's generator; None for a control.
-        transform: what is done to images as they are served.
+        synthetic: the synthetic images of each replicate; None for a control.
+        transform: augmentation of each image as it enters a batch.
         settings: the classifier and its training, the same for all arms.
         generate: how synthetic images are mixed in; not read for a control.
         seed: of the whole pipeline.
@@ -60,19 +60,19 @@ class Training:
     groups: Mapping[str, Labels]
 
     def with_one_generator(self) -> Training:
-        """The same with the first replicate's synthetic images for all: what then varies is the classifier."""
+        """The same with the synthetic images of replicate 0 for all replicates, so that only the classifier varies."""
         assert self.synthetic is not None
         return replace(self, synthetic=[self.synthetic[0]] * len(self.synthetic))
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Train and score one replicate; write its history and its predictions."""
+        """Train the classifier of one replicate; write its history and its predictions."""
         (replicate,) = replicates
-        # From neither arm nor stage: all arms of a replicate share first weights and the order of batches.
+        # Independent of arm and stage: all arms of a replicate share initial weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
         batches = (
             (self.transform.apply(images, derive(seed, "transform", step)), labels)
             for step, (images, labels) in enumerate(
-                serve(self._mixing(replicate.number, seed), self.settings.steps, seed)
+                mixed_batches(self._mixing(replicate.number, seed), self.settings.steps, seed)
             )
         )
         machine = replicate.machine
@@ -90,8 +90,8 @@ class Training:
         return generator_mixing(self.train, self.synthetic[replicate], self.generate, self.settings.batch, seed)
 
     def inputs(self) -> Callable[[int], Mapping[str, object]]:
-        """The fingerprint of a replicate, as a function of its number."""
-        always = {
+        """All that the result of a replicate depends on, as a function of its number."""
+        shared = {
             "work": "train-classifier",
             "arm": str(self.arm),
             "settings": self.settings.model_dump(),
@@ -102,11 +102,17 @@ class Training:
             "code": plugin_code.of_code(
                 __name__,
                 plugin_code.Plugin("transforms", self.arm.transform, self.transform),
+                *self._control_plugin(),
                 plugin_code.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
             ),
         }
-        drawn = [fingerprints.of_split(split) for split in self.synthetic or ()]
-        return lambda k: {**always, "synthetic": drawn[k] if drawn else None, "replicate": k}
+        synthetic = [fingerprints.of_split(split) for split in self.synthetic or ()]
+        return lambda k: {**shared, "synthetic": synthetic[k] if synthetic else None, "replicate": k}
+
+    def _control_plugin(self) -> list[plugin_code.Plugin]:
+        if self.synthetic is not None:
+            return []
+        return [plugin_code.Plugin("controls", self.arm.source, find("controls", self.arm.source))]
 
 
 def fit(
@@ -121,15 +127,15 @@ def fit(
     """Train a classifier: AdamW (Loshchilov & Hutter 2019) under a one-cycle schedule (Smith & Topin 2018).
 
     Args:
-        train: tells channels, side and number of classes.
+        train: gives the number of channels and classes and the size of the images.
         batches: `settings.steps` of them.
         settings: the classifier and its training.
-        seed: of the first weights and of dropout.
+        seed: of the initial weights and of dropout.
         machine: where to compute.
-        progress: is told the number of steps done.
+        progress: called with the number of finished steps.
 
     Returns:
-        the trained network, and its history: step, loss, learning_rate.
+        The trained network, and its history: step, loss, learning_rate.
     """
     torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream, dropout too
     network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, len(train.classes))
@@ -137,37 +143,37 @@ def fit(
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     rows = []
     for step, (images, labels) in enumerate(batches, start=1):
         with mixed_precision(machine.device, machine.autocast):
-            logits = network(_prepared(images, machine))
-        wanted = torch.from_numpy(labels).to(machine.device)
-        loss = cross_entropy(logits.float(), wanted, label_smoothing=settings.label_smoothing)
+            logits = network(_as_input(images, machine))
+        targets = torch.from_numpy(labels).to(machine.device)
+        loss = cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        rate = schedule.get_last_lr()[0]
-        schedule.step()
+        learning_rate = scheduler.get_last_lr()[0]
+        scheduler.step()
         progress(step)
         if step % max(1, settings.steps // RECORDS) == 0 or step == settings.steps:
-            rows.append({"step": step, "loss": loss.item(), "learning_rate": rate})
+            rows.append({"step": step, "loss": loss.item(), "learning_rate": learning_rate})
     return network, pd.DataFrame(rows)
 
 
 @torch.no_grad()
 def predict(network: nn.Module, images: Images, machine: Machine) -> NDArray[np.float32]:
-    """Probabilities of each class, shape [n, classes]."""
+    """Class probabilities, float32 [n, classes]."""
     network.eval()
     parts = []
-    for start in range(0, len(images), PREDICTED_AT_ONCE):
+    for start in range(0, len(images), PREDICTION_BATCH):
         with mixed_precision(machine.device, machine.autocast):
-            logits: Tensor = network(_prepared(images[start : start + PREDICTED_AT_ONCE], machine))
+            logits: Tensor = network(_as_input(images[start : start + PREDICTION_BATCH], machine))
         parts.append(logits.float().softmax(1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def _prepared(images: Images, machine: Machine) -> Tensor:
+def _as_input(images: Images, machine: Machine) -> Tensor:
     """Uint8 [n, h, w, c] to float [n, c, h, w] in [-1, 1], on the device."""
     pixels = torch.tensor(images).to(machine.device).permute(0, 3, 1, 2)
     return from_uint8(pixels.contiguous(memory_format=torch.channels_last))

@@ -1,4 +1,4 @@
-"""Training the classifier of one arm, replicate by replicate, and scoring it."""
+"""Training and scoring of one arm's classifiers, one for each replicate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, S
 from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, write_arrays, write_csv
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
 
-REPLICATES = "replicates"  # the folder of finished replicates, from which a later run takes them up again
+REPLICATES = "replicates"  # the folder of finished replicates, which a later run reuses
 
 
-@in_use()  # its replicates, until they are copied
+@in_use()  # no `clean` before the finished replicates are copied out of the cache
 def train_classifiers(
     training: Training, out: Path, *, replicates: int, compute: ComputeSettings, variance: bool
 ) -> pd.DataFrame:
@@ -35,63 +35,59 @@ def train_classifiers(
             all replicates.
         replicates: how many.
         compute: where to compute.
-        variance: whether to train with one generator as well; if not, `variance.csv` has no rows.
+        variance: whether to train with one generator as well; if false, `variance.csv` has no rows.
 
     Returns:
         `scores.csv`: replicate, split, metric, value in [0, 1].
 
     Raises:
-        BadInput: synthetic images are missing, or the transform does not fit the images.
+        BadInput: synthetic images are missing, or the transform cannot be applied to these images.
     """
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
-    training.transform.apply(training.train.images[:2], 0)
-    kept = out / REPLICATES
-    finished = _trained(training, f"{training.arm.stage} {training.arm}", replicates, compute, kept)
-    table = _scores(training, finished)
-    varied = []
+    training.transform.apply(training.train.images[:2], 0)  # fails before anything is trained
+    name, outputs = f"{training.arm.stage} {training.arm}", out / REPLICATES
+    finished = _run(training, name, replicates, compute, outputs)
+    one_generator = []
     if variance and training.synthetic is not None:
-        varied = _with_one_generator(training, replicates, compute, kept)
+        fixed = training.with_one_generator()
+        one_generator = _run(fixed, f"{name} with one generator", replicates, compute, outputs)
+    table = _scores(training, finished)
     with atomic_directory(out) as folder:
         write_csv(folder / SCORES, table)
-        predicted = {replicate_name(k): _probabilities(result, "test") for k, result in enumerate(finished)}
+        probabilities = {replicate_name(k): _probabilities(result, "test") for k, result in enumerate(finished)}
         images = {
             LABELS: training.test.labels,
             GROUPS: training.groups["test"],
             "validation_groups": training.groups["validation"],
         }
-        write_arrays(folder / PREDICTIONS, {**images, **predicted})
+        write_arrays(folder / PREDICTIONS, {**images, **probabilities})
         write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
-        write_csv(folder / "confusion.csv", _confusion(training.test, predicted[replicate_name(0)]))
+        write_csv(folder / "confusion.csv", _confusion(training.test, probabilities[replicate_name(0)]))
         if training.synthetic is not None:
-            write_csv(folder / VARIANCE, _scores(training, varied) if varied else table[:0])
+            write_csv(folder / VARIANCE, _scores(training, one_generator) if one_generator else table[:0])
         for k, result in enumerate(finished):
             copy_finished(result, folder / REPLICATES / replicate_name(k))
-        for k, result in enumerate(varied[1:], start=1):  # the first is replicate 0 of the arm itself
+        for k, result in enumerate(one_generator[1:], start=1):  # the first is replicate 0 of the arm itself
             copy_finished(result, folder / REPLICATES / f"one_generator_{k}")
     return table
 
 
-def _with_one_generator(training: Training, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
-    one = training.with_one_generator()
-    return _trained(one, f"{one.arm.stage} {one.arm} with one generator", replicates, compute, kept)
-
-
-def _trained(training: Training, name: str, replicates: int, compute: ComputeSettings, kept: Path) -> list[Path]:
+def _run(training: Training, name: str, replicates: int, compute: ComputeSettings, outputs: Path) -> list[Path]:
     settings = training.settings
     job = Job(name, training, training.inputs(), settings.steps, settings.batch)
-    return run_replicates(job, replicates, compute, outputs=kept)
+    return run_replicates(job, replicates, compute, outputs=outputs)
 
 
 def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:
-    return pd.DataFrame([row for k, result in enumerate(finished) for row in _scored(training, k, result)])
+    return pd.DataFrame([row for k, result in enumerate(finished) for row in _score_rows(training, k, result)])
 
 
 def _probabilities(result: Path, split: str) -> NDArray[np.float32]:
     return read_arrays(result / f"{split}.npz")["probabilities"]
 
 
-def _scored(training: Training, replicate: int, result: Path) -> Iterable[dict[str, object]]:
+def _score_rows(training: Training, replicate: int, result: Path) -> Iterable[dict[str, object]]:
     for name in SCORED:
         labels = getattr(training, name).labels
         values = scores(labels, _probabilities(result, name), training.train.classes)

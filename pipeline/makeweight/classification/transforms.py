@@ -1,4 +1,4 @@
-"""What is done to each image as it is served."""
+"""Transforms by name: augmentation of each image as it enters a batch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pydantic import ConfigDict, RootModel, model_validator
 from makeweight.core.data import Images
 from makeweight.core.errors import BadInput
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for a newer release as it is imported
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the network for a newer release
 import albumentations
 
 Step = dict[str, dict[str, Any]]
 
 
 class Plain(RootModel[tuple[()]]):
-    """Images as they are. There is nothing to set."""
+    """Images as they are, without parameters."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -45,16 +45,16 @@ class Classical(RootModel[tuple[Step, ...]]):
         return albumentations.Compose([_build(step) for step in self.root])
 
     def apply(self, images: Images, seed: int) -> Images:
-        """Every image by itself through the recipe; the same seed gives the same bytes.
+        """Augment each image on its own; the same seed gives the same bytes.
 
-        Albumentations draws equally many random numbers for any image of one shape: what is drawn for a place of the
-        batch depends on the seed alone, so that arms that show the same image there show it changed in the same way.
+        Albumentations draws equally many random numbers for all images of one shape. So the random numbers of a place
+        of the batch depend on the seed alone, and arms that show the same image there augment it in the same way.
 
         Raises:
-            BadInput: the recipe changes the size of an image, or what its pixels are.
+            BadInput: the recipe changes the size, the channels or the type of an image.
         """
-        # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators of the
-        # same seed, so that of two steps with `p: 0.5` both are done or none.
+        # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators with
+        # the same seed, so that two steps with `p: 0.5` are either both applied or both skipped.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = [self._compose(image=np.ascontiguousarray(image))["image"] for image in images]
         for image in changed:

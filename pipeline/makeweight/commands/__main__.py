@@ -1,4 +1,4 @@
-"""`makeweight`: all commands in one."""
+"""The program `makeweight` with all commands."""
 
 from importlib.metadata import version
 from typing import Annotated
@@ -19,8 +19,8 @@ from makeweight.commands.train_generator import train_generator
 makeweight = app(check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"makeweight {version('makeweight')}")
         raise typer.Exit
 

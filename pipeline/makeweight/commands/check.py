@@ -1,4 +1,4 @@
-"""`makeweight check`: find every mistake in the parameters before any work starts."""
+"""`makeweight check`: find every error in the parameters before any work starts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,9 @@ def check(
     params: ParamsFile = Path("params.yaml"),
     out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
 ) -> str:
-    """Check the parameters and say what the study takes.
+    """Check the parameters and print the plan of the study.
 
-    Write nothing but a marker, which names the code of third-party plug-ins by its hash.
+    Write only a marker, which holds a hash of the code of each third-party plug-in.
     """
     from makeweight.core.parameters import read_parameters
     from makeweight.project import plan

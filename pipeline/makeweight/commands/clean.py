@@ -1,11 +1,11 @@
-"""`makeweight clean`: empty the cache of finished replicates, and forget unfinished ones."""
+"""`makeweight clean`: empty the cache of finished replicates and delete the checkpoints of unfinished ones."""
 
 from makeweight.commands.command import app, command
 
 
 @command
 def clean() -> str:
-    """Empty the cache of finished replicates, and forget unfinished ones."""
+    """Empty the cache of finished replicates and delete the checkpoints of unfinished ones."""
     import shutil
 
     from makeweight.runtime.artifacts import CACHE, CHECKPOINTS
@@ -16,7 +16,7 @@ def clean() -> str:
         entries = list(CACHE.iterdir()) if CACHE.exists() else []
         for folder in (CACHE, CHECKPOINTS, TEMPORARY):
             shutil.rmtree(folder, ignore_errors=True)
-    return f"removed {len(entries)} finished replicates from {CACHE}, and all that was unfinished"
+    return f"removed {len(entries)} finished replicates from {CACHE}, and all checkpoints"
 
 
 main = app(clean)

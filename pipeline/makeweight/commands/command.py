@@ -1,8 +1,10 @@
-"""What all commands share: the options, one line for a mistake, and a Typer app that starts fast."""
+"""Parts that all commands share: options, one line for a user's error, and a Typer app that starts fast."""
 
 from __future__ import annotations
 
 import functools
+import inspect
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -14,47 +16,65 @@ from makeweight.runtime.processes import end_with_parent
 
 P = ParamSpec("P")
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The file with all settings.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The file with all parameters.")]
 Transform = Annotated[str, typer.Option(help="A key of `recipes` in the parameters.")]
 Train = Annotated[Path, typer.Option(help="Folder of the training images.")]
 Validation = Annotated[Path, typer.Option(help="Folder of the validation images.")]
 Test = Annotated[Path, typer.Option(help="Folder of the test images.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", envvar="MAKEWEIGHT_DEBUG", help="Show the traceback of an error in the input.")
+]
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def command(work: Callable[P, str]) -> Callable[P, None]:
-    """Make a command of `work`, which returns its closing line: what was written.
+    """Make a command of `work`, which returns its last line: what was written.
 
-    A user's mistake ends in one line on standard error, never wrapped, and exit code 2.
+    The command has the option `--debug` besides the arguments of `work`. A user's error ends it with one line on
+    standard error, never wrapped, and exit code 2; with `--debug` the traceback stands above that line.
     """
 
     @functools.wraps(work)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.pop("debug", False))
         end_with_parent()
         try:
             typer.echo(work(*args, **kwargs))
-        except BadInput as mistake:
-            typer.echo(str(mistake), err=True)
+        except (BadInput, OSError) as error:
+            if isinstance(error, OSError) and error.errno is None:
+                raise
+            if debug:
+                typer.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            typer.echo(_line(error), err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing is lost: run the same command again", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except OSError as error:
-            if error.errno is None:
-                raise
-            typer.echo(f"{error.filename or 'a file'}: {error.strerror}", err=True)
-            raise typer.Exit(BAD_INPUT) from None
 
-    guarded.__annotations__["return"] = None
+    _add_debug(guarded, inspect.signature(work))
     return guarded
 
 
+def _line(error: BadInput | OSError) -> str:
+    if isinstance(error, BadInput):
+        return str(error)
+    return f"{error.filename or 'a file'}: {error.strerror}"
+
+
+def _add_debug(guarded: Callable[..., None], signature: inspect.Signature) -> None:
+    """Show `--debug` to Typer, which reads the options of a command from its signature and annotations."""
+    option = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    parameters = [*signature.parameters.values(), option]
+    guarded.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
+    guarded.__annotations__ = {**guarded.__annotations__, "debug": Debug, "return": None}
+
+
 def app(*commands: Callable[..., None]) -> typer.Typer:
-    """A Typer app of `commands`, each under its function's name; plain texts, no boxes."""
-    made = typer.Typer(
+    """A Typer app of `commands`, each under its function's name, with plain text instead of boxes."""
+    typer_app = typer.Typer(
         rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True
     )
-    for each in commands:
-        made.command()(each)
-    return made
+    for function in commands:
+        typer_app.command()(function)
+    return typer_app

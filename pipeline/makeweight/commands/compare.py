@@ -1,4 +1,4 @@
-"""`makeweight compare`: every arm beside every other, and a verdict for each contrast."""
+"""`makeweight compare`: compare all arms, with a verdict for each tested contrast."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,9 @@ from makeweight.commands.command import ParamsFile, app, command
 def compare(
     params: ParamsFile = Path("params.yaml"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
-    out: Annotated[Path, typer.Option(help="Gets tables and picture.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Gets tables and a plot.")] = Path("results"),
 ) -> str:
-    """Compare the arms and give the verdicts."""
+    """Compare the arms and print the verdicts."""
     from makeweight.comparison.compare import compare as compare_arms
     from makeweight.comparison.compare import write_comparison
     from makeweight.comparison.console import show
@@ -27,7 +27,7 @@ def compare(
     write_comparison(comparison, out)
     remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
     show(comparison)
-    return f"wrote comparison.json, metrics.json, two tables and a picture to {out}"
+    return f"wrote comparison.json, metrics.json, two tables and a plot to {out}"
 
 
 main = app(compare)

@@ -1,4 +1,4 @@
-"""`makeweight generate`: draw class-balanced synthetic images from each replicate's generator."""
+"""`makeweight generate`: generate class-balanced synthetic images with each replicate's generator."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,17 +20,17 @@ def generate(
         Path | None, typer.Option(help="Gets a folder for each replicate.  [default: data/synthetic/FAMILY]")
     ] = None,
     preview: Annotated[
-        Path | None, typer.Option(help="Gets a picture of some.  [default: results/samples/FAMILY.png]")
+        Path | None, typer.Option(help="Gets a picture of some of them.  [default: results/samples/FAMILY.png]")
     ] = None,
 ) -> str:
-    """Draw synthetic images."""
+    """Generate synthetic images."""
     from functools import partial
 
     from makeweight.core.parameters import read_parameters
     from makeweight.core.plugins import find
     from makeweight.generators.cards import CardFacts, data_card
     from makeweight.generators.generate import Generation
-    from makeweight.generators.generate import generate as draw
+    from makeweight.generators.generate import generate as generate_images
     from makeweight.runtime.splits import read_split
 
     parameters = read_parameters(params)
@@ -46,7 +46,7 @@ def generate(
         parameters.seed,
     )
     facts = CardFacts.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
-    quota = draw(
+    quota = generate_images(
         generation,
         out,
         preview,

@@ -1,4 +1,4 @@
-"""`makeweight report`: everything that came out, on one page."""
+"""`makeweight report`: render all results as one page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,23 +14,23 @@ def report(
     data: Annotated[Path, typer.Option(help="Folder of train, validation, test and synthetic.")] = Path("data"),
     models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
-    results: Annotated[Path, typer.Option(help="What compare has written.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder that compare wrote.")] = Path("results"),
     out: Annotated[Path, typer.Option(help="Gets report.html and report.md.")] = Path("results"),
     timings: Annotated[
-        bool, typer.Option("--timings", help="Say how long the stages took: never the same bytes twice.")
+        bool, typer.Option("--timings", help="Add how long the stages took; the bytes then differ with every run.")
     ] = False,
 ) -> str:
     """Write the report: verdict, arms, classes, images, curves, settings."""
     from makeweight.core.parameters import read_parameters
     from makeweight.quality.similarity import similarities
     from makeweight.reporting.report import Places, write_report
-    from makeweight.reporting.report import report as facts
+    from makeweight.reporting.report import report as report_values
     from makeweight.runtime.artifacts import LOGS
     from makeweight.runtime.leftovers import MODELS, SYNTHETIC, remove_others
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
-    write_report(facts(parameters, places, similarities(data, parameters.generators)), out)
+    write_report(report_values(parameters, places, similarities(data, parameters.generators)), out)
     remove_others(models, parameters.generators, MODELS)
     remove_others(data / "synthetic", parameters.generators, SYNTHETIC)
     return f"wrote report.html and report.md to {out}"

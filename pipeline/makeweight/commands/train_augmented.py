@@ -1,4 +1,4 @@
-"""`makeweight train-augmented`: train and score the classifier of one generator's arm, once for each replicate."""
+"""`makeweight train-augmented`: train and score the classifier of one generator arm, once for each replicate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
-from makeweight.commands.train_classifier import train_classifier
+from makeweight.commands.train_classifier import Inputs, train_classifier
 
 
 @command
@@ -26,11 +26,12 @@ def train_augmented(
 ) -> str:
     """Train the classifier of one arm on real and synthetic images."""
     from makeweight.core.errors import BadInput
-    from makeweight.core.study import CONTROLS
+    from makeweight.core.study import is_control
 
-    if family in CONTROLS:
-        raise BadInput(f"{family!r} is a control and no family: run train-baseline for it")
-    return train_classifier(family, transform, params, train, validation, test, synthetic, out)
+    if is_control(family):
+        raise BadInput(f"{family!r} is a control, not a family: run train-baseline for it")
+    inputs = Inputs(params, train, validation, test, synthetic or Path("data/synthetic", family))
+    return train_classifier(family, transform, inputs, out)
 
 
 main = app(train_augmented)

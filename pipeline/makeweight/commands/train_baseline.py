@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
-from makeweight.commands.train_classifier import train_classifier
+from makeweight.commands.train_classifier import Inputs, train_classifier
 
 
 @command
 def train_baseline(
-    source: Annotated[str, typer.Option(help="A control: none or oversample.")],
+    source: Annotated[str, typer.Option(help="A name from `controls` in the parameters.")],
     transform: Transform,
     params: ParamsFile = Path("params.yaml"),
     train: Train = Path("data/train"),
@@ -23,11 +23,14 @@ def train_baseline(
 ) -> str:
     """Train the classifier of one arm on real images only."""
     from makeweight.core.errors import BadInput
-    from makeweight.core.study import CONTROLS
+    from makeweight.core.plugins import names
+    from makeweight.core.study import is_control
 
-    if source not in CONTROLS:
-        raise BadInput(f"{source!r} is no control ({', '.join(CONTROLS)}): run train-augmented for a family")
-    return train_classifier(source, transform, params, train, validation, test, None, out)
+    if not is_control(source):
+        raise BadInput(
+            f"{source!r} is not a control ({', '.join(names('controls'))}): run train-augmented for a family"
+        )
+    return train_classifier(source, transform, Inputs(params, train, validation, test), out)
 
 
 main = app(train_baseline)

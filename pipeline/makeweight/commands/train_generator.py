@@ -1,4 +1,4 @@
-"""`makeweight train-generator`: fit a family to the training images, once for each replicate."""
+"""`makeweight train-generator`: fit a generator to the training images, once for each replicate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,12 +30,12 @@ def train_generator(
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
-    fitted, monitored = read_splits(train, validation)
+    train_split, validation_split = read_splits(train, validation)
     fit = Fit(
         family,
         find_family(family, parameters.families),
-        fitted,
-        monitored,
+        train_split,
+        validation_split,
         parameters.monitor,
         parameters.seed,
         parameters.compute.checkpoint_seconds,

@@ -1,4 +1,4 @@
-"""Compare all arms: means, paired differences and verdicts."""
+"""Comparison of all arms: means, paired differences and verdicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from makeweight.comparison.inference import ALPHA, mcnemar_p
-from makeweight.comparison.influence import contributions
+from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import based_on, contrast_text, explanations
 from makeweight.comparison.test_sets import TestSet
@@ -26,22 +26,22 @@ from makeweight.runtime import plots
 from makeweight.runtime.artifacts import ARMS, COMPARISON, GROUPS, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
 from makeweight.runtime.files import atomic_files, read_arrays, save_picture, write_csv, write_json
 
-DECIMALS = 4  # in metrics.json: what a rerun on another processor moves should not fill a diff
-KEPT = ("gain", "low", "high", "verdict")  # of a tested contrast, there
-FEW = 30  # test images of a class below which its recall says little
+DECIMALS = 4  # in metrics.json, so that rounding errors of another processor do not fill a diff
+METRICS_OF_CONTRAST = ("gain", "low", "high", "verdict")  # in metrics.json, for a tested contrast
+FEW = 30  # test images of a class below which its recall is imprecise
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The result of a comparison.
 
     Attributes:
-        arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are under 30),
-            mean, sd, replicates.
-        results: one for each contrast, the tested ones first, the primary one at the head.
+        arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are fewer than
+            30), mean, sd, replicates.
+        results: one for each contrast: the primary one, the other tested ones, the untested ones.
         scores: the rows of every `scores.csv`, with a first column `arm`.
-        metric: that the contrasts are about.
-        test_set: what the test images can tell.
+        metric: that arms are compared by.
+        test_set: size of the test set, and the weight of a single image.
         basis: sentences on the number of runs and of test and training images.
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
@@ -62,7 +62,7 @@ class Comparison:
     @property
     def contrasts(self) -> pd.DataFrame:
         """A row for each contrast, with all its figures."""
-        return pd.DataFrame([each.figures() for each in self.results])
+        return pd.DataFrame([result.figures() for result in self.results])
 
 
 def compare(parameters: Parameters, runs: Path) -> Comparison:
@@ -71,33 +71,41 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
-    to_test, main = contrasts(parameters), primary(parameters)
     scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
-    labels, groups, predicted = _predictions(runs, arms(parameters), parameters.replicates)
-    settings = parameters.compare
-    contributed = {arm: contributions(settings.metric, labels, each) for arm, each in predicted.items()}
-    sharing = len(to_test) - (main is not None)
-    results = [
-        ContrastResult.of(
-            each, settings, contributed, groups, tests=1 if each == main else sharing, primary=each == main
-        )
-        for each in sorted(to_test, key=lambda each: each != main)
-    ]
-    results += [ContrastResult.of(each, settings, contributed, groups, tests=0) for each in other_contrasts(parameters)]
-    right = {arm: each[0] == labels for arm, each in predicted.items()}
+    labels, groups, predictions = _predictions(runs, arms(parameters), parameters.replicates)
+    metric, margin = parameters.compare.metric, parameters.compare.margin
+    by_arm = {arm: contributions(metric, labels, predicted) for arm, predicted in predictions.items()}
+    correct = {arm: predicted[0] == labels for arm, predicted in predictions.items()}
     table = _arms_table(scores, labels)
-    test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), settings.metric, settings.margin)
+    test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), metric, margin)
     return Comparison(
         arms=table,
-        results=results,
+        results=_results(parameters, by_arm, groups),
         scores=scores,
-        metric=settings.metric,
+        metric=metric,
         test_set=test_set,
         basis=based_on(test_set, parameters.replicates, parameters.generate),
         explanations=explanations(parameters, test_set),
-        mcnemar={str(each): mcnemar_p(right[each.arm], right[each.reference], groups) for each in to_test},
+        mcnemar={
+            str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)
+            for contrast in contrasts(parameters)
+        },
         variance=_variance(parameters, runs, scores),
     )
+
+
+def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels) -> list[ContrastResult]:
+    """The results of all contrasts: the primary one, the other tested ones, the untested ones."""
+    tested, primary_contrast = contrasts(parameters), primary(parameters)
+    sharing_alpha = len(tested) - (primary_contrast is not None)
+    results = []
+    for contrast in sorted(tested, key=lambda contrast: contrast != primary_contrast):
+        is_primary = contrast == primary_contrast
+        tests = 1 if is_primary else sharing_alpha
+        results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=tests, primary=is_primary))
+    for contrast in other_contrasts(parameters):
+        results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=0))
+    return results
 
 
 def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
@@ -109,9 +117,9 @@ def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
     path = runs / str(arm) / SCORES
     if not path.exists():
         raise BadInput(
-            f"{path} is missing: run {arm.stage} for {arm}, or take its source or transform off the parameters"
+            f"{path} is missing: run {arm.stage} for {arm}, or remove its source or transform from the parameters"
         )
-    # Class names may look like numbers or like nothing ("nan"): they are texts.
+    # As text: class names may look like numbers or like missing values ("nan").
     table = pd.read_csv(path, dtype={"metric": str, "split": str}, keep_default_na=False)
     if set(table["replicate"]) != set(range(replicates)):
         raise BadInput(
@@ -121,26 +129,26 @@ def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
     return table
 
 
-def _predictions(runs: Path, chosen: list[Arm], replicates: int) -> tuple[Labels, Labels, dict[Arm, Labels]]:
+def _predictions(runs: Path, study_arms: list[Arm], replicates: int) -> tuple[Labels, Labels, dict[Arm, Labels]]:
     """Labels and groups of the test images, int64 [images], and each arm's predictions, int64 [replicates, images]."""
-    predicted: dict[Arm, Labels] = {}
+    predictions: dict[Arm, Labels] = {}
     labels: Labels | None = None
     groups: Labels | None = None
-    for arm in chosen:
+    for arm in study_arms:
         path = runs / str(arm) / PREDICTIONS
         if not path.exists():
             raise BadInput(f"{path} is missing: run {arm.stage} for {arm} again")
-        found = read_arrays(path)
-        if GROUPS not in found:
-            raise BadInput(f"{path} does not say which test images belong together: run {arm.stage} for {arm} again")
-        labels = found[LABELS] if labels is None else labels
-        groups = found[GROUPS] if groups is None else groups
-        if not (np.array_equal(found[LABELS], labels) and np.array_equal(found[GROUPS], groups)):
-            raise BadInput(f"{path} is of other test images than {runs / str(chosen[0])}: run {arm.stage} again")
-        predicted[arm] = np.stack([found[replicate_name(k)].argmax(1) for k in range(replicates)])
+        arrays = read_arrays(path)
+        if GROUPS not in arrays:
+            raise BadInput(f"{path} holds no groups of test images: run {arm.stage} for {arm} again")
+        labels = arrays[LABELS] if labels is None else labels
+        groups = arrays[GROUPS] if groups is None else groups
+        if not (np.array_equal(arrays[LABELS], labels) and np.array_equal(arrays[GROUPS], groups)):
+            raise BadInput(f"{path} is of other test images than {runs / str(study_arms[0])}: run {arm.stage} again")
+        predictions[arm] = np.stack([arrays[replicate_name(k)].argmax(1) for k in range(replicates)])
     assert labels is not None
     assert groups is not None
-    return labels, groups, predicted
+    return labels, groups, predictions
 
 
 def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -174,14 +182,14 @@ def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Par
     if len(table) == 0:
         raise BadInput(f"{path} holds no runs with one generator: run {arm.stage} for {arm} again")
     metric = parameters.compare.metric
-    every = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
+    own = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
     fixed = table[(table["split"] == "test") & (table["metric"] == metric)]["value"]
-    whole, classifiers = float(every.var(ddof=1)), float(fixed.var(ddof=1))
+    total, classifiers = float(own.var(ddof=1)), float(fixed.var(ddof=1))
     low = share = high = float("nan")
-    if min(whole, classifiers) > np.finfo(float).eps:
-        ratio, factor = classifiers / whole, float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(every) - 1))
-        low, share, high = (min(1.0, max(0.0, 1 - each)) for each in (ratio * factor, ratio, ratio / factor))
-    return {"arm": str(arm), "sd": whole**0.5, "sd_one_generator": classifiers**0.5, "generator_share": share,
+    if min(total, classifiers) > np.finfo(float).eps:
+        ratio, factor = classifiers / total, float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(own) - 1))
+        low, share, high = (min(1.0, max(0.0, 1 - part)) for part in (ratio * factor, ratio, ratio / factor))
+    return {"arm": str(arm), "sd": total**0.5, "sd_one_generator": classifiers**0.5, "generator_share": share,
             "low": low, "high": high}  # fmt: skip
 
 
@@ -191,37 +199,43 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         write_json(folder / "metrics.json", _metrics(comparison))
         write_csv(folder / ARMS, comparison.arms)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
-        write_json(folder / COMPARISON, _whole(comparison))
-        what = f"dots: replicates, lines join them, bars: means\n{readable(comparison.metric)} on test images"
-        save_picture(plots.arms(on_test_images(comparison), what), folder / "arms.png")
+        write_json(folder / COMPARISON, _all_figures(comparison))
+        label = f"dots: replicates, joined by lines; bars: means\n{readable(comparison.metric)} on test images"
+        save_picture(plots.arms(on_test_images(comparison), label), folder / "arms.png")
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:
-    """What people compare between experiments; `dvc metrics show` makes a column of each figure."""
+    """The figures to compare between experiments; `dvc metrics show` makes a column of each."""
     table, metric = comparison.arms, comparison.metric
-    found: dict[str, Any] = {"arms": {}, "contrasts": {}}
+    metrics: dict[str, Any] = {"arms": {}, "contrasts": {}}
     for row in table[(table["split"] == "test") & (table["metric"] == metric)].to_dict("records"):
-        found["arms"][row["arm"]] = {metric: {key: round(row[key], DECIMALS) for key in ("mean", "sd")}}
-    for each in comparison.results:
-        if each.tested:
-            figures = rounded({key: value for key, value in each.figures().items() if key in KEPT}, DECIMALS)
-            found["contrasts"][str(each.contrast)] = {each.metric: figures}
-    return found
+        metrics["arms"][row["arm"]] = {metric: {key: round(row[key], DECIMALS) for key in ("mean", "sd")}}
+    for result in comparison.results:
+        if result.tested:
+            figures = rounded(
+                {key: value for key, value in result.figures().items() if key in METRICS_OF_CONTRAST}, DECIMALS
+            )
+            metrics["contrasts"][str(result.contrast)] = {result.metric: figures}
+    return metrics
 
 
-def _whole(comparison: Comparison) -> dict[str, Any]:
-    """All that a report may want to say, at the precision of the tables."""
+def _all_figures(comparison: Comparison) -> dict[str, Any]:
+    """All figures and sentences that the report may show, at the precision of the tables."""
     overall = comparison.scores[comparison.scores["metric"].isin(OVERALL)]
     values: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in overall.itertuples():
         of_arm = values.setdefault(str(row.arm), {}).setdefault(str(row.split), {})
         of_arm.setdefault(str(row.metric), []).append(float(str(row.value)))
-    found = [
-        {**rounded(each.figures(), 9), "differences": (each.differences.round(9) + 0.0).tolist(), "margin": each.margin,
-         "mcnemar_p": comparison.mcnemar.get(str(each.contrast)),
-         **(asdict(contrast_text(each)) if each.tested else {})}
-        for each in comparison.results
-    ]  # fmt: skip
+    results = [
+        {
+            **rounded(result.figures(), 9),
+            "differences": (result.differences.round(9) + 0.0).tolist(),
+            "margin": result.margin,
+            "mcnemar_p": comparison.mcnemar.get(str(result.contrast)),
+            **(asdict(contrast_text(result)) if result.tested else {}),
+        }
+        for result in comparison.results
+    ]
     test_set = comparison.test_set
     return {
         "metric": comparison.metric,
@@ -229,7 +243,7 @@ def _whole(comparison: Comparison) -> dict[str, Any]:
         "explanations": comparison.explanations,
         "test_set": {"images": dict(test_set.images), GROUPS: test_set.groups, "coarse": test_set.coarse},
         "values": values,
-        "contrasts": found,
+        "contrasts": results,
         "variance": [rounded(row, 9) for row in _records(comparison.variance)],
     }
 
@@ -241,7 +255,7 @@ def _records(table: pd.DataFrame) -> list[Mapping[str, Any]]:
 
 
 def on_test_images(comparison: Comparison) -> pd.DataFrame:
-    """The metric that the contrasts are about, in percent: a row a replicate, a column an arm, in their order."""
+    """The metric that arms are compared by, in percent: a row for each replicate, a column for each arm in order."""
     scores = comparison.scores
-    chosen = scores[(scores["split"] == "test") & (scores["metric"] == comparison.metric)]
-    return 100 * chosen.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(chosen["arm"]))]
+    rows = scores[(scores["split"] == "test") & (scores["metric"] == comparison.metric)]
+    return 100 * rows.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(rows["arm"]))]

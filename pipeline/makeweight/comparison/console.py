@@ -1,4 +1,4 @@
-"""The comparison on the terminal: the answer, what was compared, the arms, the other tested contrasts."""
+"""The comparison on a terminal: the answer, what was compared, the arms, the other tested contrasts."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def show(comparison: Comparison) -> None:
     """Print the comparison, wrapped between words."""
     console = Console(highlight=False)
     console.width = min(console.width, WIDTH)
-    tested = [each for each in comparison.results if each.tested]
-    main = [each for each in tested if each.primary] or tested
-    for number, each in enumerate(main):
-        _contrast(console, each, comparison.basis if number == 0 else [])
-    _headed(console, "What was compared", (f"{term}: {text}" for term, text in comparison.explanations.items()))
-    _headed(console, "Test images, %: mean ± standard deviation over runs", [_arms(comparison)])
-    for each in tested:
-        if each not in main:
-            _contrast(console, each, [])
+    tested = [result for result in comparison.results if result.tested]
+    main = [result for result in tested if result.primary] or tested
+    for number, result in enumerate(main):
+        _contrast(console, result, comparison.basis if number == 0 else [])
+    _section(console, "What was compared", (f"{term}: {text}" for term, text in comparison.explanations.items()))
+    _section(console, "Test images, %: mean ± standard deviation over runs", [_arms(comparison)])
+    for result in tested:
+        if result not in main:
+            _contrast(console, result, [])
     if len(comparison.variance):
-        _headed(console, "Variance over runs that is due to the generator", _variance(comparison))
+        _section(console, "Variance over runs that is due to the generator", _variance(comparison))
     if untested := len(comparison.results) - len(tested):
-        _headed(console, f"{counted(untested, 'other difference')} estimated, not tested: see the report", [])
+        _section(console, f"{counted(untested, 'other difference')} estimated, not tested: see the report", [])
 
 
 def _contrast(console: Console, result: ContrastResult, basis: Iterable[str]) -> None:
     text = contrast_text(result)
-    _headed(console, text.answer, [*text.sentences, *basis])
+    _section(console, text.answer, [*text.sentences, *basis])
 
 
-def _headed(console: Console, head: str, blocks: Iterable[str | Table]) -> None:
-    """A line in bold, and blocks indented below it."""
-    console.print(Text(head, style="bold"))
+def _section(console: Console, heading: str, blocks: Iterable[str | Table]) -> None:
+    """A heading in bold, and blocks indented below it."""
+    console.print(Text(heading, style="bold"))
     for block in blocks:
-        # As Text, for rich reads [brackets] in a string as markup, and class names may hold some.
+        # As Text, since rich reads [brackets] in a string as markup, and class names may hold some.
         console.print(Padding(Text(block) if isinstance(block, str) else block, (0, 0, 0, 2), expand=False))
     console.print()
 

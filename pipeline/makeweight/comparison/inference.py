@@ -1,4 +1,4 @@
-"""Inference about a mean difference: intervals, p values, verdicts. Fractions in, fractions out."""
+"""Inference about a mean difference: confidence intervals, p values, verdicts. Differences are fractions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scipy import stats
 from makeweight.comparison.variance_components import Component, VarianceComponents
 from makeweight.core.data import Labels
 
-ALPHA = 0.05  # of a single test; a 95% interval is the one that it does not reject
-EXACT_REPLICATES = 40  # up to which all 2^K sign patterns are counted
+ALPHA = 0.05  # level of a single test; the matching confidence interval is the 95% one
+EXACT_REPLICATES = 40  # largest K for which all 2^K sign patterns are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval: `level` is 0.95, or closer to 1 where it is adjusted for several tests."""
+    """A confidence interval; `level` is 0.95, or higher where it is adjusted for several tests."""
 
     low: float
     high: float
@@ -30,15 +30,15 @@ class Estimate:
 
     Attributes:
         gain: the mean difference.
-        scales: variances of the gain, each with its degrees of freedom. An interval is as wide as the widest of
-            Student's t intervals that they give, and a p value as large as the largest.
+        scales: variances of the gain, each with its degrees of freedom. Each gives an interval and a p value by
+            Student's t; the widest interval and the largest p value count.
     """
 
     gain: float
     scales: tuple[Component, ...]
 
     def interval(self, alpha: float) -> Interval:
-        """The interval that misses the true gain with probability `alpha`, cut off at -1 and 1."""
+        """The confidence interval at level 1 - `alpha`, cut off at -1 and 1."""
         half = max(scale.half_width(alpha) for scale in self.scales)
         return Interval(max(-1.0, self.gain - half), min(1.0, self.gain + half), 1 - alpha)
 
@@ -65,7 +65,7 @@ class Estimate:
         return worse, max(0.0, 1 - worse - better), better
 
     def _t(self, value: float) -> list[tuple[float, float]]:
-        """Student's t of `value` and its degrees of freedom, for each scale; infinite where the variance is zero."""
+        """The t statistic of `value` and its degrees of freedom for each scale; infinite if the variance is zero."""
         distance = self.gain - value
         with np.errstate(divide="ignore"):
             return [
@@ -75,10 +75,10 @@ class Estimate:
 
 
 def fixed_test_set(differences: NDArray[np.float64]) -> Estimate | None:
-    """The mean of paired differences over replicates, float [replicates], for these test images (Student's t).
+    """The mean of paired differences over replicates, float [replicates], on a fixed test set (Student's t).
 
-    It generalises to other random seeds, not to other images. None where all differences are equal: their variance is
-    then zero by chance or by rounding, and gives no interval.
+    It generalises to other random seeds, not to other test images. None if all differences are equal: their variance
+    is then zero by chance or by rounding, and gives no interval.
     """
     k = len(differences)
     variance = float(differences.var(ddof=1))
@@ -93,7 +93,7 @@ def new_test_images(gain: float, components: VarianceComponents) -> Estimate:
 
 
 def for_equivalence(gain: float, components: VarianceComponents) -> Estimate:
-    """The same for the claim that the difference is small, which zero discordant images must not make certain."""
+    """The same for the test of equivalence: an absence of discordant images must not make it certain."""
     return Estimate(gain, components.equivalence_scales)
 
 
@@ -102,8 +102,8 @@ def verdict(estimate: Estimate, equivalence: Estimate, margin: float, alpha: flo
 
     Args:
         estimate: of the gain.
-        equivalence: the same gain with the variance that the claim of equivalence is held to.
-        margin: a smaller gain does not matter.
+        equivalence: of the gain, with the variance that the test of equivalence uses.
+        margin: the smallest gain that matters.
         alpha: level of the tests.
     """
     interval = estimate.interval(alpha)
@@ -117,14 +117,14 @@ def verdict(estimate: Estimate, equivalence: Estimate, margin: float, alpha: flo
 def sign_flip_p(differences: NDArray[np.float64]) -> float | None:
     """Exact two-sided p value of the sign-flip test (Fisher 1935), None for more than `EXACT_REPLICATES` replicates.
 
-    The part of all 2^K ways to flip the signs of the differences whose sum is as far from 0 as theirs, or farther. Sums
-    of two halves are counted against each other (Horowitz & Sahni 1974), so that 2^(K/2) are looked at.
+    The fraction of all 2^K sign patterns whose sum is at least as far from 0 as the observed sum. The sums of two
+    halves are counted against each other (Horowitz & Sahni 1974), so that only 2^(K/2) sums are computed.
     """
     k = len(differences)
     if k > EXACT_REPLICATES:
         return None
     first, second = _signed_sums(differences[: k // 2]), np.sort(_signed_sums(differences[k // 2 :]))
-    # Sums that are equal but for rounding count as equal.
+    # A tolerance: sums that differ only by rounding count as equal.
     observed = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()
     if observed <= 0:
         return 1.0
@@ -140,27 +140,30 @@ def _signed_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def least_sign_flip_p(replicates: int) -> float:
-    """The smallest p value that so many replicates can reach: only they and their opposites are as extreme."""
+    """The smallest p value that the test can reach: only the observed signs and their opposites are as extreme."""
     return float(2.0 ** (1 - replicates))
 
 
 def superiority(differences: NDArray[np.float64]) -> float:
-    """The part of replicates in which the arm is better, ties counted as half: P(A > B) (Bouthillier et al. 2021)."""
+    """Probability of superiority P(A > B): the fraction of replicates in which A is better, ties counted as half.
+
+    Bouthillier et al. (2021).
+    """
     return float(((differences > 0) + 0.5 * (differences == 0)).mean())
 
 
-def mcnemar_p(right: NDArray[np.bool_], other_right: NDArray[np.bool_], groups: Labels) -> float:
-    """Two-sided p value of McNemar's test (1947) of two trained models: are they right on equally many images?
+def mcnemar_p(correct: NDArray[np.bool_], other_correct: NDArray[np.bool_], groups: Labels) -> float:
+    """Two-sided p value of McNemar's test (1947) of two trained models: do they classify equally many images correctly?
 
-    Exact, by flipping the sign of each group's net difference, which is McNemar's binomial test where no images are
-    grouped; for many groups that hold several images, the normal approximation (Obuchowski 1998).
+    Exact, by flipping the sign of each group's net difference; without groups, this is McNemar's binomial test. For
+    many groups that hold several images, the normal approximation (Obuchowski 1998).
 
     Args:
-        right: whether one model is right, bool [images].
-        other_right: likewise the other one.
+        correct: whether one model classifies each image correctly, bool [images].
+        other_correct: the same for the other model.
         groups: int64 [images], equal numbers for images that belong together.
     """
-    net = np.bincount(groups, right.astype(np.float64) - other_right)
+    net = np.bincount(groups, correct.astype(np.float64) - other_correct)
     net = net[net != 0]
     if not len(net):
         return 1.0
@@ -171,5 +174,5 @@ def mcnemar_p(right: NDArray[np.bool_], other_right: NDArray[np.bool_], groups: 
 
 
 def bonferroni(p: float, tests: int) -> float:
-    """A p value adjusted for the number of tests that it is one of (Dunn 1961)."""
+    """A p value adjusted for the number of tests (Bonferroni; Dunn 1961)."""
     return min(1.0, p * tests)

@@ -1,7 +1,7 @@
-"""Power analysis: what a comparison could have detected, and what it would take to detect more.
+"""Power analysis: power, minimum detectable effect, and the replicates and test images that a power of 80% needs.
 
-All figures follow from estimated variance components, which are uncertain themselves: each comes with the range between
-the ends of the 80% interval of that variance, ν·V/χ².
+All figures follow from estimated variance components, which are uncertain themselves. Each figure comes with its range
+over the 80% confidence interval of the variance, ν·V/χ².
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from scipy import optimize, stats
 from makeweight.comparison.variance_components import Component, VarianceComponents
 
 POWER = 0.8
-QUANTILE_RANGE = (0.1, 0.9)  # of the distribution of the variance's estimate
-MAX_NUMBER = 1_000_000_000  # of replicates or images that a design may need
+QUANTILE_RANGE = (0.1, 0.9)  # of the distribution of the estimated variance
+MAX_NUMBER = 1_000_000_000  # largest number of replicates or images that is tried
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
 QUANTILES, WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A figure and the range that the uncertainty of the variance leaves it. None: no number is large enough."""
+    """A figure and its range under the uncertainty of the variance. None: no number is large enough."""
 
     value: float | None
     low: float | None
@@ -33,13 +33,13 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class PowerAnalysis:
-    """What a comparison could have detected.
+    """The power of a comparison.
 
     Attributes:
         power: probability to detect a true gain as large as the margin.
-        detectable: the minimum detectable effect: the smallest true gain that is detected with a power of 80%.
-        replicates_needed: to detect the margin with that power, on as many test images.
-        images_needed: test images (groups of them, where they are grouped) likewise, with as many replicates.
+        detectable: minimum detectable effect: the smallest true gain that is detected with a power of 80%.
+        replicates_needed: to detect the margin with a power of 80% on the same test images.
+        images_needed: test images (groups, where images are grouped) to detect it with the same number of replicates.
     """
 
     power: Range
@@ -59,12 +59,12 @@ def power(noncentrality: float, dof: float, alpha: float) -> float:
     return float(WEIGHTS @ rejects)
 
 
-def noncentrality(dof: float, alpha: float, wanted: float = POWER) -> float:
-    """The true effect, in standard errors, that is detected with the power `wanted`."""
+def noncentrality(dof: float, alpha: float, target: float = POWER) -> float:
+    """The true effect, in standard errors, that is detected with the power `target`."""
     highest = 2.0
-    while power(highest, dof, alpha) < wanted:
+    while power(highest, dof, alpha) < target:
         highest *= 2
-    return float(optimize.brentq(lambda effect: power(effect, dof, alpha) - wanted, 0.0, highest, xtol=1e-6))
+    return float(optimize.brentq(lambda effect: power(effect, dof, alpha) - target, 0.0, highest, xtol=1e-6))
 
 
 def detectable_effect(scale: Component, alpha: float) -> float:
@@ -73,30 +73,30 @@ def detectable_effect(scale: Component, alpha: float) -> float:
 
 
 def power_analysis(components: VarianceComponents, margin: float, alpha: float) -> PowerAnalysis:
-    """What a comparison with these variance components could have detected at the level `alpha`."""
+    """The power of a comparison with these variance components at the level `alpha`."""
     dof = components.widest(alpha).dof
     within = stats.chi2.ppf(QUANTILE_RANGE, dof) / dof
     narrow, wide = components.inflated(1 / within[1]), components.inflated(1 / within[0])
 
-    def ranged(figure: Callable[[VarianceComponents], float | None]) -> Range:
+    def with_range(figure: Callable[[VarianceComponents], float | None]) -> Range:
         return Range(figure(components), *sorted((figure(narrow), figure(wide)), key=_none_is_infinite))
 
     return PowerAnalysis(
-        power=ranged(lambda each: _power_at(each, margin, alpha)),
-        detectable=ranged(lambda each: detectable_effect(each.widest(alpha), alpha)),
-        replicates_needed=ranged(lambda each: _needed(lambda k: each.of_design(k, each.units), margin, alpha)),
-        images_needed=ranged(lambda each: _needed(lambda n: each.of_design(each.replicates, n), margin, alpha)),
+        power=with_range(lambda c: _power_at(c, margin, alpha)),
+        detectable=with_range(lambda c: detectable_effect(c.widest(alpha), alpha)),
+        replicates_needed=with_range(lambda c: _needed(lambda k: c.of_design(k, c.units), margin, alpha)),
+        images_needed=with_range(lambda c: _needed(lambda n: c.of_design(c.replicates, n), margin, alpha)),
     )
 
 
 def anticipated(
     units: NDArray[np.int64], replicates: int, *, disagreement: float, deviation: float
 ) -> VarianceComponents:
-    """Variance components to expect before anything is trained.
+    """Expected variance components before anything is trained.
 
     Args:
-        units: groups of test images that hold each class, or images where nothing is grouped, int64 [classes]; for a
-            metric that is a mean over all images, of length 1.
+        units: number of groups (or of images without a group) that hold each class, int64 [classes]; for a metric that
+            is a mean over all images, int64 [1].
         replicates: planned.
         disagreement: fraction of test images (units) on which two arms are expected to differ.
         deviation: expected standard deviation of the paired difference over replicates.
@@ -123,17 +123,17 @@ def _none_is_infinite(value: float | None) -> float:
 
 
 def _needed(design: Callable[[int], VarianceComponents], margin: float, alpha: float) -> int | None:
-    """The smallest number whose design has a power of 80%; None if none has."""
+    """The smallest number whose design has a power of 80%; None if there is none."""
 
-    def enough(number: int) -> bool:
+    def suffices(number: int) -> bool:
         return _power_at(design(number), margin, alpha) >= POWER
 
-    few, many = 1, 2
-    while not enough(many):
-        few, many = many, many * 2
-        if many > MAX_NUMBER:
+    low, high = 1, 2
+    while not suffices(high):
+        low, high = high, high * 2
+        if high > MAX_NUMBER:
             return None
-    while many - few > 1:
-        middle = (few + many) // 2
-        few, many = (few, middle) if enough(middle) else (middle, many)
-    return many
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high

@@ -17,7 +17,7 @@ from makeweight.comparison.power import PowerAnalysis, power_analysis
 from makeweight.comparison.variance_components import VarianceComponents, variance_components
 from makeweight.core.data import Labels
 from makeweight.core.parameters import CompareSettings
-from makeweight.core.study import Contrast
+from makeweight.core.study import Arm, Contrast
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ContrastResult:
     Attributes:
         contrast: the two arms.
         metric: that they are compared by.
-        margin: a smaller gain does not matter.
-        tests: number of contrasts that share the level of 5% with this one, itself included; 0: estimated, not tested.
-        primary: whether it was named primary.
+        margin: the smallest gain that matters.
+        tests: number of contrasts that share the family-wise error rate of 5%, this one included; 0: not tested.
+        primary: whether it is the primary contrast.
         differences: of the metric, arm minus reference, float [replicates].
-        components: of the variance of their mean.
+        components: variance components of the mean difference.
         images: number of test images.
         reference_mean: of the reference arm's metric.
     """
@@ -51,24 +51,24 @@ class ContrastResult:
         cls,
         contrast: Contrast,
         settings: CompareSettings,
-        contributed: Mapping[Any, Contributions],
+        by_arm: Mapping[Arm, Contributions],
         groups: Labels,
         *,
         tests: int,
         primary: bool = False,
     ) -> ContrastResult:
-        """The result from what each test image contributes to each arm's metric.
+        """The result from the contributions of the test images to the metric of each arm.
 
         Args:
-            contrast: the two arms, which are keys of `contributed`.
+            contrast: the two arms, which are keys of `by_arm`.
             settings: metric and margin.
-            contributed: by arm.
+            by_arm: contributions of the test images.
             groups: int64 [images], equal numbers for images that belong together.
             tests: see the attribute.
             primary: see the attribute.
         """
-        reference = contributed[contrast.reference]
-        difference = contributed[contrast.arm] - reference
+        reference = by_arm[contrast.reference]
+        difference = by_arm[contrast.arm] - reference
         return cls(
             contrast,
             settings.metric,
@@ -88,7 +88,7 @@ class ContrastResult:
 
     @property
     def alpha(self) -> float:
-        """The level of the test, such that all that share it keep 5% (Bonferroni; Dunn 1961)."""
+        """The level of the test: 5%, divided by the number of tests (Bonferroni; Dunn 1961)."""
         return ALPHA / max(1, self.tests)
 
     @property
@@ -98,60 +98,60 @@ class ContrastResult:
 
     @property
     def estimate(self) -> Estimate:
-        """The gain, generalising to other seeds and other test images: the verdict's."""
+        """The gain, generalising to other seeds and to other test images; the verdict uses it."""
         return inference.new_test_images(self.gain, self.components)
 
     @property
     def for_equivalence(self) -> Estimate:
-        """The same, as the claim of equivalence needs it."""
+        """The same, as the test of equivalence needs it."""
         return inference.for_equivalence(self.gain, self.components)
 
     @property
     def fixed_test_set(self) -> Estimate | None:
-        """The gain, generalising to other seeds on these test images; None where replicates do not differ."""
+        """The gain, generalising to other seeds on these test images; None if all differences are equal."""
         return inference.fixed_test_set(self.differences)
 
     @property
     def interval(self) -> Interval:
-        """Of `estimate`, adjusted for the number of tests."""
+        """The confidence interval of `estimate`, adjusted for the number of tests."""
         return self.estimate.interval(self.alpha)
 
     @property
     def equivalence_interval(self) -> Interval:
-        """The interval that must lie within the margin to call two arms equivalent."""
+        """The confidence interval that lies within the margin if two arms are equivalent."""
         return self.for_equivalence.interval(2 * self.alpha)
 
     @property
     def verdict(self) -> str | None:
-        """`helps`, `hurts`, `equivalent` or `inconclusive`; None where nothing is tested."""
+        """`helps`, `hurts`, `equivalent` or `inconclusive`; None if the contrast is not tested."""
         if not self.tested:
             return None
         return inference.verdict(self.estimate, self.for_equivalence, self.margin, self.alpha)
 
     @cached_property
     def power(self) -> PowerAnalysis:
-        """What could have been detected."""
+        """The power analysis at the adjusted level."""
         return power_analysis(self.components, self.margin, self.alpha)
 
     @property
     def largest_possible(self) -> float:
-        """The largest gain that any arm could reach over the reference: to an error rate of zero."""
+        """The largest gain that an arm can have over the reference: an error rate of zero."""
         return 1 - self.reference_mean
 
     @property
     def sign_flip_p(self) -> float | None:
-        """Of the exact test over replicates; None where they are too few to reach the level, or too many."""
+        """The p value of the exact test over replicates; None if they are too few to reach the level, or too many."""
         reachable = inference.least_sign_flip_p(len(self.differences)) <= self.alpha
         return inference.sign_flip_p(self.differences) if reachable else None
 
     @property
     def sign_flip_disagrees(self) -> bool:
-        """Whether the exact test and the verdict disagree about a difference."""
+        """Whether the exact test and the verdict disagree on whether there is a difference."""
         p = self.sign_flip_p
         return p is not None and (p <= self.alpha) != (self.verdict in {"helps", "hurts"})
 
     def figures(self) -> dict[str, Any]:
-        """All figures as plain values: fractions, not rounded. Those of tests are None where nothing is tested."""
+        """All figures as plain values, not rounded. Those of tests are None if the contrast is not tested."""
         estimate, interval = self.estimate, self.interval
         total = estimate.scales[0]
         return {
@@ -169,11 +169,11 @@ class ContrastResult:
         }  # fmt: skip
 
     def _fixed(self) -> dict[str, float | None]:
-        found = self.fixed_test_set
-        if found is None:
+        estimate = self.fixed_test_set
+        if estimate is None:
             return {"fixed_low": None, "fixed_high": None, "p_fixed": None}
-        interval = found.interval(self.alpha)
-        return {"fixed_low": interval.low, "fixed_high": interval.high, "p_fixed": found.p()}
+        interval = estimate.interval(self.alpha)
+        return {"fixed_low": interval.low, "fixed_high": interval.high, "p_fixed": estimate.p()}
 
     def _tests(self) -> dict[str, Any]:
         equivalence = self.equivalence_interval
@@ -185,7 +185,7 @@ class ContrastResult:
             "equivalence_low": equivalence.low, "equivalence_high": equivalence.high,
             "probability_worse": worse, "probability_equal": equal, "probability_better": better,
             "verdict": self.verdict,
-            **{f"{name}{end}": value for name, ranged in asdict(self.power).items()
-               for end, value in zip(("", "_low", "_high"), ranged.values(), strict=True)},
+            **{f"{name}{end}": value for name, figure in asdict(self.power).items()
+               for end, value in zip(("", "_low", "_high"), figure.values(), strict=True)},
         }  # fmt: skip
         return figures if self.tested else dict.fromkeys(figures)

@@ -1,4 +1,4 @@
-"""The words about a comparison, for readers who know no statistics: the one source of what report and terminal say."""
+"""Sentences about a comparison for readers without statistics, shown by the report and on the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from makeweight.comparison.power import POWER, Range
 from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.test_sets import TestSet
 from makeweight.core.parameters import DataSettings, GenerateSettings, Parameters
+from makeweight.core.plugins import find
 from makeweight.core.study import Arm, control
 from makeweight.core.text import (
     amount,
@@ -30,20 +31,16 @@ METRICS = {
     "macro_f1": "the F1 score (harmonic mean of precision and recall), computed for each class and then averaged, in "
     "percent, so that a rare class counts as much as a common one",
 }
-CONTROLS = {
-    "none": "trained on the real images as they are",
-    "oversample": "trained on real images only, those of small classes repeated until all classes are equally frequent",
-}
-NAMED_CLASSES = 5  # in one sentence
+MAX_NAMED_CLASSES = 5  # in one sentence
 
 
 @dataclass(frozen=True, slots=True)
 class ContrastText:
-    """The words about one tested contrast.
+    """The sentences about one tested contrast.
 
     Attributes:
-        answer: one sentence for somebody who knows no statistics.
-        sentences: both figures, the range of the true difference, what would settle it, reservations.
+        answer: the verdict as one sentence.
+        sentences: both means, the confidence interval, what a conclusive study needs, reservations.
     """
 
     answer: str
@@ -51,12 +48,12 @@ class ContrastText:
 
 
 def contrast_text(result: ContrastResult) -> ContrastText:
-    """The words about a tested contrast."""
-    sentences = [_both_figures(result), _range_of_difference(result)]
+    """The sentences about a tested contrast."""
+    sentences = [_both_means(result), _range_of_difference(result)]
     if result.verdict in {"helps", "hurts"}:
         sentences.append(_relevance(result))
     if result.verdict == "inconclusive":
-        sentences += _what_would_settle(result)
+        sentences += _required_study(result)
     if result.contrast.arm.transform != result.contrast.reference.transform:
         sentences.append(
             f"The control uses another transform (“{result.contrast.reference.transform}”): "
@@ -71,7 +68,7 @@ def contrast_text(result: ContrastResult) -> ContrastText:
 
 
 def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> list[str]:
-    """What to know beside the answers: runs, test images, classes of which an image counts much, real images shown."""
+    """The basis of the answers: runs, test images, classes in which one image counts much, real images shown."""
     grouped = (
         f" in {counted(test_set.groups, 'group')} of images that belong together"
         if test_set.groups < test_set.total
@@ -84,13 +81,14 @@ def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> 
 
 
 def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
-    """What was compared: for each term, a sentence."""
+    """What was compared: a sentence for each term."""
     reference, metric = control(parameters), parameters.compare.metric
     generated = Arm(parameters.generators[0], reference.transform)
+    description = find("controls", reference.source).description
     return {
         "Arm": "one way to train the classifier: a source of training images and, after the hyphen, a transform (what "
         "is done to the images as they are shown). All arms train the same classifier for the same number of steps.",
-        f"Control ({reference})": f"the arm that the others are measured against, {CONTROLS[reference.source]}.",
+        f"Control ({reference})": f"the arm that the others are measured against, {description}.",
         f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
         "after it was fitted to the training images.",
         "Run": "one repetition of everything from another random seed: generator, synthetic images, classifier.",
@@ -101,7 +99,7 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
 
 
 def quoted(name: str) -> str:
-    """The name of a class within a sentence."""
+    """The name of a class, quoted for a sentence."""
     return f"“{shown(valid_unicode(name))}”"
 
 
@@ -123,7 +121,7 @@ def _answer(result: ContrastResult) -> str:
     return f"We cannot tell whether {images} help."
 
 
-def _both_figures(result: ContrastResult) -> str:
+def _both_means(result: ContrastResult) -> str:
     reference = result.reference_mean
     return (
         f"{capitalised(readable(result.metric))} is {100 * (reference + result.gain):.2f}% with them "
@@ -149,7 +147,7 @@ def _range_of_difference(result: ContrastResult) -> str:
 
 
 def _relevance(result: ContrastResult) -> str:
-    """Whether a difference that exists is large enough to matter."""
+    """Whether the difference is large enough to matter."""
     interval, noun = result.interval, "gain" if result.verdict == "helps" else "loss"
     least, most = sorted((abs(interval.low), abs(interval.high)))
     threshold = f"{amount(result.margin)}, the least that matters (compare.margin)"
@@ -160,36 +158,36 @@ def _relevance(result: ContrastResult) -> str:
     return f"The {noun} may be smaller than {threshold}."
 
 
-def _what_would_settle(result: ContrastResult) -> list[str]:
-    possible, margin, found = result.largest_possible, amount(result.margin), result.power
+def _required_study(result: ContrastResult) -> list[str]:
+    possible, margin, analysis = result.largest_possible, amount(result.margin), result.power
     if possible < result.margin:
         return [
             f"No gain that matters is possible here: the control reaches {100 * result.reference_mean:.2f}%, and less "
             f"than {margin} does not matter (compare.margin)."
         ]
-    assert found.detectable.value is not None
-    assert found.power.value is not None
-    if found.power.value >= POWER:
+    assert analysis.detectable.value is not None
+    assert analysis.power.value is not None
+    if analysis.power.value >= POWER:
         return [
-            f"A true gain of {margin} would have shown with a probability of {100 * found.power.value:.0f}%; more runs "
-            "or test images make the range narrower."
+            f"A true gain of {margin} would have shown with a probability of {100 * analysis.power.value:.0f}%; more "
+            "runs or test images make the range narrower."
         ]
-    if found.detectable.value > possible:
+    if analysis.detectable.value > possible:
         seen = f"This test was too small to show any gain that is possible here (at most {amount(round(possible, 3))})."
     else:
         seen = (
-            f"A true gain of about {_detectable(found.detectable, possible)} would have shown with a probability of "
+            f"A true gain of about {_detectable(analysis.detectable, possible)} would have shown with a probability of "
             f"{100 * POWER:.0f}%."
         )
     return [seen, f"To show a gain of {margin} with a probability of {100 * POWER:.0f}%, {_needed(result)}."]
 
 
-def _detectable(found: Range, possible: float) -> str:
-    assert found.value is not None
-    assert found.low is not None
-    high = None if found.high is None or found.high > possible else found.high
+def _detectable(effect: Range, possible: float) -> str:
+    assert effect.value is not None
+    assert effect.low is not None
+    high = None if effect.high is None or effect.high > possible else effect.high
     most = f"{100 * possible:.1f}, the largest possible gain" if high is None else f"{rough(100 * high):g}"
-    return f"{amount(rough(found.value))} ({rough(100 * found.low):g} to {most})"
+    return f"{amount(rough(effect.value))} ({rough(100 * effect.low):g} to {most})"
 
 
 def _needed(result: ContrastResult) -> str:
@@ -198,12 +196,12 @@ def _needed(result: ContrastResult) -> str:
     plural = "groups of test images" if grouped else "test images"
     runs = counted(result.components.replicates, "run")
     ways = [
-        f"about {_number(found, one, many)} with the same {rest}"
-        for found, one, many, rest in (
+        f"about {_number(figure, one, many)} with the same {rest}"
+        for figure, one, many, rest in (
             (result.power.replicates_needed, "run", "runs", "test images"),
             (result.power.images_needed, images, plural, runs),
         )
-        if found.value is not None
+        if figure.value is not None
     ]
     if not ways:
         return f"neither more runs nor more {plural} alone would suffice: it would take more of both"
@@ -213,10 +211,10 @@ def _needed(result: ContrastResult) -> str:
     return f"it would take {' or '.join(ways)}{alone}"
 
 
-def _number(found: Range, one: str, many: str) -> str:
-    assert found.value is not None
+def _number(figure: Range, one: str, many: str) -> str:
+    assert figure.value is not None
     low, value, high = (
-        None if each is None else f"{rough(each):,.0f}" for each in (found.low, found.value, found.high)
+        None if number is None else f"{rough(number):,.0f}" for number in (figure.low, figure.value, figure.high)
     )
     within = "" if low == value == high else f" ({low} or more)" if high is None else f" ({low} to {high})"
     return f"{value} {one if value == '1' else many}{within}"
@@ -229,10 +227,10 @@ def _coarse_classes(test_set: TestSet) -> str:
     metric, more = readable(test_set.metric), f"more than the {amount(test_set.margin)} that matters"
     if test_set.metric == "accuracy":
         return f"; one test image more or less changes accuracy by {amount(_worth(coarse[0][1]))}, {more}"
-    named = [f"{quoted(name)} ({amount(_worth(value))})" for name, value in coarse[:NAMED_CLASSES]]
-    if len(coarse) > NAMED_CLASSES:
-        named.append(f"{counted(len(coarse) - NAMED_CLASSES, 'other class', 'other classes')}")
-    joined = " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+    listed = [f"{quoted(name)} ({amount(_worth(value))})" for name, value in coarse[:MAX_NAMED_CLASSES]]
+    if len(coarse) > MAX_NAMED_CLASSES:
+        listed.append(f"{counted(len(coarse) - MAX_NAMED_CLASSES, 'other class', 'other classes')}")
+    joined = " and ".join(part for part in (", ".join(listed[:-1]), listed[-1]) if part)
     return f"; one test image more or less changes {metric} by {more} in {joined}"
 
 

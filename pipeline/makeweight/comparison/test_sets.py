@@ -1,4 +1,4 @@
-"""The size of a test set, and how much a single image of each class counts."""
+"""The size of a test set, and the weight of a single image of each class."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TestSet:
-    """What the test images can tell.
+    """The size of a test set and the weight of its images.
 
     Attributes:
         images: of each class, by its name.
-        groups: number of groups of images that belong together, counting an image without a group as one.
+        groups: number of groups of images that belong together; an image without a group counts as one.
         metric: that arms are compared by.
-        margin: a smaller gain does not matter.
+        margin: the smallest gain that matters.
     """
 
-    __test__ = False  # no test class, whatever pytest makes of its name
+    __test__ = False  # pytest takes it for a test class by its name
 
     images: Mapping[str, int]
     groups: int

@@ -1,7 +1,7 @@
 """Variance components of a mean over replicates and test images.
 
 A gain is measured in K replicates on the same test images. Images that belong together (frames of one film, photographs
-of one patient) are one unit; an image that belongs to no group is a unit by itself. In the crossed model d[k, u] = gain
+of one patient) form one unit; an image without a group is a unit of its own. In the crossed model d[k, u] = gain
 + R[k] + U[u] + e[k, u] the mean has the variance σ²_R/K + σ²_U/U + σ²_e/(K·U), estimated without bias by V = S²_R/K +
 S²_U/U − S²_RU/(K·U) (Searle, Casella & McCulloch 1992, ch. 4; for readers and cases in radiology, Obuchowski & Rockette
 1995). Its degrees of freedom are Satterthwaite's (1946).
@@ -15,9 +15,9 @@ A class with few units can show no variance at all by chance. Two measures keep 
 (docs/decisions/0009-statistics.md):
 
 - each class's variance is averaged with the pooled one, weighted by its degrees of freedom against `PRIOR_DOF`;
-- the variance from images is at least that of `DISCORDANT` images on which one arm is always right and the other always
-  wrong, one each way (as in the interval of Bonett & Price 2012 without any other discordant image), and at least what
-  one in `2·(n + 2)` such images would give, where n is the effective number of images.
+- the variance from images is at least that of `DISCORDANT` images on which one arm is always right and the other
+  always wrong, one each way (as in the interval of Bonett & Price 2012 without any other discordant image), and at
+  least what one in `2·(n + 2)` such images would give, where n is the effective number of images.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Component:
     dof: float
 
     def scaled(self, factor: float, dof: float) -> Component:
-        """The component `factor` times as large, with other degrees of freedom."""
+        """The component times `factor`, with other degrees of freedom."""
         return Component(self.value * factor, dof)
 
     def half_width(self, alpha: float) -> float:
-        """Half of the (1 - `alpha`) interval that Student's t gives with this variance."""
+        """Half the width of the confidence interval at level 1 - `alpha` that Student's t gives with this variance."""
         return float(stats.t.isf(alpha / 2, self.dof) * np.sqrt(self.value))
 
 
@@ -66,8 +66,9 @@ class VarianceComponents:
         units: U, the groups of test images; an image without a group counts as one.
         rows: S²_R/K, of the replicates' values.
         columns: S²_U/U, of the units' means over replicates.
-        residual: S²_RU/(K·U), of what neither explains.
-        pseudo: what two pseudo-units in each class, one discordant each way, would add (Bonett & Price 2012).
+        residual: S²_RU/(K·U), of the residuals.
+        pseudo: the variance that two pseudo-units in each class, one discordant each way, would add (Bonett & Price
+            2012).
     """
 
     replicates: int
@@ -79,12 +80,12 @@ class VarianceComponents:
 
     @property
     def from_replicates(self) -> float:
-        """σ²_R/K: what other replicates on the same images would change. Not below 0."""
+        """σ²_R/K: the variance from replicates on fixed images. Not below 0."""
         return max(0.0, self.rows.value - self.residual.value)
 
     @property
     def from_images(self) -> float:
-        """σ²_U/U: what other images would change for the same replicates. Not below 0."""
+        """σ²_U/U: the variance from images for fixed replicates. Not below 0."""
         return max(0.0, self.columns.value - self.residual.value)
 
     @property
@@ -99,24 +100,24 @@ class VarianceComponents:
 
     @property
     def scales(self) -> tuple[Component, ...]:
-        """The variances that an interval must not be narrower than: the total one, and that over replicates alone.
+        """The variances that bound the width of an interval from below: the total one, and that over replicates alone.
 
         Satterthwaite's degrees of freedom are too many in the far tails, where the share of few replicates is small by
-        chance; Student's t over replicates is exact there for what it covers.
+        chance. There Student's t over replicates is exact for the variance that it covers.
         """
         return self.total, self.rows
 
     @property
     def equivalence_scales(self) -> tuple[Component, ...]:
-        """The same with the pseudo-units added, for the claim that a difference is small."""
+        """The same with the pseudo-units added, for the test of equivalence."""
         return self.total.scaled(1 + self.pseudo / self.total.value, self.total.dof), self.rows
 
     def widest(self, alpha: float) -> Component:
-        """The one of `scales` that gives the wider interval at level 1 - `alpha`."""
+        """The one of `scales` with the wider interval at level 1 - `alpha`."""
         return max(self.scales, key=lambda part: part.half_width(alpha))
 
     def of_design(self, replicates: int, units: int) -> VarianceComponents:
-        """What to expect of another number of replicates, and of test images of the same kind."""
+        """Expected components with another number of replicates, and of test images of the same kind."""
         more_rows, more_columns = replicates / self.replicates, units / self.units
         residual = self.residual.scaled(
             1 / (more_rows * more_columns),
@@ -127,7 +128,7 @@ class VarianceComponents:
         return VarianceComponents(replicates, units, rows, columns, residual, self.pseudo / more_columns)
 
     def inflated(self, factor: float) -> VarianceComponents:
-        """The same with each component `factor` times as large."""
+        """The same with each component times `factor`."""
         rows, columns, residual = (part.scaled(factor, part.dof) for part in (self.rows, self.columns, self.residual))
         return replace(self, rows=rows, columns=columns, residual=residual)
 
@@ -158,14 +159,14 @@ def variance_components(difference: Contributions, groups: Labels) -> VarianceCo
 
 
 def _deviations(influence: NDArray[np.float64], label: Labels) -> Iterator[NDArray[np.float64]]:
-    """Each replicate's influences less the mean of their class, float [images]."""
+    """The deviations of each replicate's influences from the means of their classes, float [images]."""
     images = np.bincount(label)
     for row in influence:
         yield row - (np.bincount(label, row) / images)[label]
 
 
 class _Layout:
-    """Which units hold images of which classes.
+    """The incidence of units and classes: which unit holds images of which class.
 
     Args:
         unit: of each cell, int64 [cells].

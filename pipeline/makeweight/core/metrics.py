@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.core.data import Labels
 
-OVERALL = ("accuracy", "balanced_accuracy", "macro_f1")
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+OVERALL: tuple[Metric, ...] = get_args(Metric)
 RECALL = "recall_"  # prefix of a class name
 
 

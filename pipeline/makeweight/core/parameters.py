@@ -12,8 +12,10 @@ from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from makeweight.core import plugins
 from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE
 from makeweight.core.errors import BadInput
+from makeweight.core.metrics import Metric
 from makeweight.core.validation import Settings, validate
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -22,7 +24,6 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
-Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 
 
 class DataSettings(Settings):
@@ -124,7 +125,7 @@ class Parameters(Settings):
 
     seed: Annotated[int, Field(ge=0)]
     replicates: Annotated[int, Field(ge=2)]
-    controls: Annotated[tuple[Literal["none", "oversample"], ...], Field(min_length=1)]
+    controls: Names
     generators: Names
     transforms: Names
     data: DataSettings
@@ -142,7 +143,7 @@ class Parameters(Settings):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} has duplicates: {', '.join(names)}")
-        if clash := {"none", "oversample"} & set(self.generators):
+        if clash := set(plugins.names("controls")) & set(self.generators):
             raise ValueError(f"generators cannot hold {clash.pop()!r}: that is the name of a control")
         return self
 

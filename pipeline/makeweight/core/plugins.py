@@ -1,4 +1,4 @@
-"""Finds families, readers, transforms and classifiers by name, the built-in ones like a stranger's."""
+"""Finds families, readers, transforms, classifiers and controls by name, the built-in ones like a stranger's."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ KEYS = {
     "readers": "data.reader",
     "transforms": "transforms",
     "classifiers": "classifier.name",
+    "controls": "controls",
 }
 
 
 def names(group: str) -> list[str]:
-    """Registered names of `group`: "families", "readers", "transforms" or "classifiers"."""
+    """Registered names of `group`: "families", "readers", "transforms", "classifiers" or "controls"."""
     return sorted({point.name for point in entry_points(group=f"makeweight.{group}")})
 
 

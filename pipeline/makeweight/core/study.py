@@ -1,4 +1,4 @@
-"""The design of the study, which follows from the parameters alone: its arms, its control, and what is tested."""
+"""The study that the parameters define: its arms, its control and its contrasts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from itertools import combinations
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
-
-CONTROLS = ("none", "oversample")
+from makeweight.core.plugins import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,11 @@ class Contrast:
 
     def __str__(self) -> str:
         return f"{self.arm}_vs_{self.reference}"
+
+
+def is_control(source: str) -> bool:
+    """Whether a source of training images is registered as a control; otherwise it is a family."""
+    return source in names("controls")
 
 
 def arms(parameters: Parameters) -> list[Arm]:
@@ -92,7 +96,7 @@ class Arm:
     @property
     def stage(self) -> str:
         """The command that trains it."""
-        return "train-baseline" if self.source in CONTROLS else "train-augmented"
+        return "train-baseline" if is_control(self.source) else "train-augmented"
 
     def __str__(self) -> str:
         return f"{self.source}-{self.transform}"

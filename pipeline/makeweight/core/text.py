@@ -47,6 +47,21 @@ def in_markdown(text: str) -> str:
     return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
 
 
+def markdown_table(rows: Sequence[Sequence[str]], max_width: int = 0) -> str:
+    """A Markdown table of escaped cells.
+
+    Args:
+        rows: the heads, then the body; all of one length.
+        max_width: columns are padded to the width of their longest cell, at most to this.
+    """
+    widths = [min(max_width, max(map(len, column))) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * max(3, width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
 def as_cell(text: str) -> str:
     """`text` for a cell of a CSV file, with an apostrophe before what a spreadsheet would evaluate as a formula."""
     return f"'{text}" if text.startswith(FORMULA_SIGNS) and not NUMBER.fullmatch(text) else text

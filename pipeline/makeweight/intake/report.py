@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from makeweight.core.text import counted, in_markdown, shown
+from makeweight.core.text import counted, in_markdown, markdown_table, shown
 from makeweight.intake.interface import FileIssue
 from makeweight.runtime.artifacts import DATA_REPORT_JSON, DATA_REPORT_TABLE
 from makeweight.runtime.files import atomic_files, write_json
@@ -144,11 +144,7 @@ def _table(
         return []
     head = rows if most is None else rows[:most]
     cells = [[escape(str(cell)) for cell in row] for row in [columns, *head]]
-    widths = [min(60, max(len(row[column]) for row in cells)) for column in range(len(columns))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    lines = [markdown_table(cells, max_width=60)]
     if len(rows) > len(head):
         lines.append(f"\n… and {len(rows) - len(head)} more: {DATA_REPORT_TABLE} and {DATA_REPORT_JSON} list them all.")
     return [f"## {title} ({len(rows)})", "\n".join(lines)]

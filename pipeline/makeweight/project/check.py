@@ -1,4 +1,4 @@
-"""Finding every mistake in the parameters before any work starts."""
+"""Check of the parameters before any work starts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from makeweight.runtime.plugin_code import Plugin
 
 
 def check(parameters: Parameters) -> None:
-    """Check what `read_parameters` could not: plugins by name, their settings, and the machine.
+    """Check what `read_parameters` does not: names of plug-ins, their settings, and the machine.
 
     Raises:
-        BadInput: one line for each mistake.
+        BadInput: one line for each error.
     """
     if errors := list(_errors(parameters)):
         raise BadInput(*errors)
 
 
-def _data_is_there(parameters: Parameters) -> None:
+def _require_data(parameters: Parameters) -> None:
     data = parameters.data
     if "path" in find_reader(parameters.data).uses and not data.download and not Path(data.path or "").exists():
         where = told(data.path or "")
@@ -36,32 +36,34 @@ def _data_is_there(parameters: Parameters) -> None:
 
 
 def third_party(parameters: Parameters) -> dict[str, str]:
-    """The hash of each plug-in of other people that the parameters name, by its group and name."""
-    chosen = {
+    """The hash of each third-party plug-in that the parameters name, by group and name."""
+    selected = {
         "readers": [parameters.data.reader],
+        "controls": parameters.controls,
         "families": parameters.generators,
         "transforms": parameters.transforms,
         "classifiers": [parameters.classifier.name],
     }
     hashes = {
         f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
-        for group, names in chosen.items()
+        for group, names in selected.items()
         for name in names
     }
     return {key: value for key, value in hashes.items() if value is not None}
 
 
 def _errors(parameters: Parameters) -> Iterator[str]:
-    tries: list[Callable[[], object]] = [
-        lambda: _data_is_there(parameters),
+    checks: list[Callable[[], object]] = [
+        lambda: _require_data(parameters),
         lambda: find("classifiers", parameters.classifier.name),
         lambda: machine(parameters.compute),
+        *(partial(find, "controls", name) for name in parameters.controls),
         lambda: primary(parameters),
         *(partial(find_family, name, parameters.families) for name in parameters.generators),
         *(partial(find_transform, name, parameters.recipes) for name in parameters.transforms),
     ]
-    for attempt in tries:
+    for run_check in checks:
         try:
-            attempt()
-        except BadInput as mistake:
-            yield from mistake.errors
+            run_check()
+        except BadInput as error:
+            yield from error.errors

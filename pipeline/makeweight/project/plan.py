@@ -1,7 +1,7 @@
-"""The plan of a study: how many trainings it takes, how long they last, and which gain it could detect.
+"""The plan of a study before anything is trained: number of trainings, their duration, minimum detectable effect.
 
-Known before anything is trained. Of the test images only labels and groups are read, which belong to the design of the
-study; neither their pixels nor predictions of them. Everything here is printed and enters no output.
+Of the test images only labels and groups are read, which belong to the design of the study; neither pixels nor
+predictions are. Everything here is printed and enters no output.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from makeweight.runtime import fingerprints
 from makeweight.runtime.artifacts import LOGS
 from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.files import read_json, write_json
-from makeweight.runtime.machine import machine, workers
+from makeweight.runtime.machine import Machine, machine, workers
 from makeweight.runtime.replicates import Job
 from makeweight.runtime.splits import read_groups
 
@@ -38,15 +38,15 @@ from makeweight.runtime.splits import read_groups
 # harder to classify, arms differ more.
 DISAGREEMENT = 0.02  # fraction of the test images on which two arms differ whatever the replicate
 DEVIATION = 0.01  # standard deviation of the gain over replicates
-HOPELESS = 0.1  # a larger gain is hardly to be expected
-LONG = 3600  # seconds
-MOST_CLASSES = 10  # that are listed by name
+UNREALISTIC_GAIN = 0.1  # a larger gain is hardly to be expected
+LONG_TRAINING = 3600  # seconds
+MAX_NAMED_CLASSES = 10
 STEP_TIMES = "plan.json"  # in logs/
 PREPARE = "run `makeweight prepare`"
 
 
 def lines(parameters: Parameters) -> list[str]:
-    """The plan in lines; trainings alone where `measure` has not seen splits that were prepared with these parameters.
+    """The plan as lines; only the trainings if `measure` has not run on splits prepared with these parameters.
 
     Raises:
         BadInput: the parameters name something that does not exist.
@@ -55,16 +55,16 @@ def lines(parameters: Parameters) -> list[str]:
     if measured is None:
         return [trainings(parameters), f"{PREPARE} for an estimate of time and power"]
     data = Path(measured["data"])
-    of_study = kinds(parameters, data)
-    keys = {kind.job.name: kind.key(parameters.compute) for kind in of_study}
+    study, resolved = kinds(parameters, data), machine(parameters.compute)
+    keys = {kind.job.name: kind.key(parameters.compute, resolved) for kind in study}
     times = {
-        name: StepTime(kept["seconds"], kept["error"])
-        for name, kept in measured["step_times"].items()
-        if kept["key"] == keys.get(name)
+        name: StepTime(entry["seconds"], entry["error"])
+        for name, entry in measured["step_times"].items()
+        if entry["key"] == keys.get(name)
     }
     return [
         trainings(parameters),
-        *time_lines(of_study, times, parameters.compute),
+        *time_lines(study, times, parameters.compute, resolved),
         *power_lines(parameters, data / "test"),
     ]
 
@@ -75,19 +75,23 @@ def measure(parameters: Parameters, data: Path) -> None:
     Raises:
         BadInput: the parameters name something that does not exist.
     """
-    of_study = kinds(parameters, data)
-    times = step_times([kind.job for kind in of_study], parameters.replicates, parameters.compute)
-    kept = {kind.job.name: {"key": kind.key(parameters.compute), **asdict(times[kind.job.name])} for kind in of_study}
+    study, resolved = kinds(parameters, data), machine(parameters.compute)
+    times = step_times([kind.job for kind in study], parameters.replicates, parameters.compute, resolved)
+    entries = {
+        kind.job.name: {"key": kind.key(parameters.compute, resolved), **asdict(times[kind.job.name])} for kind in study
+    }
     LOGS.mkdir(exist_ok=True)
-    write_json(LOGS / STEP_TIMES, {"data": str(data), "prepared_with": _prepared_with(parameters), "step_times": kept})
+    write_json(
+        LOGS / STEP_TIMES, {"data": str(data), "prepared_with": _prepared_with(parameters), "step_times": entries}
+    )
 
 
 def _measured(parameters: Parameters) -> Any:
-    """What `measure` has kept, or None if it was about other splits."""
+    """What `measure` wrote; None if it was about other splits."""
     path = LOGS / STEP_TIMES
-    found = read_json(path) if path.exists() else {}
-    fits = found.get("prepared_with") == _prepared_with(parameters)
-    return found if fits and Path(found["data"], "test", "labels.npy").exists() else None
+    measured = read_json(path) if path.exists() else {}
+    current = measured.get("prepared_with") == _prepared_with(parameters)
+    return measured if current and Path(measured["data"], "test", "labels.npy").exists() else None
 
 
 def _prepared_with(parameters: Parameters) -> str:
@@ -113,12 +117,14 @@ def classifier_runs(parameters: Parameters) -> dict[str, list[int]]:
 
 def trainings(parameters: Parameters) -> str:
     """The number of generators and classifiers that the study trains, as a line."""
-    each = parameters.replicates
+    replicates = parameters.replicates
     generators = sum(map(sum, generator_runs(parameters).values()))
     classifiers = sum(map(sum, classifier_runs(parameters).values()))
     names = ", ".join(parameters.generators)
-    of_each = f"{each} each of {names}" if len(parameters.generators) > 1 else names
-    return f"The study trains {counted(generators, 'generator')} ({of_each}) and {counted(classifiers, 'classifier')}."
+    of_families = f"{replicates} each of {names}" if len(parameters.generators) > 1 else names
+    return (
+        f"The study trains {counted(generators, 'generator')} ({of_families}) and {counted(classifiers, 'classifier')}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +139,14 @@ class Kind:
     job: Job
     runs: Sequence[int]
 
-    def rounds(self, compute: ComputeSettings) -> int:
+    def rounds(self, compute: ComputeSettings, resolved: Machine) -> int:
         """How many trainings follow each other, where groups of replicates are trained side by side."""
-        size = replicates_per_program(self.job.batched, compute, machine(compute).device)
+        size = replicates_per_program(self.job.batched, compute, resolved.device)
         groups = [math.ceil(replicates / size) for replicates in self.runs]
         return sum(math.ceil(number / workers(compute, number)) for number in groups)
 
-    def key(self, compute: ComputeSettings) -> str:
+    def key(self, compute: ComputeSettings, resolved: Machine) -> str:
         """A hash of all that the time of a step depends on."""
-        resolved = machine(compute)
         size = replicates_per_program(self.job.batched, compute, resolved.device)
         side_by_side = size, workers(compute, max(self.runs))
         settings = self.job.inputs(0)
@@ -187,36 +192,41 @@ def _without_steps(settings: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in settings.items() if key != "steps"}
 
 
-def time_lines(of_study: Sequence[Kind], times: Mapping[str, StepTime], compute: ComputeSettings) -> list[str]:
+def time_lines(
+    study: Sequence[Kind], times: Mapping[str, StepTime], compute: ComputeSettings, resolved: Machine
+) -> list[str]:
     """An estimate of the time that all trainings take from scratch, as lines.
 
     Args:
-        of_study: all kinds of trainings.
+        study: all kinds of trainings.
         times: of one step, by the name of the job; one that is missing has not been timed with these settings.
-        compute: with how many workers, and so on.
+        compute: gives the number of workers.
+        resolved: what `compute` resolves to on this machine.
     """
-    if missing := [kind.job.name for kind in of_study if kind.job.name not in times]:
+    if missing := [kind.job.name for kind in study if kind.job.name not in times]:
         return [f"{PREPARE} for an estimate of the time: not timed with these settings: {', '.join(missing)}"]
     total, untimed = 0.0, []
-    for kind in of_study:
-        of_step = times[kind.job.name].seconds
-        if of_step is None:
+    for kind in study:
+        seconds_per_step = times[kind.job.name].seconds
+        if seconds_per_step is None:
             untimed.append(kind.job.name)
         else:
-            total += of_step * kind.job.steps * kind.rounds(compute)
+            total += seconds_per_step * kind.job.steps * kind.rounds(compute, resolved)
     without = f", not counting {', '.join(untimed)} (not timed)" if untimed else ""
-    found = [f"Training takes {duration(total)} on this machine at its present load, from a few timed steps{without}."]
-    found += [f"warning: {name}: {error}" for name in untimed if (error := times[name].error)]
-    if total > LONG:
-        found.append(
+    estimate = [
+        f"Training takes {duration(total)} on this machine at its present load, from a few timed steps{without}."
+    ]
+    estimate += [f"warning: {name}: {error}" for name in untimed if (error := times[name].error)]
+    if total > LONG_TRAINING:
+        estimate.append(
             "warning: training takes longer than an hour: fewer steps (families.<name>.steps, classifier.steps), "
             "smaller images (data.image_size) or fewer replicates shorten it"
         )
-    return found
+    return estimate
 
 
 def duration(seconds: float) -> str:
-    """A time span in words, roughly."""
+    """A duration in words, rounded."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 60:
@@ -229,7 +239,7 @@ def duration(seconds: float) -> str:
 
 
 def power_lines(parameters: Parameters, test: Path) -> list[str]:
-    """The smallest gain that the test images could show, and classes that are too small, as lines.
+    """The minimum detectable effect on these test images, and classes that are too small, as lines.
 
     Args:
         parameters: of the study.
@@ -246,7 +256,7 @@ def power_lines(parameters: Parameters, test: Path) -> list[str]:
 
 
 def detectable(parameters: Parameters, labels: Labels, groups: Labels) -> float:
-    """The minimum detectable effect to expect of the primary contrast; of each tested one if none is primary.
+    """The expected minimum detectable effect of the primary contrast; of each tested one if none is primary.
 
     Args:
         parameters: of the study.
@@ -263,8 +273,8 @@ def detectable(parameters: Parameters, labels: Labels, groups: Labels) -> float:
 def units_of_classes(metric: str, labels: Labels, groups: Labels) -> NDArray[np.int64]:
     """The number of groups that hold images of each class, int64 [classes]; for accuracy of all groups, int64 [1]."""
     strata = np.zeros_like(labels) if metric == "accuracy" else labels
-    held, _ = np.unique(np.stack([strata, groups]), axis=1)
-    return np.bincount(held).astype(np.int64)
+    (strata_of_cells, _) = np.unique(np.stack([strata, groups]), axis=1)
+    return np.bincount(strata_of_cells).astype(np.int64)
 
 
 def _detectable_lines(parameters: Parameters, test_set: TestSet, gain: float) -> Iterator[str]:
@@ -278,7 +288,7 @@ def _detectable_lines(parameters: Parameters, test_set: TestSet, gain: float) ->
         f"{parameters.replicates} replicates, if two arms differ on {DISAGREEMENT:.0%} of the test images in every "
         f"replicate and the gain varies by {100 * DEVIATION:g} point between replicates."
     )
-    if gain > HOPELESS:
+    if gain > UNREALISTIC_GAIN:
         yield (
             f"warning: a gain of less than {100 * gain:.1f} points would hardly show: more test images "
             "(data.test_fraction, more files) or more replicates are needed"
@@ -289,13 +299,13 @@ def _coarse_lines(test_set: TestSet) -> Iterator[str]:
     coarse = sorted(test_set.coarse.items(), key=lambda item: -item[1])
     if not coarse:
         return
-    named = [
+    listed = [
         f"{shown(name)} ({counted(test_set.images[name], 'image')}, {100 * worth:.1f} points each)"
-        for name, worth in coarse[:MOST_CLASSES]
+        for name, worth in coarse[:MAX_NAMED_CLASSES]
     ]
-    if len(coarse) > MOST_CLASSES:
-        named.append(f"{len(coarse) - MOST_CLASSES} more")
+    if len(coarse) > MAX_NAMED_CLASSES:
+        listed.append(f"{len(coarse) - MAX_NAMED_CLASSES} more")
     yield (
         f"One test image is worth more than the margin of {100 * test_set.margin:g} "
-        f"point{'' if test_set.margin == 0.01 else 's'} in: {', '.join(named)}."
+        f"point{'' if test_set.margin == 0.01 else 's'} in: {', '.join(listed)}."
     )

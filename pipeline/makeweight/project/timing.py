@@ -1,7 +1,7 @@
 """Times of training steps, measured in as many processes side by side as a study would run.
 
-Only a few steps of a training are run: the callback that reports its progress measures them and then stops it by an
-exception. Nothing is kept of it, no cache or checkpoint is read or written.
+Only a few steps of a training run: its progress callback measures them and then stops the training with an exception.
+No result is kept, and no cache or checkpoint is read or written.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 from makeweight.classification.fit import fit
 from makeweight.classification.interface import Transform
-from makeweight.classification.mixing import control_mixing, serve
+from makeweight.classification.mixing import control_mixing, mixed_batches
 from makeweight.core.parameters import ClassifierSettings, ComputeSettings
 from makeweight.generators.interface import Family
 from makeweight.runtime.executors import replicates_per_program
-from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap, workers
+from makeweight.runtime.machine import Machine, fixed_threads, retain_heap, workers
 from makeweight.runtime.processes import end_with_parent
 from makeweight.runtime.replicates import Job, Replicate
 from makeweight.runtime.splits import read_split
@@ -84,11 +84,12 @@ class GeneratorTraining:
     data: Path
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Train until `progress` of the first replicate stops it."""
+        """Train until the progress callback of the first replicate stops it."""
         first = replicates[0]
-        run = TrainingContext(torch.device(first.machine.device), first.machine.autocast, first.progress)
+        context = TrainingContext(torch.device(first.machine.device), first.machine.autocast, first.progress)
+        seeds = [replicate.number for replicate in replicates]
         train, validation = (read_split(self.data / split) for split in ("train", "validation"))
-        self.family.fit(train, monitor=validation, seeds=[each.number for each in replicates], run=run)
+        self.family.fit(train, monitor=validation, seeds=seeds, run=context)
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,13 @@ class ClassifierTraining:
     data: Path
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Train until `progress` of the replicate stops it."""
+        """Train until the progress callback of the replicate stops it."""
         (replicate,) = replicates
         train, seed = read_split(self.data / "train"), replicate.number
-        menu = control_mixing("oversample", train, self.settings.batch, seed)
+        mixing = control_mixing("oversample", train, self.settings.batch, seed)
         batches = (
-            (self.transform.apply(images, seed), labels) for images, labels in serve(menu, self.settings.steps, seed)
+            (self.transform.apply(images, seed), labels)
+            for images, labels in mixed_batches(mixing, self.settings.steps, seed)
         )
         fit(train, batches, self.settings, seed=seed, machine=replicate.machine, progress=replicate.progress)
 
@@ -116,24 +118,31 @@ class StepTime:
 
     Attributes:
         seconds: of a step of one process; None: not timed.
-        error: what went wrong, if something did.
+        error: the error message, if there was an error.
     """
 
     seconds: float | None
     error: str | None = None
 
 
-def step_times(jobs: Sequence[Job], replicates: int, compute: ComputeSettings) -> dict[str, StepTime]:
-    """Time a few steps of each job in as many processes as would run so many replicates; results by the job's name.
+def step_times(
+    jobs: Sequence[Job], replicates: int, compute: ComputeSettings, resolved: Machine
+) -> dict[str, StepTime]:
+    """Time a few steps of each job in as many processes as would run so many replicates.
 
     A job of a single step is not timed, since it could not be stopped. An error in one job does not end the others.
 
-    Raises:
-        BadInput: the machine lacks the device of `compute`.
+    Args:
+        jobs: to be timed.
+        replicates: of each job.
+        compute: gives the number of workers.
+        resolved: what `compute` resolves to on this machine.
+
+    Returns:
+        Times by the name of the job.
     """
-    resolved = machine(compute)
     budget = min(BUDGET_OF_JOB, BUDGET / max(1, len(jobs)))
-    found = {job.name: StepTime(None) for job in jobs}
+    times = {job.name: StepTime(None) for job in jobs}
     processes = _processes(compute, replicates)
     try:
         for job in jobs:
@@ -145,14 +154,14 @@ def step_times(jobs: Sequence[Job], replicates: int, compute: ComputeSettings) -
                 processes.submit(_time_steps, job, resolved, range(size), budget, os.getpid()) for _ in side_by_side
             ]
             if wait(futures, TIMEOUT).not_done:
-                found[job.name] = StepTime(None, f"no step was reported within {TIMEOUT:.0f} s")
+                times[job.name] = StepTime(None, f"no step was reported within {TIMEOUT:.0f} s")
                 processes.shutdown(kill_workers=True)
                 processes = _processes(compute, replicates)
                 continue
-            found[job.name] = _mean([_result(each.exception, each.result) for each in futures])
+            times[job.name] = _mean([_result(future.exception, future.result) for future in futures])
     finally:
         processes.shutdown(kill_workers=True)
-    return found
+    return times
 
 
 def _processes(compute: ComputeSettings, replicates: int) -> ProcessPoolExecutor:
@@ -161,14 +170,14 @@ def _processes(compute: ComputeSettings, replicates: int) -> ProcessPoolExecutor
 
 def _result(exception: Callable[[], BaseException | None], result: Callable[[], float | None]) -> StepTime:
     error = exception()
-    if error is not None:  # of any kind: the code may be a plug-in's
+    if error is not None:  # of any type: the code may be a plug-in's
         return StepTime(None, str(error) or type(error).__name__)
     return StepTime(result())
 
 
 def _mean(times: Sequence[StepTime]) -> StepTime:
-    seconds = [each.seconds for each in times if each.seconds is not None]
-    error = next((each.error for each in times if each.error), None)
+    seconds = [step_time.seconds for step_time in times if step_time.seconds is not None]
+    error = next((step_time.error for step_time in times if step_time.error), None)
     return StepTime(sum(seconds) / len(seconds) if seconds and not error else None, error)
 
 

@@ -1,1 +1,1 @@
-"""The report."""
+"""The report: tables, plots and templates."""

@@ -1,4 +1,4 @@
-"""Figures and images as parts of a self-contained page."""
+"""Plots and images embedded in a self-contained page."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from makeweight.core.data import Images
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK = "#010203"  # stands for the colour of the text, which an SVG takes from the page that it stands in
-LARGEST_SHOWN = 64  # pixels: larger images are made smaller in a report
+INK = "#010203"  # placeholder for `currentColor`, the text colour of the page
+MAX_SIDE = 64  # pixels: larger images are scaled down
 
 
 def as_svg(figure: Figure) -> str:
-    """The figure as an SVG element whose lines and letters have the colour of the text around it."""
+    """The figure as an SVG element whose lines and text have the text colour of the page."""
     import matplotlib as mpl
 
     for axes in figure.axes:
-        _inked(axes)
-    written = io.StringIO()
+        _set_ink(axes)
+    buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "makeweight", "svg.fonttype": "none"}):
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = written.getvalue()[written.getvalue().index("<svg") :].replace(INK, "currentColor")
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    # The page names it; its size is the page's.
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()[buffer.getvalue().index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # The page gives it a label and a size.
     return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', re.sub(r' height="[\d.]+pt"', "", drawn), count=1
+        r'(<svg[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', re.sub(r' height="[\d.]+pt"', "", svg), count=1
     )
 
 
-def _inked(axes: Any) -> None:
+def _set_ink(axes: Any) -> None:
     axes.tick_params(colors=INK, which="both")
     for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
         text.set_color(INK)
@@ -46,22 +46,22 @@ def _inked(axes: Any) -> None:
 
 
 def as_data_uri(images: Images) -> str:
-    """Images [n, h, w, c] side by side, as the address of a picture that holds itself."""
+    """Images [n, h, w, c] side by side, as a `data:` URI."""
     small = [_shrunk(image) for image in images]
     gap = max(1, small[0].shape[1] // 16)
-    framed = [np.pad(each, ((0, 0), (0, gap), (0, 0)), constant_values=128) for each in small]
-    beside = np.concatenate(framed, axis=1)[:, :-gap]
-    written = io.BytesIO()
-    grey = beside.shape[2] == 1
-    picture = Image.fromarray(beside.squeeze(2) if grey else beside)
-    picture.save(written, "PNG" if grey else "JPEG", **({} if grey else {"quality": 90}))
+    padded = [np.pad(image, ((0, 0), (0, gap), (0, 0)), constant_values=128) for image in small]
+    strip = np.concatenate(padded, axis=1)[:, :-gap]
+    buffer = io.BytesIO()
+    grey = strip.shape[2] == 1
+    picture = Image.fromarray(strip.squeeze(2) if grey else strip)
+    picture.save(buffer, "PNG" if grey else "JPEG", **({} if grey else {"quality": 90}))
     kind = "png" if grey else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(written.getvalue()).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if image.shape[0] <= LARGEST_SHOWN:
+    if image.shape[0] <= MAX_SIDE:
         return image
     picture = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
-    small = picture.resize((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS)
-    return np.asarray(small, dtype=np.uint8).reshape(LARGEST_SHOWN, LARGEST_SHOWN, image.shape[2])
+    small = picture.resize((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(small, dtype=np.uint8).reshape(MAX_SIDE, MAX_SIDE, image.shape[2])

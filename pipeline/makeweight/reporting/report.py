@@ -1,9 +1,8 @@
-"""The report: everything that came out, on one page that explains itself."""
+"""The report: all results on one page, with explanations."""
 
 from __future__ import annotations
 
 import io
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,23 +26,24 @@ from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
 from makeweight.runtime.artifacts import ARMS, COMPARISON, DATA_REPORT_JSON, HISTORY, SAMPLERS, replicate_name
 from makeweight.runtime.files import atomic_files, read_json
-from makeweight.runtime.machine import machine, versions
+from makeweight.runtime.replicates import recorded
 from makeweight.runtime.splits import read_split, read_splits
 
-SHOWN_CLASSES, SHOWN_EACH, NEIGHBOURS = 10, 6, 3  # in pictures: the rarest classes, images, images with their nearest
+MAX_CLASSES = 10  # of which images are shown: the rarest ones
+IMAGES_PER_CLASS, NEIGHBOURS = 6, 3  # shown; generated images that are shown with their nearest training image
 HASH_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the stages have left what is reported.
+    """The outputs of the stages.
 
     Attributes:
         data: the folder of `train`, `validation`, `test` and `synthetic`.
         models: a folder for each family.
         runs: a folder for each arm.
-        results: `comparison.json` and `arms.csv`.
-        logs: times of the stages; None: say nothing of times.
+        results: the folder of `comparison.json` and `arms.csv`.
+        logs: the folder of the durations of the stages; None: the report shows no durations.
     """
 
     data: Path
@@ -54,65 +54,69 @@ class Places:
 
 
 def report(parameters: Parameters, places: Places, similarities: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """All that the templates show, as plain values and tables; strings are not escaped yet.
+    """The values and tables that the templates show; strings are not escaped yet.
 
     Args:
         parameters: of the whole run.
-        places: where the stages have left what is reported.
-        similarities: for each family a row a class: how alike its images are, how near to training images.
+        places: the outputs of the stages.
+        similarities: for each family a row for each class: diversity, and distance ratio to the training images.
 
     Raises:
-        BadInput: a stage has not left what it should.
+        BadInput: an output is missing.
     """
     train, validation, test = read_splits(*(places.data / name for name in SPLITS))
-    drawn = {name: read_split(places.data / "synthetic" / name / replicate_name(0)) for name in parameters.generators}
+    synthetic = {
+        name: read_split(places.data / "synthetic" / name / replicate_name(0)) for name in parameters.generators
+    }
     compared, table = _compared(places.results)
-    tested = [each for each in compared["contrasts"] if each["tested"]]
-    untested = [each for each in compared["contrasts"] if not each["tested"]]
+    tested = [contrast for contrast in compared["contrasts"] if contrast["tested"]]
+    untested = [contrast for contrast in compared["contrasts"] if not contrast["tested"]]
+    main = [contrast for contrast in tested if contrast["primary"]] or tested
     names, metric = [str(arm) for arm in arms(parameters)], compared["metric"]
     sizes = {"training": len(train), "validation": len(validation), "test": len(test)}
     return {
-        "main": [each for each in tested if each["primary"]] or tested,
-        "others": [each for each in tested if not each["primary"] and any(other["primary"] for other in tested)],
+        "main": main,
+        "others": [contrast for contrast in tested if contrast not in main],
         "basis": compared["basis"],
         "explanations": _with_sizes(compared["explanations"], sizes),
         "metric": metric,
-        "arms_picture": embed.as_svg(_arms_picture(compared)),
+        "arms_plot": embed.as_svg(_arms_plot(compared)),
         "arms": tables.arms(names, table, metric),
         "runs": [tables.runs(compared["values"], metric, split) for split in ("test", "validation")],
         "statistics": tables.statistics(tested),
         "estimates": tables.estimates(untested) if untested else None,
         "variance": tables.variance(compared["variance"], metric) if compared["variance"] else None,
         "mcnemar": tables.mcnemar(tested),
-        "classes": tables.classes(names, table, train, drawn),
+        "classes": tables.classes(names, table, train, synthetic),
         "splits": tables.splits({"training": train, "validation": validation, "test": test}),
         "images": f"{train.size} × {train.size} pixels, {'greyscale' if train.channels == 1 else 'RGB'}",
-        "found": _found(places.results / DATA_REPORT_JSON),
-        "families": [_family(name, each, train, places.models, similarities[name]) for name, each in drawn.items()],
+        "data_findings": _data_findings(places.results / DATA_REPORT_JSON),
+        "families": [
+            _family(name, split, train, places.models, similarities[name]) for name, split in synthetic.items()
+        ],
         "classifiers": _classifiers(parameters, places.runs),
         "settings": _as_yaml(settings(parameters)),
-        "versions": {"Python": platform.python_version(), **versions()},
+        "environments": _environments(parameters, places),
         "seeds": _seeds(parameters),
-        "machine": machine(parameters.compute),
         "hashes": _hashes(parameters, places),
         "timings": None if places.logs is None else _timings(places.logs),
     }
 
 
-def write_report(facts: Mapping[str, Any], out: Path) -> None:
-    """Write `report.html`, one file that needs neither network nor script, and `report.md` into `out`."""
+def write_report(values: Mapping[str, Any], out: Path) -> None:
+    """Write `report.html`, a single file without scripts or network access, and `report.md` into `out`."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("makeweight.reporting"),
-        autoescape=True,  # class names are strangers' words; Markdown shows what stands for a sign of HTML as that sign
+        autoescape=True,  # class names are untrusted; Markdown renders HTML entities, too
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters |= {"spoken": readable, "capitalised": capitalised, "md": _markdown}
+    templates.filters |= {"readable": readable, "capitalised": capitalised, "md": _markdown}
     with atomic_files(out) as folder:
         for name in ("report.html", "report.md"):
-            written = templates.get_template(name).render(facts)
-            (folder / name).write_text(written, encoding="utf-8")
+            text = templates.get_template(name).render(values)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def _markdown(text: object) -> Markup:
@@ -133,39 +137,42 @@ def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> di
     return {**explanations, "Data set": f"{data_set}; {split_sizes(sizes)}"}
 
 
-def _arms_picture(compared: Mapping[str, Any]) -> Any:
-    values = {arm: each["test"][compared["metric"]] for arm, each in compared["values"].items()}
+def _arms_plot(compared: Mapping[str, Any]) -> Any:
+    values = {arm: by_split["test"][compared["metric"]] for arm, by_split in compared["values"].items()}
     return plots.arms(100 * pd.DataFrame(values), readable(compared["metric"]), plots.NARROW)
 
 
-def _found(path: Path) -> list[str]:
-    """What was found in the data, a sentence each; the data report itself lists every file."""
+def _data_findings(path: Path) -> list[str]:
+    """A summary of the data report in sentences; the data report itself lists every file."""
     if not path.exists():
         return []
-    told = read_json(path)
-    sizes = {
-        "files that could not be used": told["bad"],
-        "images under several labels": told["conflicts"],
-        "groups of equal images, kept in one split": told["duplicates"].get("equal", []),
-        "groups of near-duplicates, kept in one split": told["duplicates"].get("near", []),
-        "groups that ready-made splits share": told["leaks"].get("groups", []),
-        "files ignored": told["ignored"],
+    data_report = read_json(path)
+    findings = {
+        "files that could not be used": data_report["bad"],
+        "images under several labels": data_report["conflicts"],
+        "groups of equal images, kept in one split": data_report["duplicates"].get("equal", []),
+        "groups of near-duplicates, kept in one split": data_report["duplicates"].get("near", []),
+        "groups that predefined splits share": data_report["leaks"].get("groups", []),
+        "files ignored": data_report["ignored"],
     }
-    done = [f"{each['images']} images: {each['what']}" for each in told["conversions"]]
-    lines = [f"{len(each)} {what}" for what, each in sizes.items() if each]
-    return [f"{told['found']} images found, {told['used']} used", *lines, *done, *told["remarks"]]
+    counts = [f"{len(entries)} {description}" for description, entries in findings.items() if entries]
+    conversions = [f"{entry['images']} images: {entry['what']}" for entry in data_report["conversions"]]
+    total = f"{data_report['found']} images found, {data_report['used']} used"
+    return [total, *counts, *conversions, *data_report["remarks"]]
 
 
-def _family(name: str, drawn: Split, train: Split, models: Path, similarity: list[dict[str, Any]]) -> dict[str, Any]:
+def _family(
+    name: str, synthetic: Split, train: Split, models: Path, similarity: list[dict[str, Any]]
+) -> dict[str, Any]:
     history = pd.read_csv(models / name / HISTORY)
     rarest = np.argsort(train.counts, kind="stable")
-    shown = np.sort([label for label in rarest if drawn.counts[label] and train.counts[label]][:SHOWN_CLASSES])
+    shown = np.sort([label for label in rarest if synthetic.counts[label] and train.counts[label]][:MAX_CLASSES])
     return {
         "name": name,
         "quality": _quality(similarity),
         "curves": embed.as_svg(plots.curves(history, 2, plots.NARROW)) if len(history.columns) > 2 else None,
         "all_shown": len(shown) == len(train.classes),
-        "rows": [_pictures(train.classes[label], of_class(train, label), of_class(drawn, label)) for label in shown],
+        "rows": [_images(train.classes[label], of_class(train, label), of_class(synthetic, label)) for label in shown],
     }
 
 
@@ -176,24 +183,24 @@ def _quality(similarity: Sequence[Mapping[str, Any]]) -> Table:
     ]
     return Table(
         "Sample quality; 1: as real, held-out images of the class; 0: copies",
-        ["class", "diversity (distance to each other)", "novelty (distance to training images)"],
+        ["class", "diversity (distance between images)", "nearest-neighbour distance ratio (to training images)"],
         [Row(row["class"], pair) for row, pair in zip(similarity, cells, strict=True)],
     )
 
 
-def _pictures(name: str, real: Any, drawn: Any) -> dict[str, Any]:
-    indices, _ = nearest(drawn[:NEIGHBOURS], real)
-    pairs = [image for pair in zip(drawn[:NEIGHBOURS], real[indices], strict=True) for image in pair]
+def _images(name: str, real: Any, synthetic: Any) -> dict[str, Any]:
+    indices, _ = nearest(synthetic[:NEIGHBOURS], real)
+    pairs = [image for pair in zip(synthetic[:NEIGHBOURS], real[indices], strict=True) for image in pair]
     return {
         "class": name,
-        "real": embed.as_data_uri(real[:SHOWN_EACH]),
-        "drawn": embed.as_data_uri(drawn[:SHOWN_EACH]),
+        "real": embed.as_data_uri(real[:IMAGES_PER_CLASS]),
+        "synthetic": embed.as_data_uri(synthetic[:IMAGES_PER_CLASS]),
         "nearest": embed.as_data_uri(np.stack(pairs)),
     }
 
 
 def _classifiers(parameters: Parameters, runs: Path) -> str:
-    """The loss of every arm's classifiers as they were trained, a panel an arm."""
+    """The training loss of all classifiers, a panel for each arm."""
     losses = {}
     for arm in arms(parameters):
         history = pd.read_csv(runs / str(arm) / HISTORY)
@@ -203,7 +210,7 @@ def _classifiers(parameters: Parameters, runs: Path) -> str:
 
 
 def settings(parameters: Parameters) -> dict[str, Any]:
-    """The parameters that results depend on: not the number of workers, nor families that nobody trains."""
+    """The parameters that results depend on: without the number of workers and families that are not trained."""
     compute = parameters.compute
     return {
         "seed": parameters.seed,
@@ -227,15 +234,15 @@ def settings(parameters: Parameters) -> dict[str, Any]:
 
 
 def _as_yaml(values: Mapping[str, Any]) -> str:
-    written = io.StringIO()
+    buffer = io.StringIO()
     dumper = YAML(typ="safe", pure=True)
     dumper.default_flow_style, dumper.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
-    dumper.dump(dict(values), written)
-    return written.getvalue()
+    dumper.dump(dict(values), buffer)
+    return buffer.getvalue()
 
 
 def _seeds(parameters: Parameters) -> Table:
-    """What each replicate's random streams start from."""
+    """The seeds of each replicate."""
     purposes = {"classifier": ("classifier",)} | {name: ("generator", name) for name in parameters.generators}
     return Table(
         "Seed of each run, derived from the one in the settings",
@@ -247,16 +254,31 @@ def _seeds(parameters: Parameters) -> Table:
     )
 
 
+def _environments(parameters: Parameters, places: Places) -> list[dict[str, Any]]:
+    """The machines and package versions that trained the models, as recorded with them, and the names of the models."""
+    folders = [places.models / name for name in parameters.generators]
+    folders += [places.runs / str(arm) for arm in arms(parameters)]
+    environments: list[dict[str, Any]] = []
+    for folder in folders:
+        record = recorded(folder)
+        same = [known for known in environments if all(known[key] == record[key] for key in record)]
+        if same:
+            same[0]["models"].append(folder.name)
+        elif record["machine"]:
+            environments.append({**record, "models": [folder.name]})
+    return environments
+
+
 def _hashes(parameters: Parameters, places: Places) -> Table:
-    """What each stage has left, by the first digits of its SHA-256."""
-    left: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
+    """The SHA-256 of the outputs of each stage, first digits."""
+    outputs: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
     for name in parameters.generators:
-        left[f"train-generator {name}"] = [places.models / name / SAMPLERS]
-        left[f"generate {name}"] = [places.data / "synthetic" / name]
+        outputs[f"train-generator {name}"] = [places.models / name / SAMPLERS]
+        outputs[f"generate {name}"] = [places.data / "synthetic" / name]
     for arm in arms(parameters):
-        left[f"{arm.stage} {arm}"] = [places.runs / str(arm)]
-    left["compare"] = [places.results / COMPARISON]
-    rows = [Row(stage, [fingerprints.of_files(*paths)[:HASH_DIGITS]]) for stage, paths in left.items()]
+        outputs[f"{arm.stage} {arm}"] = [places.runs / str(arm)]
+    outputs["compare"] = [places.results / COMPARISON]
+    rows = [Row(stage, [fingerprints.of_files(*paths)[:HASH_DIGITS]]) for stage, paths in outputs.items()]
     return Table("SHA-256 of the outputs of each stage, first digits", ["stage", "hash"], rows)
 
 

@@ -1,4 +1,4 @@
-"""The tables of the report: what stands in each cell, for HTML and Markdown alike."""
+"""The tables of the report, for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ import pandas as pd
 
 from makeweight.core.data import Split
 from makeweight.core.metrics import OVERALL
-from makeweight.core.text import NOTHING, amount, percent, points, possible_range, readable, rough
+from makeweight.core.text import (
+    NOTHING,
+    amount,
+    in_markdown,
+    markdown_table,
+    percent,
+    points,
+    possible_range,
+    readable,
+    rough,
+)
 
 Figures = Mapping[str, Any]  # of one contrast, as in comparison.json
 
@@ -22,7 +32,7 @@ class Row:
     Attributes:
         head: its first cell.
         cells: the others.
-        explanation: of the head, for readers who do not know the term.
+        explanation: of the term in `head`.
     """
 
     head: str
@@ -35,10 +45,10 @@ class Table:
     """A table.
 
     Attributes:
-        caption: what it shows.
-        heads: of all columns, that of the rows' heads first.
-        rows: its body.
-        note: what is to be known about some of its cells.
+        caption: title of the table.
+        heads: of all columns, the first one included.
+        rows: body of the table.
+        note: footnote.
     """
 
     caption: str
@@ -46,38 +56,49 @@ class Table:
     rows: Sequence[Row]
     note: str = ""
 
+    def as_markdown(self) -> str:
+        """The table in Markdown, without caption and note; explanations follow the heads in parentheses."""
+        heads = [f"{row.head} ({row.explanation})" if row.explanation else row.head for row in self.rows]
+        rows = [self.heads, *([head, *row.cells] for head, row in zip(heads, self.rows, strict=True))]
+        return markdown_table([[in_markdown(cell) for cell in row] for row in rows])
+
 
 def p_value(p: float | None) -> str:
-    """A p value as it is usually written."""
+    """A p value with three decimals, or "< 0.001"."""
     return NOTHING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def statistics(tested: Sequence[Figures]) -> Table:
-    """All statistics of the tested contrasts, a row each with its explanation, a column for each contrast."""
+    """All statistics of the tested contrasts: a row for each statistic, a column for each contrast."""
     return Table(
-        "The tested contrasts, by the names that statistics uses; differences in percentage points",
-        ["statistic", *(f"{each['arm']} minus {each['reference']}" for each in tested)],
-        [Row(name, [cell(each) for each in tested], explanation) for name, explanation, cell in _STATISTICS],
-        "Ranges in parentheses: what the uncertainty of the estimated variance leaves (80%). Intervals end at the "
-        "largest difference that is possible.",
+        "Statistics of the tested contrasts; differences in percentage points",
+        ["statistic", *(f"{contrast['arm']} minus {contrast['reference']}" for contrast in tested)],
+        [Row(name, [cell(contrast) for contrast in tested], explanation) for name, explanation, cell in _STATISTICS],
+        "In parentheses: the range over the 80% confidence interval of the estimated variance. Intervals end at the "
+        "largest possible difference.",
     )
 
 
 def estimates(untested: Sequence[Figures]) -> Table:
-    """All differences without a test."""
+    """The contrasts that are estimated and not tested."""
     return Table(
         "Estimates, not tested: differences in percentage points",
         ["arms", "difference", "95% confidence interval, not adjusted"],
         [
-            Row(f"{each['arm']} minus {each['reference']}", [points(each["gain"]), _interval(each, "low", "high")])
-            for each in untested
+            Row(
+                f"{contrast['arm']} minus {contrast['reference']}",
+                [points(contrast["gain"]), _interval(contrast, "low", "high")],
+            )
+            for contrast in untested
         ],
     )
 
 
 def mcnemar(tested: Sequence[Figures]) -> Table:
     """McNemar's test of the models of replicate 0."""
-    rows = [Row(f"{each['arm']} and {each['reference']}", [p_value(each["mcnemar_p"])]) for each in tested]
+    rows = [
+        Row(f"{contrast['arm']} and {contrast['reference']}", [p_value(contrast["mcnemar_p"])]) for contrast in tested
+    ]
     return Table("McNemar's test of the models of replicate 0", ["two trained models", "p"], rows)
 
 
@@ -89,7 +110,7 @@ def arms(names: Sequence[str], table: pd.DataFrame, metric: str) -> Table:
         table: `arms.csv`.
         metric: that arms are compared by.
     """
-    columns = [("test", each) for each in OVERALL] + [("validation", metric)]
+    columns: list[tuple[str, str]] = [("test", name) for name in OVERALL] + [("validation", metric)]
     overall = table[table["metric"] != "recall"].to_dict("records")
     cells = {
         (row["arm"], row["split"], row["metric"]): f"{percent(row['mean'])} ± {percent(row['sd'])}" for row in overall
@@ -109,53 +130,58 @@ def runs(values: Mapping[str, Any], metric: str, split: str) -> Table:
         metric: that arms are compared by.
         split: "test" or "validation".
     """
-    of_arms = {arm: each[split][metric] for arm, each in values.items()}
+    by_arm = {arm: by_split[split][metric] for arm, by_split in values.items()}
     return Table(
         f"{readable(metric)} of every run on {split} images, %",
-        ["arm", *(f"run {k}" for k in range(len(next(iter(of_arms.values())))))],
-        [Row(arm, [percent(value) for value in each]) for arm, each in of_arms.items()],
+        ["arm", *(f"run {k}" for k in range(len(next(iter(by_arm.values())))))],
+        [Row(arm, [percent(value) for value in of_runs]) for arm, of_runs in by_arm.items()],
     )
 
 
 def variance(rows: Iterable[Figures], metric: str) -> Table:
-    """How much of each arm's variance over runs is due to its generator."""
+    """The variance component of the generator in each generator arm."""
     return Table(
         f"Standard deviation over runs, in points of {readable(metric)}",
-        ["arm", "a generator for each run", "one generator for all runs", "generator's share of the variance"],
+        [
+            "arm",
+            "a generator for each run",
+            "one generator for all runs",
+            "variance component of the generator (95% CI)",
+        ],
         [
             Row(
-                each["arm"],
+                row["arm"],
                 [
-                    percent(each["sd"], 2),
-                    percent(each["sd_one_generator"], 2),
-                    f"{percent(each['generator_share'], 0)}% ({percent(each['low'], 0)} to {percent(each['high'], 0)})",
+                    percent(row["sd"], 2),
+                    percent(row["sd_one_generator"], 2),
+                    f"{percent(row['generator_share'], 0)}% ({percent(row['low'], 0)} to {percent(row['high'], 0)})",
                 ],
             )
-            for each in rows
+            for row in rows
         ],
-        "In parentheses: the 95% confidence interval.",
+        "The variance component of the generator is its share of the variance over runs; CI: confidence interval.",
     )
 
 
-def classes(names: Sequence[str], table: pd.DataFrame, train: Split, drawn: Mapping[str, Split]) -> Table:
+def classes(names: Sequence[str], table: pd.DataFrame, train: Split, synthetic: Mapping[str, Split]) -> Table:
     """Each class with its numbers of images, and the mean recall of each arm on its test images.
 
     Args:
         names: of the arms, in their order.
         table: `arms.csv`.
         train: the training images.
-        drawn: the synthetic images of replicate 0, by family.
+        synthetic: the synthetic images of replicate 0, by family.
     """
     on_test = table[(table["split"] == "test") & (table["metric"] == "recall")].to_dict("records")
     recalls = {(row["class"], row["arm"]): row for row in on_test}
     rows = []
     for label, name in enumerate(train.classes):
-        counts = [int(train.counts[label]), *(int(split.counts[label]) for split in drawn.values())]
-        of_arms = [recalls[name, arm] for arm in names]
-        images = f"{int(of_arms[0]['images'])}{' *' if of_arms[0]['few'] else ''}"
-        rows.append(Row(name, [*map(str, counts), images, *(percent(row["mean"]) for row in of_arms)]))
+        counts = [int(train.counts[label]), *(int(split.counts[label]) for split in synthetic.values())]
+        recalls_of_arms = [recalls[name, arm] for arm in names]
+        images = f"{int(recalls_of_arms[0]['images'])}{' *' if recalls_of_arms[0]['few'] else ''}"
+        rows.append(Row(name, [*map(str, counts), images, *(percent(row["mean"]) for row in recalls_of_arms)]))
     few = "* Fewer than 30 test images: the recall is imprecise." if any(row["few"] for row in on_test) else ""
-    heads = ["real training images", *(f"synthetic images, {family}" for family in drawn), "test images"]
+    heads = ["real training images", *(f"synthetic images, {family}" for family in synthetic), "test images"]
     return Table(
         "Images of each class, and the mean recall of each arm on test images, %",
         ["class", *heads, *(f"recall, {arm}" for arm in names)],
@@ -164,14 +190,14 @@ def classes(names: Sequence[str], table: pd.DataFrame, train: Split, drawn: Mapp
     )
 
 
-def splits(named: Mapping[str, Split]) -> Table:
+def splits(by_name: Mapping[str, Split]) -> Table:
     """The size of each split."""
     return Table(
         "Images of each split",
         ["split", "images", "smallest class", "largest class"],
         [
             Row(name, [f"{len(split):,}", f"{split.counts.min():,}", f"{split.counts.max():,}"])
-            for name, split in named.items()
+            for name, split in by_name.items()
         ],
     )
 
@@ -203,7 +229,7 @@ def _range(contrast: Figures, name: str, decimals: int, largest: float = 1.0) ->
 def _needed(name: str) -> Callable[[Figures], str]:
     def cell(contrast: Figures) -> str:
         if contrast[name] is None:
-            return "no number is enough"
+            return "no number suffices"
         value, low, high = (contrast[f"{name}{end}"] for end in ("", "_low", "_high"))
         most = "or more" if high is None else f"to {rough(high):,.0f}"
         return f"{rough(value):,.0f} ({rough(low):,.0f} {most})"
@@ -225,39 +251,39 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
         "verdict",
         "helps or hurts: the confidence interval excludes zero; equivalent: the equivalence interval lies within the "
         "margin; inconclusive: neither",
-        lambda each: str(each["verdict"]),
+        lambda contrast: str(contrast["verdict"]),
     ),
-    ("difference", "mean of the paired differences over runs", lambda each: points(each["gain"])),
+    ("difference", "mean of the paired differences over runs", lambda contrast: points(contrast["gain"])),
     (
         "confidence interval",
         "covers other runs and other test images of the same kind; at an adjusted level (Bonferroni) where contrasts "
         "share the error rate of 5%",
-        lambda each: _interval(each, "low", "high", each["level"]),
+        lambda contrast: _interval(contrast, "low", "high", contrast["level"]),
     ),
     (
         "confidence interval, fixed test set",
         "covers other runs on these test images only; –: all runs differ by the same amount",
-        lambda each: _interval(each, "fixed_low", "fixed_high", each["level"]),
+        lambda contrast: _interval(contrast, "fixed_low", "fixed_high", contrast["level"]),
     ),
     (
         "adjusted p",
         "of the hypothesis of no difference, times the number of contrasts that share the error rate",
-        lambda each: p_value(each["p_adjusted"]),
+        lambda contrast: p_value(contrast["p_adjusted"]),
     ),
     (
         "p (sign flips)",
         "exact test over runs; –: too few runs to reach the level, or too many to count",
-        lambda each: p_value(each["p_sign_flip"]),
+        lambda contrast: p_value(contrast["p_sign_flip"]),
     ),
     (
         "equivalence interval",
         "must lie within the margin for the verdict equivalent",
-        lambda each: _interval(each, "equivalence_low", "equivalence_high", 1 - 2 * (1 - each["level"])),
+        lambda contrast: _interval(contrast, "equivalence_low", "equivalence_high", 1 - 2 * (1 - contrast["level"])),
     ),
     (
         "p (equivalence)",
         "of the hypothesis that the difference is as large as the margin or larger (two one-sided tests), adjusted",
-        lambda each: p_value(each["p_equivalence"]),
+        lambda contrast: p_value(contrast["p_equivalence"]),
     ),
     ("minimum detectable effect", "the true gain that is detected with a probability of 80%", _detectable),
     ("power", "the probability to detect a true gain as large as the margin", _power),
@@ -270,7 +296,7 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
     (
         "standard error",
         "of the difference, with its degrees of freedom",
-        lambda each: f"{percent(each['standard_error'], 2)} ({each['dof']:.3g})",
+        lambda contrast: f"{percent(contrast['standard_error'], 2)} ({contrast['dof']:.3g})",
     ),
     ("variance components", "shares of runs / test images / residual in the variance of the difference", _components),
     (
@@ -281,6 +307,6 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
     (
         "probability of superiority",
         "share of runs in which the arm is better than the control, ties counted as half",
-        lambda each: f"{percent(each['superiority'], 0)}%",
+        lambda contrast: f"{percent(contrast['superiority'], 0)}%",
     ),
 )
