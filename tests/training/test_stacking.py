@@ -26,7 +26,7 @@ from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints
 from makeweight.training.loop import BatchedTrainingFailure, Monitor, Sampler, TrainingContext
 from makeweight.training.rng import ReplicateGenerators
-from makeweight.training.stacking import StackedNetworks, together
+from makeweight.training.stacking import StackedNetworks, stack
 from tests.conftest import PROJECT, write_params
 
 CPU = torch.device("cpu")
@@ -132,7 +132,7 @@ def test_each_replicate_draws_what_it_would_draw_alone() -> None:
 def test_networks_come_out_as_they_went_in() -> None:
     networks = [Decoder(Shape(12, 1, 3), 8, 4, normed=True, attention=6) for _ in range(3)]
     before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
-    for network, weights in zip(together(networks, CPU).networks(), before, strict=True):
+    for network, weights in zip(stack(networks, CPU).networks(), before, strict=True):
         assert {name: value.tolist() for name, value in network.state_dict().items()} == {
             name: value.tolist() for name, value in weights.items()
         }
@@ -140,23 +140,23 @@ def test_networks_come_out_as_they_went_in() -> None:
 
 def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -> None:
     networks = [Decoder(Shape(12, 1, 3), 8, 4) for _ in range(2)]
-    stack = together(networks, CPU)
-    assert isinstance(stack, StackedNetworks)
+    stacked = stack(networks, CPU)
+    assert isinstance(stacked, StackedNetworks)
     codes, labels = torch.randn(2, 6, 8), conditions(torch.arange(6) % 3, 3).expand(2, 6, 3)
-    images_in_training = stack(codes, labels)
+    images_in_training = stacked(codes, labels)
     for k, network in enumerate(networks):
         torch.testing.assert_close(images_in_training[k], network(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
         network.zero_grad()
         network(codes[k], labels[k]).square().sum().backward()
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        stack.zero_grad()
-        stack(codes, labels).square().sum().backward()
-        torch.testing.assert_close(stack.gradient_norms()[k], norm, rtol=1e-4, atol=1e-5)
-    stack.eval()
-    copies = stack.networks()
+        stacked.zero_grad()
+        stacked(codes, labels).square().sum().backward()
+        torch.testing.assert_close(stacked.gradient_norms()[k], norm, rtol=1e-4, atol=1e-5)
+    stacked.eval()
+    copies = stacked.networks()
     for k, network in enumerate(copies):
-        torch.testing.assert_close(stack(codes, labels)[k], network.eval()(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(stacked(codes, labels)[k], network.eval()(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

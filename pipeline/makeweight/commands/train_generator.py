@@ -40,7 +40,7 @@ def train_generator(
         parameters.seed,
         parameters.compute.checkpoint_seconds,
     )
-    facts = CardFacts.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
+    facts = CardFacts.of(family, train_split, replicates=parameters.replicates, seed=parameters.seed)
     train_generators(
         fit,
         out,
