@@ -63,7 +63,7 @@ def validation_accuracy(
     transform = find_transform("classical", parameters.recipes)
     batches = (
         (transform.apply(images, derive(seed, "transform", step)), labels)
-        for step, (images, labels) in enumerate(serve(mixing, steps, seed))
+        for step, (images, labels) in enumerate(mixed_batches(mixing, steps, seed))
     )
     network, _ = fit(train, batches, parameters.classifier, seed=seed, machine=chosen, progress=lambda step: None)
     return scores(validation.labels, predict(network, validation.images, chosen), train.classes)["balanced_accuracy"]

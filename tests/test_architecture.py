@@ -1,4 +1,4 @@
-"""The architecture: layers of imports, dependencies that stages declare to DVC, fast commands, documented parameters."""
+"""The architecture: import layers, dependencies that stages declare to DVC, fast commands, documented parameters."""
 
 from __future__ import annotations
 

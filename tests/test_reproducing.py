@@ -1,4 +1,4 @@
-"""The whole pipeline through real `dvc repro` on real digits, made small. The tests share one project and run in order."""
+"""The whole pipeline through `dvc repro` on real digits, made small. The tests share a project and run in order."""
 
 from __future__ import annotations
 

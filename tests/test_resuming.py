@@ -34,11 +34,11 @@ def start(path: Path) -> subprocess.Popen[str]:
 
 
 def finish(path: Path) -> str:
-    """Run it to its end; what it told."""
+    """Run it to its end; return its output."""
     process = start(path)
-    told, errors = process.communicate()
+    output, errors = process.communicate()
     assert process.returncode == 0, errors
-    return told + errors
+    return output + errors
 
 
 def wait_for_a_checkpoint(path: Path) -> None:
@@ -85,8 +85,8 @@ def test_changed_settings_start_afresh_and_say_what_differed(tmp_path: Path, uni
     process.kill()
     process.communicate()
     write_params(path / "params.yaml", LONG)
-    told = finish(path)
-    assert "replicate 0 was not finished, but starts afresh: settings.beta1 was 0.4 and is 0.5\n" in told
+    output = finish(path)
+    assert "replicate 0 was not finished, but starts afresh: settings.beta1 was 0.4 and is 0.5\n" in output
     assert digests(path) == uninterrupted
 
 

@@ -1,4 +1,4 @@
-"""Scores of hand-made predictions."""
+"""Scores of handmade predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.metrics import probabilities
 
 
 def test_a_hand_worked_confusion() -> None:
-    # a: 3 of 4 right, one taken for b. b: 1 of 2 right, one taken for a.
+    # a: 3 of 4 correct, one predicted as b. b: 1 of 2 correct, one predicted as a.
     found = scores(np.array([0, 0, 0, 0, 1, 1]), probabilities([0, 0, 0, 1, 1, 0], 2), ("a", "b"))
     assert found == {
         "accuracy": pytest.approx(4 / 6),

@@ -1,4 +1,4 @@
-"""Parameters: every mistake is told by key, value and what is allowed."""
+"""Parameters: every error names key, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conftest import PROJECT, write_params
 def errors(path: Path) -> list[str]:
     with pytest.raises(BadInput) as caught:
         read_parameters(path)
-    return str(caught.value).splitlines()
+    return list(caught.value.errors)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def errors(path: Path) -> list[str]:
         ({"data": {"test_fraction": 0.6, "validation_fraction": 0.5}}, "leave nothing to train on"),
         ({"data": {"imbalance": float("nan")}}, "data.imbalance"),
         ({"compute": {"workers": "all"}}, "compute.workers is 'all', but should be a valid integer or 'auto'"),
-        ({"transforms": ["plain", "plain"]}, "transforms names something twice: plain, plain"),
+        ({"transforms": ["plain", "plain"]}, "transforms has duplicates: plain, plain"),
         ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
         ({"controls": "none"}, "controls is 'none', but should be a list"),
         ({"classifier": []}, "classifier is [], but should be keys with values"),
@@ -49,14 +49,14 @@ def errors(path: Path) -> list[str]:
         ({"data": {"counts": [5, "x"]}}, "data.counts.1 is 'x', but should be a valid integer"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(
+def test_an_error_is_one_line_that_names_key_value_and_what_is_allowed(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     (line,) = errors(write_params(tmp_path / "params.yaml", change))
     assert message in line
 
 
-def test_every_mistake_has_a_line_of_its_own(tmp_path: Path) -> None:
+def test_every_error_has_a_line_of_its_own(tmp_path: Path) -> None:
     lines = errors(write_params(tmp_path / "params.yaml", {"seed": -1, "data": {"fit": "x"}}))
     assert [line.split()[0] for line in lines] == ["seed", "data.fit"]
 
@@ -86,12 +86,12 @@ def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
         ("seed: 2020-01-01", "seed is '2020-01-01'"),
     ],
 )
-def test_a_file_that_holds_no_parameters_is_told_in_one_line_each(content: str, message: str, tmp_path: Path) -> None:
+def test_a_file_without_parameters_is_one_line(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(content)
     assert message in errors(tmp_path / "params.yaml")[0]
 
 
-def test_a_missing_file_and_a_binary_one_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_binary_one_are_errors(tmp_path: Path) -> None:
     assert "cannot be read" in errors(tmp_path / "params.yaml")[0]
     (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
     assert "is not UTF-8 text" in errors(tmp_path / "params.yaml")[0]

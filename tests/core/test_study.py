@@ -19,17 +19,17 @@ def parameters(folder: Path, **changes: object) -> Parameters:
 def test_each_generator_arm_is_tested_once_against_the_control(tmp_path: Path) -> None:
     found = parameters(tmp_path)
     assert str(control(found)) == "oversample-classical"
-    assert [str(each) for each in contrasts(found)] == [
+    assert [str(contrast) for contrast in contrasts(found)] == [
         "cgan-plain_vs_oversample-classical",
         "cgan-classical_vs_oversample-classical",
     ]
     named = parameters(tmp_path, compare={"control": "none-plain"})
-    assert {str(each.reference) for each in contrasts(named)} == {"none-plain"}
+    assert {str(contrast.reference) for contrast in contrasts(named)} == {"none-plain"}
 
 
 def test_all_other_pairs_are_estimated_generators_against_each_other_too(tmp_path: Path) -> None:
     two = parameters(tmp_path, generators=["cgan", "cvae"], transforms=["plain"])
-    assert [str(each) for each in other_contrasts(two)] == [
+    assert [str(contrast) for contrast in other_contrasts(two)] == [
         "oversample-plain_vs_none-plain",
         "cgan-plain_vs_none-plain",
         "cvae-plain_vs_none-plain",
@@ -39,7 +39,7 @@ def test_all_other_pairs_are_estimated_generators_against_each_other_too(tmp_pat
     assert len(contrasts(two)) + len(other_contrasts(two)) == n * (n - 1) / 2
 
 
-def test_a_control_that_does_not_exist_is_an_error_with_the_ways_out(tmp_path: Path) -> None:
+def test_a_control_that_does_not_exist_is_an_error_that_lists_the_valid_ones(tmp_path: Path) -> None:
     gone = parameters(tmp_path, transforms=["plain"], compare={"control": "oversample-classical"})
     with pytest.raises(
         BadInput, match=r"compare\.control is 'oversample-classical', .* one of none-plain, oversample-pl"
@@ -62,7 +62,7 @@ def test_else_it_is_the_first_generator_with_the_controls_transform(transforms: 
     assert str(primary(found)) == "cvae-classical_vs_oversample-classical"
 
 
-def test_a_primary_contrast_that_is_not_tested_is_an_error_with_the_ways_out(tmp_path: Path) -> None:
+def test_a_primary_contrast_that_is_not_tested_is_an_error_that_lists_the_valid_ones(tmp_path: Path) -> None:
     for name in ("cgan-classical_vs_oversample-classical", "cgan-plain_vs_none-plain"):
         with pytest.raises(BadInput, match=rf"compare\.primary is '{name}', which is not a tested contrast: .*auto"):
             primary(parameters(tmp_path, transforms=["plain"], compare={"primary": name}))

@@ -1,4 +1,4 @@
-"""One replicate over two processes, as torchrun starts them, with gloo."""
+"""Training of one replicate in two processes, started by torchrun, with gloo."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.conftest import PROJECT, write_params
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
-# A multiple of two processes; and no draws that each process makes for its own part of a batch.
-ALIKE = {"augment": [], "matching_aware_weight": 0.0}
+# No random operations on a shard, whose numbers would differ between processes.
+SAME_IN_ALL_PROCESSES = {"augment": [], "matching_aware_weight": 0.0}
 
 
-def together(path: Path, *command: str) -> None:
-    """Run a command in two processes; what they printed says why they failed."""
+def torchrun(path: Path, *command: str) -> None:
+    """Run a command in two processes, with their output as the message of a failure."""
     done = subprocess.run([*TORCHRUN, *command], cwd=path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -44,35 +44,35 @@ def gradients():
     discriminator = Projection(shape, 4, normed=True, attention=None)
     lecam, rng = LeCam(1), torch.Generator().manual_seed(1)
     noise, images = torch.randn(12, 8, generator=rng), torch.randn(12, 1, 16, 16, generator=rng)
-    wanted = conditions(torch.arange(12) % 3, 3)
-    noise, images, wanted = (distributed.shard(each[None])[0] for each in (noise, images, wanted))
-    generated = generator(noise, wanted)
-    on_real, on_generated = discriminator(images, wanted), discriminator(generated, wanted)
+    labels = conditions(torch.arange(12) % 3, 3)
+    noise, images, labels = (distributed.shard(values[None])[0] for values in (noise, images, labels))
+    generated = generator(noise, labels)
+    on_real, on_generated = discriminator(images, labels), discriminator(generated, labels)
     loss = LOSSES["hinge"].discriminator(on_real, on_generated) + lecam(on_real[None], on_generated[None])[0]
     loss.backward()
     for network in (generator, discriminator):
         distributed.average_gradients(network)
-    held = {name: value.grad for net in (generator, discriminator) for name, value in net.named_parameters()}
-    return held, generator.norms[0].norm.running_var, len(noise)
+    gradients = {name: value.grad for net in (generator, discriminator) for name, value in net.named_parameters()}
+    return gradients, generator.norms[0].norm.running_var, len(noise)
 
 alone, variance_alone, n_alone = gradients()
 distributed.init("cpu")
-together, variance, n = gradients()
+averaged, variance, n = gradients()
 rank = os.environ["RANK"]
-# Biases before a batch norm have none but rounding: beside that of their network, it is nothing.
+# Gradients of biases before a batch norm are rounding errors, so errors are relative to the largest gradient.
 scale = max(float(value.abs().max()) for value in alone.values())
-worst = max(float((together[name] - value).abs().max()) / scale for name, value in alone.items())
-told = {"worst": worst, "parts": [n_alone, n], "processes": distributed.world_size(), "scale": scale,
-        "variance": float((variance - variance_alone).abs().max()),
-        "sums": [float(value.double().sum()) for value in together.values()]}
-Path(sys.argv[1], rank).write_text(json.dumps(told))
+worst = max(float((averaged[name] - value).abs().max()) / scale for name, value in alone.items())
+result = {"worst": worst, "parts": [n_alone, n], "processes": distributed.world_size(), "scale": scale,
+          "variance": float((variance - variance_alone).abs().max()),
+          "sums": [float(value.double().sum()) for value in averaged.values()]}
+Path(sys.argv[1], rank).write_text(json.dumps(result))
 """
 
 
 def test_gradients_are_those_of_one_process_with_twice_the_batch_and_the_same_on_both(tmp_path: Path) -> None:
     script = tmp_path / "gradients.py"
     script.write_text(GRADIENTS)
-    together(tmp_path, str(script), str(tmp_path))
+    torchrun(tmp_path, str(script), str(tmp_path))
     first, second = (json.loads((tmp_path / rank).read_text()) for rank in ("0", "1"))
     assert first["processes"] == 2
     assert first["parts"] == [12, 6]
@@ -90,13 +90,13 @@ from makeweight.runtime import distributed
 from makeweight.core.parameters import read_parameters
 from makeweight.generators.interface import find_family
 from makeweight.runtime.splits import read_split
-from makeweight.training.loop import Run
+from makeweight.training.loop import TrainingContext
 
 distributed.init("cpu")
 train = read_split(Path("data/train"))
 for name in ("cgan", "cvae", "autoencoder"):
     family = find_family(name, read_parameters(Path("params.yaml")).families)
-    (sampler,) = family.fit(train, monitor=train, seeds=[0], run=Run(torch.device("cpu"), None))
+    (sampler,) = family.fit(train, monitor=train, seeds=[0], run=TrainingContext(torch.device("cpu"), None))
     out = Path(os.environ["RANK"], name)
     out.mkdir(parents=True)
     sampler.save(out)
@@ -106,7 +106,7 @@ for name in ("cgan", "cvae", "autoencoder"):
 def workspace(path: Path) -> Path:
     """A folder with the default images and a small configuration."""
     path.mkdir()
-    changes = {"families": {"cgan": ALIKE}, "compute": {"precision": "float32"}}
+    changes = {"families": {"cgan": SAME_IN_ALL_PROCESSES}, "compute": {"precision": "float32"}}
     write_params(path / "params.yaml", changes)
     subprocess.run([sys.executable, "-m", "makeweight", "prepare"], cwd=path, check=True, capture_output=True)
     return path
@@ -115,13 +115,13 @@ def workspace(path: Path) -> Path:
 def test_both_processes_end_with_the_same_weights(tmp_path: Path) -> None:
     path = workspace(tmp_path / "project")
     (path / "weights.py").write_text(WEIGHTS)
-    together(path, "weights.py")
+    torchrun(path, "weights.py")
     names = [file.relative_to(path / "0") for file in sorted((path / "0").rglob("*")) if file.is_file()]
     assert len(names) == 9
     assert all((path / "0" / name).read_bytes() == (path / "1" / name).read_bytes() for name in names)
 
 
-def test_the_command_spreads_a_replicate_and_learns_what_one_process_learns(tmp_path: Path) -> None:
+def test_the_command_trains_a_replicate_in_two_processes_as_in_one(tmp_path: Path) -> None:
     histories = []
     for name, start in (("one", [sys.executable]), ("two", TORCHRUN)):
         path = workspace(tmp_path / name)
@@ -134,8 +134,8 @@ def test_the_command_spreads_a_replicate_and_learns_what_one_process_learns(tmp_
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_a_batch_that_cannot_be_divided_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "processes", lambda: 2)
+def test_a_batch_that_cannot_be_divided_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     with pytest.raises(BadInput, match="a batch of 15 cannot be divided among 2 processes: choose a multiple"):
         distributed.shard(torch.zeros(1, 15))
 

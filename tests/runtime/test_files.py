@@ -1,4 +1,4 @@
-"""Reading and writing: round trips, stable bytes, never half of it."""
+"""Reading and writing: round trips, stable bytes, atomic replacement."""
 
 from __future__ import annotations
 
@@ -85,15 +85,15 @@ def test_tables_of_replicates_are_joined_in_order(tmp_path: Path) -> None:
 
 
 def write_and_die(target: str) -> None:
-    """Leave a temporary folder behind, as a process does that is killed."""
+    """Leave a temporary folder behind, as a killed process does."""
     code = (
-        "import os; from pathlib import Path; from makeweight.runtime.files import replaced_folder\n"
-        f"with replaced_folder(Path({target!r})) as folder: (folder / 'half').touch(); os._exit(1)"
+        "import os; from pathlib import Path; from makeweight.runtime.files import atomic_directory\n"
+        f"with atomic_directory(Path({target!r})) as folder: (folder / 'half').touch(); os._exit(1)"
     )
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=False)
 
 
-def test_what_a_killed_process_leaves_is_not_beside_its_target_and_goes_when_nobody_writes(
+def test_leftovers_of_a_killed_process_are_not_beside_the_target_and_are_removed_when_no_process_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -108,7 +108,7 @@ def test_what_a_killed_process_leaves_is_not_beside_its_target_and_goes_when_nob
     assert [path.name for path in Path("data/synthetic").iterdir()] == ["cgan"]
 
 
-def test_on_another_file_system_the_temporary_folder_stands_beside_its_target(
+def test_on_another_file_system_the_temporary_folder_is_beside_its_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

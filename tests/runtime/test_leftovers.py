@@ -1,4 +1,4 @@
-"""Removing what earlier parameters have left, and nothing of the user's."""
+"""Removal of outputs of earlier parameters, and of none of the user's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ def files(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def test_outputs_that_are_not_named_are_removed_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_that_are_not_in_the_parameters_are_removed_and_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files(tmp_path / "runs", "none-plain/scores.csv", "smote-plain/scores.csv", "smote-plain/replicates/replicate_0/a")
     files(tmp_path / "models", "cgan/README.md", "smote/README.md", "smote/samplers/replicate_0/a")
     files(tmp_path / "synthetic", "cgan/README.md", "smote/replicate_0/images.npy", "smote/replicate_11/images.npy")
@@ -30,9 +32,7 @@ def test_outputs_that_are_not_named_are_removed_and_said(tmp_path: Path, capsys:
     assert lines[0] == f"{tmp_path / 'runs'}: removed smote-plain, which the parameters do not name"
 
 
-def test_what_does_not_look_like_an_output_is_left_alone_and_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_output_is_kept_and_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outside = tmp_path / "outside"
     files(outside, "scores.csv")
     runs = tmp_path / "runs"

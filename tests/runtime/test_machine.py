@@ -10,7 +10,7 @@ from makeweight.runtime.machine import fixed_threads, machine, workers
 from tests.support.replicates import compute
 
 
-def test_threads_are_settled_inside_and_restored_after() -> None:
+def test_threads_are_fixed_inside_the_block_and_restored_after_it() -> None:
     before = torch.get_num_threads()
     with fixed_threads(1):
         assert torch.get_num_threads() == 1
@@ -22,7 +22,7 @@ def test_there_are_never_more_workers_than_replicates() -> None:
     assert workers(compute(workers="auto", threads_per_replicate=1000), 3) == 1
 
 
-def test_a_gpu_that_is_asked_for_and_missing_is_a_clear_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match=r"compute\.device is cuda"):
         machine(compute(device="cuda"))

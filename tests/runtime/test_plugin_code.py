@@ -21,7 +21,7 @@ def build(channels: Any, size: int, classes: int, width: Any = 4) -> None:
 
 
 class Builder:
-    """Stand for an argument without a value that could be written down."""
+    """Stand for an argument without a value with a readable repr."""
 
 
 FILES = {
@@ -127,7 +127,7 @@ def test_arguments_and_functions_of_a_partial_count() -> None:
         partial(build, width=Builder()),
     ]
     found = [
-        plugin_code.of_code("makeweight.core.seeds", Plugin("classifiers", "unregistered", each)) for each in loaded
+        plugin_code.of_code("makeweight.core.seeds", Plugin("classifiers", "unregistered", item)) for item in loaded
     ]
     assert len(set(found)) == len(loaded)
     again = Plugin("classifiers", "unregistered", partial(build, width=Builder()))

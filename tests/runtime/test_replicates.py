@@ -1,4 +1,4 @@
-"""Running K of a thing: once each, side by side, the same bytes however many workers."""
+"""Replicates: each runs once, side by side, with the same bytes for any number of workers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_workers_that_grow_finish_their_work(tmp_path: Path) -> None:
 
 
 class Looking:
-    """Tells what it finds from an earlier run."""
+    """Records what it finds from an earlier run."""
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         (replicate,) = replicates
@@ -126,8 +126,8 @@ def test_what_an_unfinished_replicate_has_kept_is_there_next_time_unless_an_inpu
         run(1)
     with pytest.raises(RuntimeError, match="killed"):
         run(2)
-    told = "look, replicate 0 was not finished, but starts afresh: setting was 1 and is 2; data has changed\n"
-    assert capsys.readouterr().err == told
+    line = "look, replicate 0 was not finished, but starts afresh: setting was 1 and is 2; data has changed\n"
+    assert capsys.readouterr().err == line
     assert run(2) == "inputs.json state"
     kept = tmp_path / ".makeweight/checkpoints/look"
     assert [path.name for path in kept.iterdir()] == ["replicate_0.lock"]

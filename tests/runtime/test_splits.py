@@ -34,6 +34,6 @@ def test_a_split_without_groups_or_with_too_few_is_refused(tmp_path: Path) -> No
         splits.read_groups(tmp_path)
 
 
-def test_a_folder_without_a_split_is_a_clear_mistake(tmp_path: Path) -> None:
+def test_a_folder_without_a_split_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere holds no images \(images.npy is missing\): run the stage"):
         splits.read_split(tmp_path / "nowhere")

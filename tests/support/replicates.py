@@ -17,7 +17,7 @@ from makeweight.runtime.replicates import Job, Replicate
 
 @dataclass(frozen=True)
 class Multiply:
-    """Writes a random product; and a line into a log, so that runs can be counted."""
+    """Writes a random product, and a line into a log by which runs are counted."""
 
     log: Path
     fail_at: int | None = None
@@ -64,7 +64,7 @@ def ran(log: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Notes in each replicate's folder which ones it was computed with."""
+    """Writes into each replicate's folder the numbers of its group."""
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         numbers = " ".join(str(replicate.number) for replicate in replicates)
@@ -82,7 +82,7 @@ def beside(folders: list[Path]) -> list[str]:
 
 
 class Endless:
-    """Counts steps into a file until somebody ends it."""
+    """Writes step numbers into a file until it is ended."""
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         (replicate,) = replicates

@@ -1,4 +1,4 @@
-"""The state of a training: packed, written and restored without the loss of a bit."""
+"""Checkpoints: training state is packed, written and restored bit for bit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def state(seed: int) -> State:
     }  # fmt: skip
 
 
-def train(held: State, steps: int) -> None:
-    network, optimizer, rng, average = (held[name] for name in ("network", "optimizer", "rng", "average"))
+def train(trained: State, steps: int) -> None:
+    network, optimizer, rng, average = (trained[name] for name in ("network", "optimizer", "rng", "average"))
     assert isinstance(network, nn.Module)
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert isinstance(rng, torch.Generator)
@@ -50,35 +50,35 @@ def test_a_training_goes_on_from_its_packed_state_bit_for_bit() -> None:
 
 
 def test_what_is_packed_does_not_change_with_what_is_trained_on() -> None:
-    held = state(0)
-    packed = pack(held, {})
-    train(held, 3)
-    assert pack(held, {}) != packed
-    unpack(packed, held)
-    assert pack(held, {}) == packed
+    current = state(0)
+    packed = pack(current, {})
+    train(current, 3)
+    assert pack(current, {}) != packed
+    unpack(packed, current)
+    assert pack(current, {}) == packed
 
 
 def test_a_crash_while_writing_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, held = Checkpoints(tmp_path / "kept", seconds=60), state(0)
-    kept.write("0", pack(held, {"step": 1}))
+    checkpoints, current = Checkpoints(tmp_path / "kept", seconds=60), state(0)
+    checkpoints.write("0", pack(current, {"step": 1}))
 
     def crash(file: int) -> None:
         raise OSError("the disk is full")
 
     monkeypatch.setattr("makeweight.training.checkpoints.os.fsync", crash)
     with pytest.raises(OSError, match="full"):
-        kept.write("0", pack(held, {"step": 2}))
-    assert kept.restore("0", held) == {"step": 1}
+        checkpoints.write("0", pack(current, {"step": 2}))
+    assert checkpoints.restore("0", current) == {"step": 1}
 
 
 @pytest.mark.parametrize(
     "damage", [lambda packed: packed[: len(packed) // 2], lambda packed: b"", lambda packed: b"x" * 99]
 )
 def test_a_damaged_file_counts_as_none(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    held = state(0)
-    (tmp_path / "0").write_bytes(damage(pack(held, {"step": 1})))
-    assert Checkpoints(tmp_path, 1).restore("0", held) is None
-    assert Checkpoints(tmp_path, 1).restore("1", held) is None
+    current = state(0)
+    (tmp_path / "0").write_bytes(damage(pack(current, {"step": 1})))
+    assert Checkpoints(tmp_path, 1).restore("0", current) is None
+    assert Checkpoints(tmp_path, 1).restore("1", current) is None
 
 
 def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the_time(
@@ -86,24 +86,24 @@ def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("makeweight.training.checkpoints.time.monotonic", lambda: now[0])
-    kept = Checkpoints(tmp_path, seconds=5)
-    assert not kept.due
+    checkpoints = Checkpoints(tmp_path, seconds=5)
+    assert not checkpoints.due
     now[0] = 5.0
-    assert kept.due
-    kept.write("0", b"not periodic")
-    assert kept.due
-    kept.write_periodically("0", b"fast")
+    assert checkpoints.due
+    checkpoints.write("0", b"not periodic")
+    assert checkpoints.due
+    checkpoints.write_periodically("0", b"fast")
     now[0] = 9.9
-    assert not kept.due
+    assert not checkpoints.due
     now[0] = 10.0
-    assert kept.due
+    assert checkpoints.due
 
     def slow(file: int) -> None:
         now[0] += 1.0
 
     monkeypatch.setattr("makeweight.training.checkpoints.os.fsync", slow)
-    kept.write_periodically("0", b"slow")
+    checkpoints.write_periodically("0", b"slow")
     now[0] = 60.0
-    assert not kept.due
+    assert not checkpoints.due
     now[0] = 61.0
-    assert kept.due
+    assert checkpoints.due

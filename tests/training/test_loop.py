@@ -39,8 +39,8 @@ class Varied:
         self.same = same
 
     def sample(self, labels: torch.Tensor, *, rng: torch.Generator) -> torch.Tensor:
-        drawn = torch.rand((len(labels), 1, 8, 8), generator=rng)
-        return drawn[:1].expand_as(drawn) if self.same else drawn
+        images = torch.rand((len(labels), 1, 8, 8), generator=rng)
+        return images[:1].expand_as(images) if self.same else images
 
     def save(self, folder: Path) -> None: ...
 

@@ -62,8 +62,8 @@ def test_collapsed_classes_are_named_unless_their_training_images_are_identical_
     labels = np.repeat([0, 1, 2], 10)
     images[labels == 2] = 7
     train = Split(images, labels, ("varied", "collapsed", "constant"))
-    drawn = images.copy()
-    drawn[labels == 1] = rng.integers(100, 103, (10, 8, 8, 1))
-    found = mode_collapse(drawn, labels, train, real_distances(train), SETTINGS)
+    collapsed = images.copy()
+    collapsed[labels == 1] = rng.integers(100, 103, (10, 8, 8, 1))
+    found = mode_collapse(collapsed, labels, train, real_distances(train), SETTINGS)
     assert str(found).startswith("mode collapse: the drawn images of 'collapsed' are nearly identical; try ")
     assert mode_collapse(images, labels, train, real_distances(train), SETTINGS) is None

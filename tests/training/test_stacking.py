@@ -26,7 +26,7 @@ from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints
 from makeweight.training.loop import BatchedTrainingFailure, Monitor, Sampler, TrainingContext
 from makeweight.training.rng import ReplicateGenerators
-from makeweight.training.stacking import StackedNetworks, together
+from makeweight.training.stacking import StackedNetworks, stack
 from tests.conftest import PROJECT, write_params
 
 CPU = torch.device("cpu")
@@ -68,7 +68,7 @@ def family(path: Path, name: str, settings: dict[str, Any]) -> Any:
     return find_family(name, read_parameters(path / "params.yaml").families)
 
 
-def drawn(sampler: Sampler) -> torch.Tensor:
+def draw(sampler: Sampler) -> torch.Tensor:
     return sampler.sample(torch.arange(30) % 3, rng=torch.Generator().manual_seed(1))
 
 
@@ -81,10 +81,10 @@ def test_together_they_agree_with_one_by_one_over_the_first_20_steps(case: str, 
     for seed, sampler, history in zip(SEEDS, samplers, batched.histories, strict=True):
         alone = TrainingContext(CPU, None)
         (expected,) = model.fit(split(), monitor=split(), seeds=[seed], run=alone)
-        torch.testing.assert_close(drawn(sampler), drawn(expected), rtol=0, atol=1e-3)
+        torch.testing.assert_close(draw(sampler), draw(expected), rtol=0, atol=1e-3)
         for row, alone_row in zip(history, alone.histories[0], strict=True):
             assert row == pytest.approx(alone_row, rel=1e-3, abs=1e-3)
-    assert (drawn(samplers[0]) - drawn(samplers[1])).abs().mean() > 0.01
+    assert (draw(samplers[0]) - draw(samplers[1])).abs().mean() > 0.01
 
 
 def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_a_batched_training_that_is_killed_goes_on_bit_for_bit(tmp_path: Path, m
 
     def fit(run: TrainingContext) -> tuple[list[bytes], object]:
         samplers = model.fit(split(), monitor=split(), seeds=SEEDS, run=run)
-        return [drawn(sampler).numpy().tobytes() for sampler in samplers], run.histories
+        return [draw(sampler).numpy().tobytes() for sampler in samplers], run.histories
 
     class Killed(Exception):
         pass
@@ -132,31 +132,31 @@ def test_each_replicate_draws_what_it_would_draw_alone() -> None:
 def test_networks_come_out_as_they_went_in() -> None:
     networks = [Decoder(Shape(12, 1, 3), 8, 4, normed=True, attention=6) for _ in range(3)]
     before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
-    for network, held in zip(together(networks, CPU).networks(), before, strict=True):
+    for network, weights in zip(stack(networks, CPU).networks(), before, strict=True):
         assert {name: value.tolist() for name, value in network.state_dict().items()} == {
-            name: value.tolist() for name, value in held.items()
+            name: value.tolist() for name, value in weights.items()
         }
 
 
 def test_a_stack_has_the_modes_the_buffers_and_the_gradients_of_its_networks() -> None:
     networks = [Decoder(Shape(12, 1, 3), 8, 4) for _ in range(2)]
-    stack = together(networks, CPU)
-    assert isinstance(stack, StackedNetworks)
+    stacked = stack(networks, CPU)
+    assert isinstance(stacked, StackedNetworks)
     codes, labels = torch.randn(2, 6, 8), conditions(torch.arange(6) % 3, 3).expand(2, 6, 3)
-    drawn_in_training = stack(codes, labels)
+    images_in_training = stacked(codes, labels)
     for k, network in enumerate(networks):
-        torch.testing.assert_close(drawn_in_training[k], network(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(images_in_training[k], network(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
         network.zero_grad()
         network(codes[k], labels[k]).square().sum().backward()
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        stack.zero_grad()
-        stack(codes, labels).square().sum().backward()
-        torch.testing.assert_close(stack.gradient_norms()[k], norm, rtol=1e-4, atol=1e-5)
-    stack.eval()
-    copies = stack.networks()
+        stacked.zero_grad()
+        stacked(codes, labels).square().sum().backward()
+        torch.testing.assert_close(stacked.gradient_norms()[k], norm, rtol=1e-4, atol=1e-5)
+    stacked.eval()
+    copies = stacked.networks()
     for k, network in enumerate(copies):
-        torch.testing.assert_close(stack(codes, labels)[k], network.eval()(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(stacked(codes, labels)[k], network.eval()(codes[k], labels[k]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pyte
     assert history.groupby("replicate")["step"].max().to_dict() == {0: STEPS, 1: STEPS, 2: STEPS}
     assert history.groupby("replicate")["generator_loss"].first().nunique() == 3
     samplers = [ConditionalGAN.load(tmp_path / "out/samplers" / f"replicate_{k}") for k in range(3)]
-    assert len({drawn(sampler).numpy().tobytes() for sampler in samplers}) == 3
+    assert len({draw(sampler).numpy().tobytes() for sampler in samplers}) == 3

@@ -30,17 +30,17 @@ def train_generator(
 
     parameters = read_parameters(params)
     out = out or Path("models", family)
-    fitted, monitored = read_splits(train, validation)
+    train_split, validation_split = read_splits(train, validation)
     fit = Fit(
         family,
         find_family(family, parameters.families),
-        fitted,
-        monitored,
+        train_split,
+        validation_split,
         parameters.monitor,
         parameters.seed,
         parameters.compute.checkpoint_seconds,
     )
-    facts = CardFacts.of(family, fitted, replicates=parameters.replicates, seed=parameters.seed)
+    facts = CardFacts.of(family, train_split, replicates=parameters.replicates, seed=parameters.seed)
     train_generators(
         fit,
         out,

@@ -65,7 +65,7 @@ class Estimate:
         return worse, max(0.0, 1 - worse - better), better
 
     def _t(self, value: float) -> list[tuple[float, float]]:
-        """The t statistic of `value` and its degrees of freedom, for each scale; infinite where the variance is zero."""
+        """The t statistic of `value` and its degrees of freedom for each scale; infinite if the variance is zero."""
         distance = self.gain - value
         with np.errstate(divide="ignore"):
             return [

@@ -1,4 +1,4 @@
-"""The nouns that every room shares: splits, arms, families, samplers, readers and a user's mistake."""
+"""Splits: images with labels and class names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Images with their labels and class names.
+    """Images with labels and class names.
 
     Attributes:
         images: uint8, shape [n, height, width, channels], 1 or 3 channels.
-        labels: int64, shape [n], each an index into `classes`.
+        labels: int64, shape [n], indices into `classes`.
         classes: class names in the order of their labels.
 
     Raises:
-        ValueError: shapes or types differ from the above, or a label has no class.
+        ValueError: a shape or type differs from the above, or a label has no class.
     """
 
     images: Images
@@ -44,7 +44,7 @@ class Split:
 
     @property
     def counts(self) -> Labels:
-        """Number of images of each class, shape [classes]."""
+        """Number of images of each class, int64, shape [classes]."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
     @property

@@ -1,4 +1,4 @@
-"""Conversions, distances and sizes of images."""
+"""Scaling, distances and sizes of images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from scipy.spatial.distance import pdist
 
 from makeweight.core.data import Images, Labels, Split
 
-SMALLEST_MAP = 4  # pixels: the side at which networks stop halving
+SMALLEST_MAP = 4  # pixels: the side of the smallest feature maps
 
 
 def nearest(images: Images, others: Images) -> tuple[Labels, NDArray[np.float64]]:
-    """For each of `images` [n, …] the index of the nearest among `others` [m, …], and its distance in grey values."""
+    """For each of `images` [n, …], the index of and the Euclidean distance to the nearest of `others` [m, …]."""
     a, b = (torch.from_numpy(part.reshape(len(part), -1)).float() for part in (images, others))
     distances, indices = torch.cdist(a, b).min(1)
     return indices.numpy(), distances.double().numpy()
@@ -28,7 +28,7 @@ def of_class(split: Split, label: int) -> Images:
 
 
 def halvings(size: int) -> int:
-    """How often a side of `size` pixels is halved until the next step would go below `SMALLEST_MAP`."""
+    """How often a side of `size` pixels can be halved without falling below `SMALLEST_MAP`, at least once."""
     return max(1, (size // SMALLEST_MAP).bit_length() - 1)
 
 
@@ -44,5 +44,5 @@ def as_images(images: torch.Tensor) -> Images:
 
 
 def median_distance(images: NDArray[Any]) -> float:
-    """Median distance between two of the images [n, …], 0 for fewer than two."""
+    """Median Euclidean distance between two of the images [n, …]; 0 for fewer than two."""
     return float(np.median(pdist(images.reshape(len(images), -1).astype(np.float32)))) if len(images) > 1 else 0.0

@@ -1,6 +1,6 @@
 """`params.yaml` as frozen models that refuse unknown keys and wrong types.
 
-No field has a default: the file is the one source of every value. What a setting means stands there as well, beside it.
+No field has a default: the file is the only source of values, and documents them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 
 
 class DataSettings(Settings):
-    """Where the images come from and how they are divided."""
+    """Where the images come from, how they are read, and how they are split."""
 
     reader: str
     path: str | None
@@ -50,7 +50,7 @@ class DataSettings(Settings):
     imbalance: Annotated[float, Field(ge=1)] | None
 
     @model_validator(mode="after")
-    def _one_way_to_thin(self) -> Self:
+    def _consistent(self) -> Self:
         if self.counts is not None and self.imbalance is not None:
             raise ValueError("counts and imbalance cannot both be given: set one of them to null")
         if self.test_fraction + self.validation_fraction >= 1:
@@ -60,12 +60,12 @@ class DataSettings(Settings):
                 "bands must name one band (grey), three (red, green, blue) or four (the last one: opacity)"
             )
         if isinstance(self.value_range, tuple) and self.value_range[0] >= self.value_range[1]:
-            raise ValueError("value_range must rise: first the value of black, then that of white")
+            raise ValueError("value_range must increase: first the value of black, then that of white")
         return self
 
 
 class GenerateSettings(Settings):
-    """How many synthetic images are drawn, and how they are mixed with real ones."""
+    """How many synthetic images are drawn, and how they are mixed with real images."""
 
     strategy: Literal["uniform", "balance"]
     per_class: Count
@@ -75,7 +75,7 @@ class GenerateSettings(Settings):
 
 
 class ClassifierSettings(Settings):
-    """The classifier of every arm, and its training."""
+    """The classifier of every arm and its training."""
 
     name: str
     steps: Count
@@ -86,7 +86,7 @@ class ClassifierSettings(Settings):
 
 
 class CompareSettings(Settings):
-    """What is compared, fixed before anything runs."""
+    """The comparison, which is fixed before anything runs."""
 
     metric: Metric
     control: str
@@ -96,7 +96,7 @@ class CompareSettings(Settings):
 
 
 class MonitorSettings(Settings):
-    """What a training that goes wrong looks like, and what is done about it."""
+    """Detection of training failures, and the reaction to them."""
 
     on_divergence: Literal["rollback", "stop"]
     min_discriminator_error: Annotated[float, Field(ge=0, lt=0.5)]
@@ -104,7 +104,7 @@ class MonitorSettings(Settings):
 
 
 class ComputeSettings(Settings):
-    """Where and how to compute. `workers` and `checkpoint_seconds` change no byte of any result."""
+    """Where and how to compute. `workers` and `checkpoint_seconds` do not change any result."""
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bfloat16"]
@@ -118,10 +118,9 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Parameters(Settings):
-    """The whole of `params.yaml`.
+    """All of `params.yaml`.
 
-    `families` and `recipes` stay plain values here: what stands in them is for the families and transforms to
-    check, some of which belong to strangers.
+    `families` and `recipes` are plain values here: families and transforms, which may be third-party, validate them.
     """
 
     seed: Annotated[int, Field(ge=0)]
@@ -139,21 +138,21 @@ class Parameters(Settings):
     compute: ComputeSettings
 
     @model_validator(mode="after")
-    def _nothing_twice(self) -> Self:
+    def _no_duplicates(self) -> Self:
         for key in ("controls", "generators", "transforms"):
             names = getattr(self, key)
             if len(set(names)) < len(names):
-                raise ValueError(f"{key} names something twice: {', '.join(names)}")
+                raise ValueError(f"{key} has duplicates: {', '.join(names)}")
         if clash := set(plugins.names("controls")) & set(self.generators):
             raise ValueError(f"generators cannot hold {clash.pop()!r}: that is the name of a control")
         return self
 
 
 def read_parameters(path: Path) -> Parameters:
-    """Read `path` as YAML 1.2 (in which 1e-3 is a number) and check it.
+    """Read `path` as YAML 1.2 (in which 1e-3 is a number) and validate it.
 
     Raises:
-        BadInput: the file is missing, is no YAML, or holds something that is not allowed; one line for each mistake.
+        BadInput: the file is missing, is not YAML, or has values that are not allowed; one line for each error.
     """
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -162,7 +161,7 @@ def read_parameters(path: Path) -> Parameters:
             f"{path} cannot be read ({error.strerror}): run in a project's folder, or name the file with --params"
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text: save it as such") from error
+        raise BadInput(f"{path} is not UTF-8 text: save it in that encoding") from error
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadInput(f"{path}{line} is not valid YAML: {(error.problem or str(error)).splitlines()[0]}") from error

@@ -1,4 +1,4 @@
-"""Parameters that were renamed, for one line that says the new name."""
+"""Renamed parameters and their new names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DETAILS = {
 
 
 def new_name(key: str) -> str | None:
-    """The present name of the parameter `key` (as in `generate.fill`); None if it was not renamed."""
+    """The new name of the parameter `key` (such as `generate.fill`); None if it was not renamed."""
     group, _, name = key.rpartition(".")
     if group.startswith("families.") and name in RENAMED_OF_FAMILIES:
         return f"{group}.{RENAMED_OF_FAMILIES[name]}"
@@ -30,11 +30,11 @@ def new_name(key: str) -> str | None:
 
 
 def message(key: str) -> str:
-    """The line for a renamed parameter."""
+    """The error for a renamed parameter."""
     details = f" ({DETAILS[key]})" if key in DETAILS else ""
     return f"{key} is now {new_name(key)}: rename it{details}"
 
 
 def replaced(keys: Iterable[str]) -> set[str]:
-    """The present names of those of `keys` that were renamed."""
+    """The new names of those of `keys` that were renamed."""
     return {name for key in keys if (name := new_name(key))}

@@ -12,7 +12,7 @@ from makeweight.core.plugins import names
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Two arms compared, replicate by replicate: `arm` minus `reference`."""
+    """The paired difference of two arms: `arm` minus `reference`, replicate by replicate."""
 
     arm: Arm
     reference: Arm
@@ -58,21 +58,21 @@ def contrasts(parameters: Parameters) -> list[Contrast]:
 
 
 def other_contrasts(parameters: Parameters) -> list[Contrast]:
-    """All other pairs of arms, the later one against the earlier one: estimated, not tested."""
-    skipped = {frozenset((each.arm, each.reference)) for each in contrasts(parameters)}
+    """All other pairs of arms, the later against the earlier one: estimated, not tested."""
+    tested = {frozenset((contrast.arm, contrast.reference)) for contrast in contrasts(parameters)}
     pairs = combinations(arms(parameters), 2)
-    return [Contrast(later, earlier) for earlier, later in pairs if frozenset((later, earlier)) not in skipped]
+    return [Contrast(later, earlier) for earlier, later in pairs if frozenset((later, earlier)) not in tested]
 
 
 def primary(parameters: Parameters) -> Contrast | None:
-    """The contrast that is tested at the full level; None: all tested contrasts share it.
+    """The primary contrast, which is tested at the full significance level; None: all tested contrasts share it.
 
-    `auto` is the first generator under the control's own transform, so that the source is all that differs.
+    `auto` is the first generator with the transform of the control, so that only the source differs.
 
     Raises:
         BadInput: `compare.primary` is not a tested contrast.
     """
-    name, existing = parameters.compare.primary, {str(each): each for each in contrasts(parameters)}
+    name, existing = parameters.compare.primary, {str(contrast): contrast for contrast in contrasts(parameters)}
     if name is None:
         return None
     if name == "auto":
@@ -88,7 +88,7 @@ def primary(parameters: Parameters) -> Contrast | None:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A source of training images and a transform of them: one way to train the classifier."""
+    """A source of training images and a transform: one way to train the classifier."""
 
     source: str
     transform: str

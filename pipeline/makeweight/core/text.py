@@ -1,4 +1,4 @@
-"""Text for people: names of files and classes, which may hold anything, and figures."""
+"""Formatting of text: names of files and classes, which may contain any characters, and numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 ROUNDING = 1e-12  # a smaller difference is due to floating-point arithmetic
 SURROGATE = re.compile("[\ud800-\udfff]")
-# What may mean something to Markdown, to HTML or to both; an underscore within a word means nothing.
+# Characters with a meaning in Markdown or HTML; an underscore within a word has none.
 MARKUP = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
 UNKNOWN = frozenset({"unknown", "unk", "undefined", "uncertain", "none", "null", "na", "nan", "notavailable"})
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -22,7 +22,7 @@ NOTHING = "–"
 
 
 def valid_unicode(name: str) -> str:
-    r"""`name` as valid Unicode: bytes that are no UTF-8, as Linux allows in names of files, become `\xff`."""
+    r"""`name` as valid Unicode: bytes that are not UTF-8, which Linux allows in file names, become `\xff`."""
     return SURROGATE.sub(lambda found: _escaped(ord(found[0])), name)
 
 
@@ -31,19 +31,19 @@ def _escaped(code: int) -> str:
 
 
 def shown(text: str) -> str:
-    r"""`text` on one line: what cannot be printed, or would command the terminal, becomes `\x1b` and the like."""
+    r"""`text` on one line: unprintable characters and control sequences of the terminal are escaped, as in `\x1b`."""
     return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )
 
 
 def told(path: str | Path) -> str:
-    """A path for a message."""
+    """A path as printable text, for messages."""
     return shown(valid_unicode(str(path)))
 
 
 def in_markdown(text: str) -> str:
-    """`text` for a line or a cell: it means nothing to Markdown or HTML, and hides nothing."""
+    """`text` for a line or a table cell, with all characters of Markdown and HTML escaped."""
     return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown(text))
 
 
@@ -63,28 +63,28 @@ def markdown_table(rows: Sequence[Sequence[str]], max_width: int = 0) -> str:
 
 
 def as_cell(text: str) -> str:
-    """`text` for a cell of a CSV file, with an apostrophe before what a spreadsheet would compute as a formula."""
+    """`text` for a cell of a CSV file, with an apostrophe before what a spreadsheet would evaluate as a formula."""
     return f"'{text}" if text.startswith(FORMULA_SIGNS) and not NUMBER.fullmatch(text) else text
 
 
 def from_cell(cell: str) -> str:
-    """What `as_cell` was given."""
+    """The inverse of `as_cell`."""
     return cell[1:] if cell[:1] == "'" and as_cell(cell[1:]) == cell else cell
 
 
 def counted(n: int, what: str, plural: str | None = None) -> str:
-    """`n` of something, in the singular or plural (by default with an s)."""
+    """`n` and a noun in the singular or plural (by default with an s): "1 image", "1,200 images"."""
     return f"{n:,} {what if n == 1 else plural or f'{what}s'}"
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """The first `most` of `names`, and how many more there are."""
+    """The first `most` of `names`, and the number of the others."""
     more = f" … and {len(names) - most} more" if len(names) > most else ""
     return shown(", ".join(names[:most])) + more
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:
-    """`names` with numbers in order of size, also within a name (1, 2, 10; plot 2, plot 10); whole numbers first."""
+    """`names` in natural order, in which numbers sort by value (1, 2, 10; plot 2, plot 10); plain numbers first."""
     return sorted(names, key=_natural_key)
 
 
@@ -97,7 +97,7 @@ def _natural_key(name: str) -> tuple[Any, ...]:
 
 
 def as_read(name: str) -> str:
-    """`name` without what a reader does not see: case, Unicode form, white space around it, invisible characters."""
+    """`name` without invisible differences: Unicode form, white space, invisible characters, and also case."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
     visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
     text = " ".join(visible.split())
@@ -105,22 +105,22 @@ def as_read(name: str) -> str:
 
 
 def letters(name: str) -> str:
-    """`name` in small letters and digits, without any other sign."""
+    """`name` in lower-case letters and digits, without other characters."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def means_unknown(name: str) -> bool:
-    """Whether a class of this name may hold images whose class is not known."""
+    """Whether the name of a class may mean that the class of its images is not known."""
     return letters(name) in UNKNOWN
 
 
 def readable(name: str) -> str:
-    """A name with blanks instead of underscores: "balanced accuracy", "macro F1"."""
+    """A name with spaces instead of underscores: "balanced accuracy", "macro F1"."""
     return name.replace("_", " ").replace(" f1", " F1")
 
 
 def points(fraction: float) -> str:
-    """A signed difference in percentage points: two decimals, or one digit where they would hide a small one."""
+    """A signed difference in percentage points: two decimals, or one significant digit where these would be zero."""
     text = f"{100 * fraction:+.2f}"
     if float(text) != 0:
         return text
@@ -128,37 +128,37 @@ def points(fraction: float) -> str:
 
 
 def rounded(figures: Mapping[str, Any], decimals: int) -> dict[str, Any]:
-    """The same with numbers rounded, and never a negative zero."""
+    """`figures` with floats rounded, without negative zeros."""
     return {key: round(value, decimals) + 0.0 if isinstance(value, float) else value for key, value in figures.items()}
 
 
 def percent(fraction: float | None, decimals: int = 1) -> str:
-    """A fraction in percent, without the sign."""
+    """A fraction in percent, without the percent sign."""
     return NOTHING if fraction is None or math.isnan(fraction) else f"{100 * fraction:.{decimals}f}"
 
 
 def split_sizes(sizes: Mapping[str, int]) -> str:
-    """How many images each split holds, by its name."""
+    """The number of images in each split, as a sentence."""
     *first, last = (f"{size:,} {name}" for name, size in sizes.items())
     return f"{', '.join(first)} and {last} images."
 
 
 def capitalised(text: str) -> str:
-    """The text with its first letter in upper case, and the others as they are."""
+    """The text with its first letter in upper case and the others unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def amount(fraction: float) -> str:
-    """A size in percentage points, without a sign: "1 point", "8.6 points"."""
+    """An absolute difference in percentage points: "1 point", "8.6 points"."""
     text = f"{100 * fraction:.6g}"
     return f"{text} point{'' if text == '1' else 's'}"
 
 
 def possible_range(low: float, high: float, largest_possible: float) -> tuple[float, float]:
-    """An interval of a difference, without differences that the control's score leaves no room for."""
+    """An interval of a difference, clipped to the differences that the control's score allows."""
     return max(low, largest_possible - 1), min(high, largest_possible)
 
 
 def rough(value: float) -> float:
-    """Two significant digits of what is known with great uncertainty."""
+    """A very uncertain value, rounded to two significant digits."""
     return float(f"{value:.2g}")

@@ -1,4 +1,4 @@
-"""Checking of plain values against frozen settings models."""
+"""Validation of plain values against frozen settings models."""
 
 from __future__ import annotations
 
@@ -14,37 +14,36 @@ from makeweight.core import renamed
 from makeweight.core.errors import BadInput
 
 Model = TypeVar("Model", bound=BaseModel)
-BRANCH_OF_UNION = re.compile(
-    r"^(constrained-\w+|int|str|(literal|tuple|dict)\[.*\])$"
-)  # what pydantic adds to the name of a key
+# What pydantic appends to the location of an error: the type in a union that it has tried.
+BRANCH_OF_UNION = re.compile(r"^(constrained-\w+|int|str|(literal|tuple|dict)\[.*\])$")
 
 
 class Settings(BaseModel):
-    """Base of every group of settings: frozen, strict, and closed to unknown keys."""
+    """Base class of settings: frozen, strict, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def validate(model: type[Model], values: object, *, key: str = "") -> Model:
-    """`values` as a `model`.
+    """Validate `values` and return them as a `model`.
 
     Args:
-        model: the settings to fill.
-        values: what the YAML held.
-        key: under which `values` stand in the file.
+        model: the settings model.
+        values: plain values, as read from YAML.
+        key: of `values` in the file.
 
     Raises:
-        BadInput: one line for each mistake: key, value, what is allowed.
+        BadInput: one line for each error: key, value, allowed values.
     """
     try:
-        # By way of JSON, since strict models take its lists as tuples; YAML's dates become texts, and are refused.
+        # As JSON, since strict models accept its lists as tuples; dates in YAML become strings, and are refused.
         return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise BadInput(*_errors(error, model, key)) from error
 
 
 def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
-    """A line for each key, also where pydantic has one for each type that the key may be of."""
+    """A line for each key, even if pydantic has an error for each of several types of the key."""
     found: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         location = tuple(str(part) for part in details["loc"] if not BRANCH_OF_UNION.search(str(part)))
@@ -54,7 +53,7 @@ def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterato
     given_under_old_names = renamed.replaced(unknown)
     for location, (details, *others) in found.items():
         if any(other[: len(location)] == location for other in found if other != location):
-            continue  # a list with a wrong item counts as too short as well
+            continue  # pydantic also reports a list with a wrong item as too short
         name = ".".join([key, *location]).strip(".")
         if details["type"] == "missing" and name in given_under_old_names:
             continue
@@ -67,12 +66,12 @@ def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterato
         elif details["type"] == "value_error":
             yield ": ".join(part for part in (name, str(details["ctx"]["error"])) if part)
         else:
-            allowed = " or ".join(_allowed(each) for each in (details, *others))
+            allowed = " or ".join(_allowed(alternative) for alternative in (details, *others))
             yield f"{name} is {details['input']!r}, but should be {allowed}"
 
 
 def _allowed(details: ErrorDetails) -> str:
-    """What may stand there, in the words of YAML and not of Python."""
+    """What is allowed, in the terms of YAML instead of Python."""
     context = details.get("ctx", {})
     words = {
         "too_short": f"a list of at least {context.get('min_length')}",

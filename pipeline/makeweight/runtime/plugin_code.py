@@ -1,4 +1,4 @@
-"""Hashes of the code behind plug-ins: their distribution, their arguments, and the versions of what they require."""
+"""Hashes of the code of plug-ins: their distribution, their arguments, and the versions of their requirements."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ METADATA = (".dist-info", ".egg-info")
 
 @dataclass(frozen=True)
 class Plugin:
-    """What is chosen by name: a class, a function, an instance, or a `functools.partial` of one.
+    """A plug-in: a class, a function, an instance, or a `functools.partial` of one.
 
     Attributes:
         group: "families", "readers", "transforms" or "classifiers".
-        name: under which it may be registered there.
-        loaded: the plug-in itself.
+        name: its name in the group, if it is registered.
+        loaded: the object itself.
     """
 
     group: str
@@ -42,11 +42,11 @@ class Plugin:
     loaded: object
 
     def third_party(self) -> str | None:
-        """Hash of all code besides Makeweight's that it may run, and of its arguments; None for a built-in plug-in.
+        """Hash of its arguments and of all code outside Makeweight that it may run; None for a built-in plug-in.
 
-        That is every file of the distribution that registers it, and the state of what this one requires. What else
-        it is made of, such as the class in a `partial`, counts by the state of its distribution, or by the files of its
-        package if it is in none.
+        The code is every file of the distribution that registers it, and the state of that distribution's requirements.
+        Other parts, such as the class in a `partial`, count by the state of their distribution, or by the files of
+        their package if it is in no distribution.
         """
         owners, packages = self._owners(), self._other_packages()
         if not owners and not packages:
@@ -63,7 +63,7 @@ class Plugin:
         )
 
     def modules(self) -> set[str]:
-        """The modules from which imports are followed into Makeweight, since `third_party` leaves that out."""
+        """The modules from which imports are followed into Makeweight, which `third_party` does not cover."""
         if not self._other_packages():
             return self._modules()
         owners, known = {*self._owners()}, _distributions(tuple(sys.path))
@@ -72,7 +72,7 @@ class Plugin:
         return packages | {module for module in self._modules() if _package(module) in {OWN_PACKAGE, *packages, *loose}}
 
     def arguments(self) -> list[str]:
-        """The qualified names of what it is made of, and the values of its arguments, in their order."""
+        """The qualified names of its parts, and the values of its arguments, in order."""
         return [text for _, text in _parts(self.loaded)]
 
     def _modules(self) -> set[str]:
@@ -82,7 +82,7 @@ class Plugin:
         return {_package(module) for module in self._modules()} - {OWN_PACKAGE, *sys.stdlib_module_names}
 
     def _owners(self) -> dict[str, Distribution]:
-        """The distributions that register it, by name, Makeweight's own left out."""
+        """The distributions that register it, by name, without Makeweight."""
         found = {str(point.dist.name): point.dist for point in self._entry_points if point.dist is not None}
         return {name: owner for name, owner in found.items() if name != OWN_DISTRIBUTION}
 
@@ -92,7 +92,7 @@ class Plugin:
 
 
 def of_code(module: str, *plugins: Plugin) -> str:
-    """Hash of the source of `module` and of all that it imports, and of all code of `plugins`."""
+    """Hash of the code of `module` and of all that it imports, and of all code of `plugins`."""
     modules = {module}.union(*(plugin.modules() for plugin in plugins))
     return fingerprints.of_values(
         {
@@ -103,7 +103,7 @@ def of_code(module: str, *plugins: Plugin) -> str:
 
 
 def _parts(value: object) -> Iterator[tuple[str, str]]:
-    """Module and text of each class and function that `value` is made of, and "" and text of each plain value."""
+    """Module and name of each class and function in `value`, and "" and text of each plain value."""
     if isinstance(value, partial):
         yield "", f"partial of {len(value.args)} arguments and {len(value.keywords)} keywords"
         yield from _parts(value.func)
@@ -132,12 +132,12 @@ def _parts_of_argument(value: object) -> Iterator[tuple[str, str]]:
         return
     yield from _parts(value)
     if not isinstance(value, partial | MethodType) and not hasattr(value, "__qualname__"):
-        yield "", re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # an address is never twice the same
+        yield "", re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # memory addresses differ from run to run
 
 
 @cache
 def _distributions(path: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
-    """The names of the distributions of each top-level package; `path` is `sys.path`, on which they depend."""
+    """The names of the distributions of each top-level package. `path` is `sys.path`, as the key of the cache."""
     return packages_distributions()
 
 
@@ -146,7 +146,7 @@ def _package(module: str) -> str:
 
 
 def _state(name: str) -> str | None:
-    """A distribution's version, or for an editable install the hash of its files; None: it is not installed."""
+    """The version of a distribution; the hash of its files if its install is editable; None if it is not installed."""
     try:
         found = distribution(name)
     except PackageNotFoundError:
@@ -160,15 +160,15 @@ def _is_editable(owner: Distribution) -> bool:
 
 
 def _requirements(owner: Distribution) -> set[str]:
-    """The names of all distributions that `owner` may require, those of its extras included."""
-    named = (re.match(r"[\w.-]+", requirement) for requirement in owner.requires or ())
-    return {re.sub(r"[-_.]+", "-", found[0]).lower() for found in named if found} - {OWN_DISTRIBUTION}
+    """The names of all distributions that `owner` may require, including its extras."""
+    names = (re.match(r"[\w.-]+", requirement) for requirement in owner.requires or ())
+    return {re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name} - {OWN_DISTRIBUTION}
 
 
 def _files(owner: Distribution) -> dict[str, Path]:
-    """What a distribution has installed, by name, besides bytecode, scripts and metadata.
+    """The installed files of a distribution, by name, without bytecode, scripts and metadata.
 
-    An editable install lists no such files, nor does one without a record: there, all files of its packages.
+    Editable installs and those without a record do not list their files; for these, all files of their packages.
     """
     listed = {
         path.as_posix(): Path(str(path.locate()))
@@ -183,7 +183,7 @@ def _files(owner: Distribution) -> dict[str, Path]:
 
 
 def _packages_beside(owner: Distribution, listed: Iterable[Path]) -> set[str]:
-    """All packages and modules in the folders that an editable install without a list of them puts on the path."""
+    """All packages and modules in the folders that an editable install without a list of them adds to the path."""
     packages = {_package(point.module) for point in owner.entry_points}
     folders = {Path(line) for path in listed if path.suffix == ".pth" for line in path.read_text().splitlines()}
     found = {file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.py")}
@@ -191,7 +191,7 @@ def _packages_beside(owner: Distribution, listed: Iterable[Path]) -> set[str]:
 
 
 def _files_of(package: str) -> dict[str, Path]:
-    """All files of a top-level package or module, by name, besides bytecode."""
+    """All files of a top-level package or module, by name, without bytecode."""
     spec = find_spec(package) if package != "__main__" else None
     origin = spec.origin if spec else getattr(sys.modules.get(package), "__file__", None)
     places = [*spec.submodule_search_locations] if spec and spec.submodule_search_locations else [origin or ""]

@@ -14,7 +14,7 @@ from torch.func import functional_call, stack_module_state, vmap
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def together(networks: Sequence[Network], device: torch.device) -> ReplicateNetworks[Network]:
+def stack(networks: Sequence[Network], device: torch.device) -> ReplicateNetworks[Network]:
     """Combine networks of the same architecture, one for each replicate, and move them to the device."""
     moved = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
     return SingleNetwork(moved[0]) if len(moved) == 1 else StackedNetworks(moved)
@@ -25,10 +25,10 @@ class ReplicateNetworks(nn.Module, ABC, Generic[Network]):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Call each network with its part of the inputs."""
-        return self.each("forward", *inputs)
+        return self.call("forward", *inputs)
 
     @abstractmethod
-    def each(self, method: str, *inputs: Tensor) -> Any:
+    def call(self, method: str, *inputs: Tensor) -> Any:
         """Call a method of each network with its part of the inputs; returns a tensor or a tuple of tensors."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class SingleNetwork(ReplicateNetworks[Network]):
         super().__init__()
         self.network = network
 
-    def each(self, method: str, *inputs: Tensor) -> Any:
+    def call(self, method: str, *inputs: Tensor) -> Any:
         """Call the method of the network."""
         outputs = getattr(self.network, method)(*(tensor.squeeze(0) for tensor in inputs))
         if isinstance(outputs, Tensor):
@@ -81,7 +81,7 @@ class StackedNetworks(ReplicateNetworks[Network]):
         # In a list, so that its weights, which are not used, are no parameters of this module.
         self._template = [_MethodCall(copy.deepcopy(networks[0]))]
 
-    def each(self, method: str, *inputs: Tensor) -> Any:
+    def call(self, method: str, *inputs: Tensor) -> Any:
         """Call the method of all networks at once."""
         (template,) = self._template
 

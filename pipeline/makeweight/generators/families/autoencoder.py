@@ -27,7 +27,7 @@ from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
 from makeweight.training.loop import TrainingContext
-from makeweight.training.stacking import ReplicateNetworks, together
+from makeweight.training.stacking import ReplicateNetworks, stack
 
 ENCODING_BATCH = 500  # images
 PREVIEW_SAMPLE = 50  # images of a class that are encoded for a preview
@@ -51,7 +51,7 @@ class Autoencoder(TrainedInSteps, Settings):
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[CodeSampler]:
         """Train one for each seed on `train`, all of them in one program, and let each encode all of it."""
         shape, data = Shape.of(train), TrainingData.of(train, monitor, seeds, run)
-        network = together([self._network(shape, seed) for seed in seeds], run.device)
+        network = stack([self._network(shape, seed) for seed in seeds], run.device)
         ema = EMA(network, self.ema_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
         state: State = {"network": network, "ema": ema, "optimizer": optimizer, **data.state()}

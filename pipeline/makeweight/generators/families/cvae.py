@@ -24,7 +24,7 @@ from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
 from makeweight.training.loop import TrainingContext
 from makeweight.training.rng import ReplicateGenerators
-from makeweight.training.stacking import ReplicateNetworks, together
+from makeweight.training.stacking import ReplicateNetworks, stack
 
 MAX_SAMPLE = 2000  # images from which the number of independent pixels is estimated
 
@@ -45,7 +45,7 @@ class ConditionalVAE(TrainedInSteps, Settings):
         """Train one for each seed on `train`, all of them in one program: tensors have the shape [replicates, n, …]."""
         shape, pixels = Shape.of(train), independent_pixels(train)
         data = TrainingData.of(train, monitor, seeds, run)
-        network = together([self._network(shape, seed) for seed in seeds], run.device)
+        network = stack([self._network(shape, seed) for seed in seeds], run.device)
         ema = EMA(network, self.ema_decay)
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
         state: State = {"network": network, "ema": ema, "optimizer": optimizer, **data.state()}

@@ -35,7 +35,7 @@ from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA
 from makeweight.training.loop import TrainingContext
-from makeweight.training.stacking import ReplicateNetworks, together
+from makeweight.training.stacking import ReplicateNetworks, stack
 
 TEMPERATURE = "temperature.json"
 LABEL_INPUTS: dict[Conditioning, LabelInput] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
@@ -172,7 +172,7 @@ class ConditionalGAN(TrainedInSteps, Settings):
                     normed="discriminator" in self.spectral_norm, attention=self.attention,
                 )
             )  # fmt: skip
-        return together(generators, device), together(discriminators, device)
+        return stack(generators, device), stack(discriminators, device)
 
     def _samplers(self, generators: ReplicateNetworks[Decoder]) -> list[GANSampler]:
         return [GANSampler(generator, self.temperature) for generator in generators.networks()]

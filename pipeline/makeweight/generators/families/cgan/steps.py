@@ -104,18 +104,18 @@ def update_discriminator(trainer: Trainer, batch: Batch, encode: LabelEncoding) 
     # Real and fake images go through the network in one batch.
     images = augment(_concatenated(batch.real_images, batch.fake_images.detach()), objective.augmentation, data.rng)
     with data.autocast:
-        real_features, fake_features = discriminator.each("features", images).chunk(2, 1)
-    real_logits = discriminator.each("score", real_features, batch.condition)
-    fake_logits = discriminator.each("score", fake_features, batch.condition)
+        real_features, fake_features = discriminator.call("features", images).chunk(2, 1)
+    real_logits = discriminator.call("score", real_features, batch.condition)
+    fake_logits = discriminator.call("score", fake_features, batch.condition)
 
     matching_aware_weight = encode.scale * objective.matching_aware_weight
     d_loss = (1 - matching_aware_weight) * objective.loss.discriminator(real_logits, fake_logits)
     if objective.matching_aware_weight and len(data.train.present) > 1:
         mismatched_condition = encode(data.train.other_labels(batch.labels, data.rng))
-        mismatched_logits = discriminator.each("score", real_features, mismatched_condition)
+        mismatched_logits = discriminator.call("score", real_features, mismatched_condition)
         d_loss = d_loss + matching_aware_weight * objective.loss.discriminator(real_logits, mismatched_logits)
     for features in (real_features, fake_features):
-        d_loss = d_loss + discriminator.each("label_loss", features, batch.condition)
+        d_loss = d_loss + discriminator.call("label_loss", features, batch.condition)
     d_loss = d_loss + _penalty(trainer, images, batch.condition, (real_logits, fake_logits))
     _optimizer_step(discriminator, trainer.d_optimizer, d_loss)
     return d_loss, images.chunk(2, 1)[0], real_features
@@ -130,14 +130,14 @@ def update_generator(trainer: Trainer, batch: Batch, real_images: Tensor, real_f
     discriminator, objective, data = trainer.discriminator, trainer.objective, trainer.data
     discriminator.requires_grad_(False)
     with data.autocast:
-        fake_features = discriminator.each("features", augment(batch.fake_images, objective.augmentation, data.rng))
+        fake_features = discriminator.call("features", augment(batch.fake_images, objective.augmentation, data.rng))
         if objective.loss.paired:
-            real_features = discriminator.each("features", real_images)
-    real_logits = discriminator.each("score", real_features.detach(), batch.condition)
-    fake_logits = discriminator.each("score", fake_features, batch.condition)
+            real_features = discriminator.call("features", real_images)
+    real_logits = discriminator.call("score", real_features.detach(), batch.condition)
+    fake_logits = discriminator.call("score", fake_features, batch.condition)
 
     g_loss: Tensor = objective.loss.generator(real_logits, fake_logits)
-    g_loss = g_loss + discriminator.each("label_loss", fake_features, batch.condition)
+    g_loss = g_loss + discriminator.call("label_loss", fake_features, batch.condition)
     _optimizer_step(trainer.generator, trainer.g_optimizer, g_loss)
     discriminator.requires_grad_(True)
     return g_loss
