@@ -30,7 +30,7 @@ ClassImages = dict[str, list[tuple[str, int]]]  # the paths of the images of eac
 
 
 class Folder:
-    """A sub-folder for each class with images anywhere below it; or such folders in `train`, `validation` and `test`."""
+    """A sub-folder for each class, images anywhere below it; or such folders in `train`, `validation` and `test`."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
