@@ -1,4 +1,4 @@
-"""Files in image folders that hold other truths than the folders: said before anything is trained."""
+"""Files in image folders that contradict the folders are reported before anything is trained."""
 
 from __future__ import annotations
 
