@@ -26,36 +26,13 @@ from makeweight.intake.readers.labels import class_errors, class_remarks, known_
 METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
 # Names, without underscores, that columns of paths and labels often have.
-PATH_SYNONYMS = frozenset(
-    (
-        "path",
-        "file",
-        "filename",
-        "filepath",
-        "image",
-        "imagepath",
-        "imageid",
-        "imagename",
-        "img",
-        "imgpath",
-        "imageindex",
-    )
-)
-LABEL_SYNONYMS = frozenset(
-    (
-        "class",
-        "classid",
-        "classname",
-        "category",
-        "target",
-        "labels",
-        "findinglabels",
-        "diagnosis",
-        "dx",
-        "species",
-        "y",
-    )
-)
+PATH_SYNONYMS = frozenset({
+    "path", "file", "filename", "filepath", "image", "imagepath", "imageid", "imagename", "img", "imgpath",
+    "imageindex",
+})  # fmt: skip
+LABEL_SYNONYMS = frozenset({
+    "class", "classid", "classname", "category", "target", "labels", "findinglabels", "diagnosis", "dx", "species", "y",
+})  # fmt: skip
 SYNONYMS = {"path": PATH_SYNONYMS, "file_name": PATH_SYNONYMS, "label": LABEL_SYNONYMS}
 MISSING_FILE = "does not exist"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
