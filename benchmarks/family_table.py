@@ -28,7 +28,7 @@ from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, splits
 from makeweight.classification.fit import fit, predict
-from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, serve
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.core.data import Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores

@@ -1,4 +1,4 @@
-"""Where nothing can be used, the reasons reach the terminal; paths that name no file are told which one they mean."""
+"""If no image can be used, the terminal shows the reasons; for paths that name no file, the file probably meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From folders, tables and arrays to splits: the table of what must happen to bad input, and no leaks."""
+"""From folders, tables and arrays to splits: a table of bad inputs and their handling, and no leaks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.preparing import READERS, RNG, noise_image, photos, run
 
 
 def table_of(folder: Path, *lines: str, mark: str = "") -> None:
-    """A table of all photos, with further lines."""
+    """Write a table of all photos, with further lines."""
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
     rows = ["path,label,split", *(f"{path},{path.parent},train" for path in paths), *lines]
     (folder / "all.csv").write_text(mark + "\n".join(rows) + "\n", encoding="utf-8")
@@ -46,7 +46,7 @@ def manifest(data: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Case:
-    """Something wrong, and what must be said of it."""
+    """A bad input, and what the report must contain."""
 
     name: str
     plant: Callable[[Path], object]
@@ -179,12 +179,12 @@ CASES = (
         },
         remarks=("all.csv, line 1: begins with a byte-order mark",),
     ),
-    Case("one picture under two labels", twins, conflicts=(("cat/0.png", "dog/same.bmp"),)),
+    Case("one image under two labels", twins, conflicts=(("cat/0.png", "dog/same.bmp"),)),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
+def test_bad_input_is_handled_as_the_table_says(case: Case, tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     case.plant(folder)
     path = folder / "all.csv" if case.changes.get("reader") == "csv" else folder
@@ -212,7 +212,7 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
             assert not used & bad.keys()
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", ("cat", "dog", "Dog"))
     (folder / "eel").mkdir()
     photos(folder, ("fox",), count=2)
@@ -254,7 +254,7 @@ def deep_photos(folder: Path, top: int, *, darkest: int = 0, channels: int = 1) 
         (40000, 48000, r"would lose its contrast: .*, for instance \[40000, 48000\]"),
     ],
 )
-def test_the_range_of_all_images_is_judged_before_any_is_converted(
+def test_the_range_of_all_images_is_checked_before_any_is_converted(
     darkest: int, top: int, words: str, channels: int, tmp_path: Path
 ) -> None:
     folder = deep_photos(tmp_path / "photos", top, darkest=darkest, channels=channels)
@@ -272,12 +272,12 @@ def test_the_range_of_all_images_is_judged_before_any_is_converted(
     assert sorted(image.max() > 40 for image in images) == [False] * 4 + [True] * 8  # dark images stay dark
 
 
-def test_16_bits_that_are_filled_by_all_images_together_are_taken_though_some_are_dark(tmp_path: Path) -> None:
+def test_16_bits_that_all_images_together_use_fully_are_accepted_though_some_are_dark(tmp_path: Path) -> None:
     assert not run(deep_photos(tmp_path / "photos", 65535))[1]
 
 
 @pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
-def test_arrays_are_judged_by_their_joint_range(dtype: str, tmp_path: Path) -> None:
+def test_arrays_are_checked_by_their_joint_range(dtype: str, tmp_path: Path) -> None:
     images = RNG.integers(0, 4095, (20, 8, 8), endpoint=True).astype(dtype)
     images[0, 0, :2] = 0, 4095
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
@@ -314,7 +314,7 @@ def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.M
     assert [Path(path).name for path in measured] == ["deep.png"]
 
 
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("makeweight.intake.decoding.parallel.LARGE", 100)
     held: list[bool] = []
     ordinary = fcntl.flock
@@ -356,7 +356,7 @@ def test_near_infrared_called_opacity_is_refused_as_a_whole_and_real_opacity_is_
 
 
 @pytest.mark.parametrize("side", [8, 24, 64])
-def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp_path: Path) -> None:
+def test_copies_are_found_at_any_image_size(side: int, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -378,7 +378,7 @@ def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp
     assert report.warnings == []
 
 
-def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path: Path) -> None:
+def test_predefined_splits_are_kept_and_their_leaks_are_reported_or_dropped(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("train", "test"):
         photos(folder / name, count=10, side=40)
@@ -402,7 +402,7 @@ def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path
 
 
 def nearly(source: Image.Image) -> Image.Image:
-    """What a person would call the same picture: a little darker, with less contrast and some noise."""
+    """A near-duplicate: a little darker, with less contrast and some noise."""
     pixels = np.asarray(source).astype(float) * 0.9 + RNG.normal(0, 3, np.asarray(source).shape)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
@@ -442,7 +442,7 @@ def test_planted_duplicates_never_lie_in_two_splits(seed: int, tmp_path: Path) -
     assert report.leaks["groups"] == []
 
 
-def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_path: Path) -> None:
+def test_different_images_are_not_duplicates_and_small_ones_are_not_searched(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -462,7 +462,7 @@ def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_p
     assert run(folder, near_duplicates=None)[0].duplicates["near"] == []
 
 
-def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_not(tmp_path: Path) -> None:
+def test_a_group_that_is_too_large_a_part_of_a_class_is_an_error_unless_it_is_small(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -471,7 +471,7 @@ def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_n
     original = Image.open(folder / "cat" / "0.png")
     for index in range(4):
         nearly(original).save(folder / "cat" / f"near{index}.png")
-    report, errors = run(folder)  # five of sixteen: more than 2%, yet a handful
+    report, errors = run(folder)  # five of sixteen: more than 2%, but at most MIN_GROUP_LIMIT
     assert not errors
     assert [len(group) for group in report.duplicates["near"]] == [5]
     nearly(original).save(folder / "cat" / "one_more.png")
@@ -500,7 +500,7 @@ def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
     assert rows["group"].nunique() == 25 - 3
 
 
-def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_duplicates_are_not_sought(
+def test_groups_of_test_images_are_kept_in_predefined_splits_and_where_near_duplicates_are_not_searched(
     tmp_path: Path,
 ) -> None:
     folder = photos(tmp_path / "photos", count=12)
@@ -524,7 +524,7 @@ def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_dupl
     assert len(set(groups.values())) == 6
 
 
-def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: Path) -> None:
+def test_grey_images_that_are_stored_as_rgb_are_converted_to_grey_and_reported(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -543,7 +543,7 @@ def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: P
     assert run(folder, channels=3)[0].spec["channels"] == 3
 
 
-def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) -> None:
+def test_images_of_the_splits_are_those_that_the_metadata_names(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", count=12)
     run(folder)
     for name in SPLITS:
@@ -574,7 +574,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_near_duplicates_with_two_labels_are_asked_about(tmp_path: Path) -> None:
+def test_near_duplicates_with_two_labels_are_reported(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", count=10, side=40)
     nearly(Image.open(folder / "cat" / "0.png")).save(folder / "dog" / "again.png")
     assert "1 pair of near-duplicates with two labels, among them cat/0.png and dog/again.png: are both right?" in (
@@ -582,7 +582,7 @@ def test_near_duplicates_with_two_labels_are_asked_about(tmp_path: Path) -> None
     )
 
 
-def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_full_for_the_report_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos(tmp_path / "photos")
 
     def refuse(*_: Any) -> None:
@@ -592,14 +592,14 @@ def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert run(folder)[1].endswith("No space left on device: the data report could not be written: free some space")
 
 
-@pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not
+@pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, but metadata.csv does not
 def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", count=12)
     assert not run(folder)[1]
     before = contents(tmp_path / "data")
     photos(folder, ("eel" * 40,), count=1200)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # the kernel then refuses to write, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # writing then fails, as on a full disk
     try:
         _, errors = run(folder, channels=1)
     finally:
@@ -614,7 +614,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     folder = photos(tmp_path / "photos", ("cat", "dog", "eel"))
     scandir = os.scandir
 
-    def refuse(path: Any) -> Any:  # as the system does for all but the administrator, who may be the one to run tests
+    def refuse(path: Any) -> Any:  # as for any user but root, who may run the tests
         if str(path).endswith("eel"):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
@@ -641,7 +641,7 @@ def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeyp
 INTERRUPTED = """
 import os, signal, sys
 from makeweight.runtime import files
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started without
+signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background start without it
 replace, done = os.replace, []
 def interrupted(source, target):
     done.append(target)

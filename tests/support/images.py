@@ -14,10 +14,10 @@ RNG = np.random.default_rng(0)
 
 
 def smooth(n: int, side: int = 32, channels: int = 3) -> Images:
-    """Pictures with large structures, no two alike."""
+    """Random images with large structures, all different."""
     small = RNG.integers(0, 256, (n, 6, 6, channels), dtype=np.uint8)
-    whole = [Image.fromarray(pixels.squeeze()).resize((side, side), Image.Resampling.BICUBIC) for pixels in small]
-    return np.stack([np.asarray(pixels).reshape(side, side, channels) for pixels in whole])
+    large = [Image.fromarray(pixels.squeeze()).resize((side, side), Image.Resampling.BICUBIC) for pixels in small]
+    return np.stack([np.asarray(pixels).reshape(side, side, channels) for pixels in large])
 
 
 def spec(**changes: Any) -> ImageSpec:

@@ -22,7 +22,7 @@ RNG = np.random.default_rng(0)
 
 
 def noise_image(side: int = 8, channels: int = 3) -> Image.Image:
-    """Noise of its own: no two are alike."""
+    """Random noise, different in each call."""
     return Image.fromarray(RNG.integers(0, 256, (side, side, channels), dtype=np.uint8).squeeze())
 
 
@@ -37,7 +37,7 @@ def photos(
 
 
 def run(folder: Path, reader: str = "folder", path: Path | None = None, **changes: Any) -> tuple[Report, str]:
-    """The report of `prepare` on `folder`, and its mistakes; what it wrote lies beside the folder."""
+    """The report of `prepare` on `folder`, and its errors; the outputs lie beside the folder."""
     chosen = settings(reader=reader, path=None if reader == "digits" else str(path or folder), **changes)
     report, refused = prepare(
         READERS[reader](), chosen, 0, workers=1, out=folder.parent / "data", report=folder.parent / "results"

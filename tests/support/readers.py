@@ -1,4 +1,4 @@
-"""Small image folders, and what readers find in them."""
+"""Small image folders, tables and arrays, and what readers find in them."""
 
 from __future__ import annotations
 

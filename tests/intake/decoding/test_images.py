@@ -1,4 +1,4 @@
-"""Pictures: any mode and format to uint8, by rule, or refused with the reason."""
+"""Images of any mode and format are decoded to uint8 by rule, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_format_gives_the_same_colours(suffix: str, tmp_path: Path) -> Non
         ("CMYK", "tiff", "CMYK to RGB", RED),
     ],
 )
-def test_every_mode_is_resolved_and_said(mode: str, suffix: str, word: str, expected: Any, tmp_path: Path) -> None:
+def test_every_mode_is_converted_and_reported(mode: str, suffix: str, word: str, expected: Any, tmp_path: Path) -> None:
     image = colour().quantize() if mode == "P" else colour().convert(mode)
     if mode == "1":
         image = Image.new("1", (8, 8), 1)
@@ -64,7 +64,7 @@ def test_every_mode_is_resolved_and_said(mode: str, suffix: str, word: str, expe
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 @pytest.mark.parametrize(("background", "below"), [((0, 0, 0), 0), ((255, 255, 255), 255)])
-def test_what_is_transparent_shows_the_background(mode: str, background: Any, below: int, tmp_path: Path) -> None:
+def test_transparent_pixels_show_the_background(mode: str, background: Any, below: int, tmp_path: Path) -> None:
     rgba = np.full((8, 8, 4), (9, 9, 9, 255), np.uint8)
     rgba[:, 4:, 3] = 0
     image = Image.fromarray(rgba)
@@ -75,7 +75,7 @@ def test_what_is_transparent_shows_the_background(mode: str, background: Any, be
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
-def test_pictures_are_turned_as_the_camera_was_held(orientation: int, suffix: str, tmp_path: Path) -> None:
+def test_images_are_oriented_by_their_exif_data(orientation: int, suffix: str, tmp_path: Path) -> None:
     upright = np.zeros((16, 16), np.uint8)
     upright[:8, :8], upright[:8, 8:] = 255, 128  # white at the top left, grey beside it
     turns = {1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T,
@@ -88,7 +88,7 @@ def test_pictures_are_turned_as_the_camera_was_held(orientation: int, suffix: st
     assert ("oriented as its EXIF data says" in conversions) == (orientation != 1)
 
 
-def test_damaged_exif_data_is_said_and_the_pixels_are_used(tmp_path: Path) -> None:
+def test_damaged_exif_data_is_reported_and_the_pixels_are_used(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", colour(), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
     pixels, conversions = decode(path, spec())
     assert pixels.shape == (8, 8, 3)
@@ -109,7 +109,7 @@ def test_16_bits_are_scaled_over_their_whole_range_or_the_declared_one(suffix: s
     assert np.abs(pixels.ravel() - expected).max() <= 1
 
 
-def test_12_bits_in_16_are_not_turned_black_in_silence(tmp_path: Path) -> None:
+def test_12_bits_in_16_are_not_silently_turned_black(tmp_path: Path) -> None:
     assert span_of(sixteen(tmp_path / "a.png", 4095), spec()) == (0, 4095)
     reason = range_problem(read_header(str(tmp_path / "a.png")).depth, 0, 4095, 1)
     assert reason
@@ -133,7 +133,7 @@ def png_of_16_bits(path: Path, value: int) -> str:
     return str(path)
 
 
-def test_16_bit_colour_is_said_and_refused_where_it_would_be_wrong(tmp_path: Path) -> None:
+def test_16_bit_colour_is_reported_and_refused_outside_its_range(tmp_path: Path) -> None:
     pixels, conversions = decode(png_of_16_bits(tmp_path / "a.png", 65535), spec())
     assert pixels[0, 0].tolist() == [255, 127, 0]
     assert conversions == ("16-bit colour scaled to 8 bits",)
@@ -150,16 +150,18 @@ def test_dark_16_bit_colour_is_read_once_its_range_is_declared(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("declared", "top"), [(None, 65535), ((0, 4095), 4095)])
-def test_where_white_is_zero_the_picture_is_inverted_and_it_is_said(declared: Any, top: int, tmp_path: Path) -> None:
+def test_where_white_is_zero_the_image_is_inverted_and_this_is_reported(
+    declared: Any, top: int, tmp_path: Path
+) -> None:
     values = np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8)
     for photometric in (0, 1):
         path = tmp_path / f"{photometric}.tiff"
         Image.fromarray(values).save(path, tiffinfo={262: photometric})
     negative, conversions = decode(str(tmp_path / "0.tiff"), spec(value_range=declared))
-    positive, unsaid = decode(str(tmp_path / "1.tiff"), spec(value_range=declared))
+    positive, others = decode(str(tmp_path / "1.tiff"), spec(value_range=declared))
     assert np.array_equal(negative, 255 - positive)
     assert "white is zero: inverted" in conversions
-    assert "white is zero: inverted" not in unsaid
+    assert "white is zero: inverted" not in others
 
 
 def test_16_bits_are_read_in_either_order_of_bytes_and_from_a_pgm(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_floats_are_scaled_by_their_declared_range(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
-def test_animated_files_are_taken_by_choice_for_their_first_frame(suffix: str, tmp_path: Path) -> None:
+def test_the_first_frame_of_animated_files_is_used_on_request(suffix: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (250, 20, 30)]
     options = {"lossless": True} if suffix == "webp" else {}
     path = saved(tmp_path / f"a.{suffix}", frames[0], save_all=True, append_images=frames[1:], **options)
@@ -226,7 +228,7 @@ def test_a_cameras_jpeg_with_a_preview_is_no_animation(tmp_path: Path) -> None:
     ("fit", "expected"),
     [("pad", [0, 0, 0, 0]), ("crop", [255, 255, 9, 9]), ("stretch", [255, 255, 9, 9])],
 )
-def test_a_picture_that_is_not_square_is_padded_cropped_or_stretched(fit: Any, expected: list[int]) -> None:
+def test_an_image_that_is_not_square_is_padded_cropped_or_stretched(fit: Any, expected: list[int]) -> None:
     pixels = np.full((16, 8), 9, np.uint8)
     pixels[:, :4] = 255
     conversions: list[str] = []
@@ -239,7 +241,7 @@ def test_a_picture_that_is_not_square_is_padded_cropped_or_stretched(fit: Any, e
 
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 700)])
-def test_pictures_of_any_proportion_become_squares(fit: Any, size: tuple[int, int]) -> None:
+def test_images_of_any_aspect_ratio_become_squares(fit: Any, size: tuple[int, int]) -> None:
     assert fit_square(Image.new("RGB", size, RED), spec(fit=fit), []).shape == (8, 8, 3)
 
 
@@ -295,16 +297,16 @@ print(peak() - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of memory")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's memory statistics")
 @pytest.mark.parametrize(("mode", "most"), [("1", 160), ("P", 160), ("RGB", 420)])
-def test_a_picture_of_few_bytes_and_many_pixels_is_held_once(mode: str, most: int, tmp_path: Path) -> None:
+def test_an_image_of_few_bytes_and_many_pixels_is_in_memory_once(mode: str, most: int, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new(mode, (9400, 9400)))
     done = subprocess.run([sys.executable, "-c", GROWTH, path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < most  # it is 84 MiB at a byte a pixel, and Pillow holds RGB in four
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
-def test_large_pictures_are_shrunk_to_what_small_steps_would_give(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_reduced_to_nearly_the_same_pixels(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, columns = np.indices((300, 410))
     smooth = np.stack([rows * 0.8, columns * 0.6, (rows + columns) / 3, 255 * (rows > 99)], axis=2).astype(np.uint8)
     image = Image.fromarray(smooth)
@@ -327,7 +329,7 @@ def test_large_pictures_are_shrunk_to_what_small_steps_would_give(mode: str, mon
         (b"\x89PNG\r\n\x1a\n\0\0", "cannot be|header is damaged"),
     ],
 )
-def test_what_is_no_picture_is_told_by_what_it_is(content: bytes, reason: str, tmp_path: Path) -> None:
+def test_other_content_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=reason):
@@ -342,7 +344,7 @@ def test_a_jpeg_of_12_bits_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tiff", "gif"])
-def test_a_picture_that_is_cut_off_anywhere_is_refused_or_whole(suffix: str, tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused_or_whole(suffix: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     whole = io.BytesIO()
     Image.fromarray(pixels).save(whole, "JPEG" if suffix == "jpg" else suffix.upper())
@@ -369,6 +371,6 @@ def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
         read_header(str(path))
 
 
-def test_a_picture_by_another_name_is_read_by_its_content(tmp_path: Path) -> None:
+def test_an_image_with_another_suffix_is_read_by_its_content(tmp_path: Path) -> None:
     _, conversions = decode(saved(tmp_path / "a.png", colour(), format="JPEG"), spec())
     assert conversions == ("a JPEG named .png: read by its content",)

@@ -1,4 +1,4 @@
-"""TIFF files of every layout: the pixels that were written, or a refusal with the true reason."""
+"""TIFF files of every layout: the pixels that were written, or an error with the right reason."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def test_bands_of_which_none_is_the_image_are_refused(bands: int, extras: list[i
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 @pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
 @pytest.mark.parametrize("colours", [1, 3])
-def test_declared_opacity_is_laid_over_the_background(colours: int, kind: str, dtype: str, tmp_path: Path) -> None:
+def test_declared_opacity_is_composited_over_the_background(
+    colours: int, kind: str, dtype: str, tmp_path: Path
+) -> None:
     full = np.iinfo(dtype).max
     values = np.full((SIDE, SIDE, colours + 1), full // 2, dtype)
     values[..., -1] = np.where(np.arange(SIDE) < SIDE // 2, full, 0)
@@ -123,7 +125,7 @@ def test_declared_opacity_is_laid_over_the_background(colours: int, kind: str, d
     assert PARTIAL_OPACITY not in conversions
 
 
-def test_near_infrared_that_is_called_opacity_is_noticed_and_left_out_on_demand(tmp_path: Path) -> None:
+def test_near_infrared_that_is_called_opacity_is_noticed_and_left_out_on_request(tmp_path: Path) -> None:
     values = np.dstack([COLOUR, RNG.integers(20, 250, (SIDE, SIDE), dtype=np.uint8)])
     path = written(tmp_path / "a.tif", values, "rgb", extrasamples=["unassalpha"])
     assert PARTIAL_OPACITY in decode(path, spec(side=SIDE))[1]
@@ -134,7 +136,7 @@ def test_near_infrared_that_is_called_opacity_is_noticed_and_left_out_on_demand(
 
 
 @pytest.mark.parametrize("bits", [1, 4, 8])
-def test_palettes_are_resolved(bits: int, tmp_path: Path) -> None:
+def test_palettes_are_expanded(bits: int, tmp_path: Path) -> None:
     colours = RNG.integers(0, 256, (3, 2**bits), dtype=np.uint8)
     colours[:, 0] = 255
     values = RNG.integers(0, 2**bits, (SIDE, SIDE)).astype(bool if bits == 1 else np.uint8)
@@ -155,7 +157,7 @@ def test_what_pillow_writes_is_read_as_pillow_reads_it(mode: str, compression: s
     image.save(tmp_path / "a.tif", compression=compression)
     expected = Image.fromarray(GREY) if mode == "I;16" else Image.open(tmp_path / "a.tif")
     difference = np.abs(read(str(tmp_path / "a.tif")).astype(int) - np.asarray(expected.convert("RGB")))
-    assert difference.max() <= (mode == "YCbCr")  # libtiff rounds otherwise
+    assert difference.max() <= (mode == "YCbCr")  # libtiff rounds differently
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4"])
@@ -202,7 +204,7 @@ def test_smaller_copies_and_masks_in_a_file_are_no_frames(tmp_path: Path) -> Non
         (np.stack([GREY] * 4), "minisblack", {}, "has 4 frames"),
     ],
 )
-def test_what_is_not_read_is_named(
+def test_what_is_not_supported_is_named(
     values: Any, photometric: str, options: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "a.tif", values, photometric, **options)
@@ -212,7 +214,7 @@ def test_what_is_not_read_is_named(
 
 @pytest.mark.parametrize("compression", [None, "lzw", "deflate", "packbits", "jpeg"])
 @pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}, {"rowsperstrip": 5}])
-def test_a_tiff_that_is_cut_off_is_refused(compression: str | None, layout: dict[str, Any], tmp_path: Path) -> None:
+def test_a_truncated_tiff_is_refused(compression: str | None, layout: dict[str, Any], tmp_path: Path) -> None:
     if compression == "jpeg" and "rowsperstrip" in layout:
         layout = {"rowsperstrip": 8}
     path = written(tmp_path / "a.tif", COLOUR, "rgb", compression=compression, **layout)

@@ -61,7 +61,7 @@ def test_an_archive_that_is_not_clear_is_refused(arrays: dict[str, Any], message
         read_arrays(tmp_path / "a.npz")
 
 
-def test_arrays_that_mean_something_else_are_passed_over_and_said(tmp_path: Path) -> None:
+def test_arrays_that_mean_something_else_are_ignored_and_reported(tmp_path: Path) -> None:
     labels = np.arange(6)
     np.savez(
         tmp_path / "a.npz", images=PIXELS, labels=labels, labels_coarse=labels // 2, images_mask=np.zeros_like(PIXELS)
@@ -100,7 +100,7 @@ def test_names_of_classes_are_a_list_of_different_texts(content: str, message: s
         read_arrays(tmp_path)
 
 
-def test_channels_that_come_first_are_moved_and_told(tmp_path: Path) -> None:
+def test_channels_that_come_first_are_moved_and_reported(tmp_path: Path) -> None:
     write_arrays(tmp_path, images=np.stack([PIXELS] * 3, axis=1), labels=np.array([0, 1] * 3))
     listing = read_arrays(tmp_path)
     assert decoded(listing).shape == (6, 8, 8, 3)
@@ -123,7 +123,7 @@ def test_channels_that_come_first_are_moved_and_told(tmp_path: Path) -> None:
         ({"images": PIXELS, "labels": np.array([{}] * 6)}, r"labels\.npy is not an array .* \(a pickle\)"),
     ],
 )
-def test_arrays_that_do_not_fit_are_told(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_arrays_that_do_not_fit_are_reported(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
     write_arrays(tmp_path, **arrays)
     with pytest.raises(BadInput, match=message):
         read_arrays(tmp_path)
@@ -131,7 +131,7 @@ def test_arrays_that_do_not_fit_are_told(arrays: dict[str, Any], message: str, t
 
 @pytest.mark.parametrize("size", [0, 3, 60, 100, 150, 400])
 @pytest.mark.parametrize("name", ["a.npz", "images.npy"])
-def test_cut_off_arrays_are_told(name: str, size: int, tmp_path: Path) -> None:
+def test_cut_off_arrays_are_reported(name: str, size: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=PIXELS, labels=np.arange(6))
     write_arrays(tmp_path, images=PIXELS, labels=np.arange(6))
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:size])

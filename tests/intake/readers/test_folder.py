@@ -1,4 +1,4 @@
-"""Readers: what they find, before anything is decoded."""
+"""Image folders: what the reader finds, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_ready_made_splits_are_kept_by_the_names_of_their_folders(validation: st
     assert split_of["test/dog/1.png"] == TEST
 
 
-def test_classes_that_are_called_like_splits_are_classes_unless_it_cannot_be_told(tmp_path: Path) -> None:
+def test_classes_named_like_splits_are_classes_unless_this_is_ambiguous(tmp_path: Path) -> None:
     for name in ("train", "car"):
         save(tmp_path / name / "1.png", grey(5))
     assert read(tmp_path).classes == ("car", "train")
@@ -72,7 +72,7 @@ def test_a_folder_in_which_there_is_nothing_to_read_is_named(break_it: Any, mess
     assert "\n" not in str(caught.value)
 
 
-def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: Path) -> None:
+def test_fewer_than_two_classes_are_an_error_in_addition_to_all_bad_files(tmp_path: Path) -> None:
     save(tmp_path / "a" / "1.png", grey(1))
     save(tmp_path / "2.png", grey(1))
     listing = read(tmp_path)
@@ -88,7 +88,7 @@ def test_fewer_than_two_classes_are_a_mistake_beside_all_that_is_bad(tmp_path: P
     ]
 
 
-def test_a_picture_without_a_suffix_is_bad_with_the_way_out(tmp_path: Path) -> None:
+def test_an_image_without_a_suffix_is_bad_with_a_remedy(tmp_path: Path) -> None:
     save(tmp_path / "b" / "1.png", grey(1))
     save(tmp_path / "a" / "1.png", grey(1)).rename(tmp_path / "a" / "1")
     listing = read(tmp_path)

@@ -1,4 +1,4 @@
-"""Class names, labels and groups as people write them: their order, what is missing, what looks alike."""
+"""Class names, labels and groups as users write them: order, missing values, names that look the same."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def test_the_order_of_classes_is_printed(tmp_path: Path) -> None:
 
 
 def test_counts_may_go_by_names(tmp_path: Path) -> None:
-    source = split_input(100, 50)
-    assert counts_of(source, split_images(source, settings(counts={"b": 5}), seed=0))["train"] == [70, 5]
+    images = split_input(100, 50)
+    assert counts_of(images, split_images(images, settings(counts={"b": 5}), seed=0))["train"] == [70, 5]
     with pytest.raises(BadInput, match=r"data\.counts names c, but the classes are a, b"):
-        split_images(source, settings(counts={"c": 5}), seed=0)
+        split_images(images, settings(counts={"c": 5}), seed=0)
     report, _ = run(photos(tmp_path / "photos"), counts={"cat": 2})
     assert report.text(20).startswith(
         "SUBSAMPLED: data.counts leaves out 2 of 8 training images and keeps 2 of cat, 4 of dog"
     )
 
 
-def test_only_the_digits_are_thinned_unless_asked(tmp_path: Path) -> None:
+def test_only_the_digits_are_subsampled_by_default(tmp_path: Path) -> None:
     report, _ = run(photos(tmp_path / "photos", count=30))
     assert not report.subsampled
     assert [counts["train"] for counts in report.classes.values()] == [21, 21]

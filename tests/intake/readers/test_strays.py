@@ -1,4 +1,4 @@
-"""Files in image folders that hold other truths than the folders: said before anything is trained."""
+"""Files in image folders that contradict the folders are reported before anything is trained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NIFTI = bytes(344) + b"n+1\0" + bytes(60)
         ("1.img", NIFTI, "is NIfTI, which is not supported"),
         ("1.MHA", b"x", "is a medical volume"),
         ("1.CR3", b"x", "is a raw photograph"),
-        ("slide.svs", b"x", "is a microscope's"),
+        ("slide.svs", b"x", "is a file of a microscope"),
         ("1.npy", b"x", "is a NumPy file"),
         ("1.txt", b"\x89PNG\r\n\x1a\n", "give it the suffix .png"),
         ("1", b"\xff\xd8\xff\xe0", "give it the suffix .jpg"),

@@ -51,7 +51,7 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
         (b"path,label,split, Split\n1.png,a,train,test\n", "line 1: there are several columns split: keep one"),
     ],
 )
-def test_a_table_that_is_none_is_named_with_its_line(content: bytes, message: str, tmp_path: Path) -> None:
+def test_an_invalid_table_is_named_with_its_line(content: bytes, message: str, tmp_path: Path) -> None:
     save(tmp_path / "1.png", grey(5))
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(BadInput, match=message) as caught:
@@ -59,7 +59,7 @@ def test_a_table_that_is_none_is_named_with_its_line(content: bytes, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_one_picture_under_two_labels_in_a_table_is_used_under_neither(tmp_path: Path) -> None:
+def test_one_image_under_two_labels_in_a_table_is_used_under_neither(tmp_path: Path) -> None:
     for name in "123":
         save(tmp_path / f"{name}.png", grey(int(name)))
     listing = read_csv(table(tmp_path / "t.csv", "path,label", "1.png,a", "2.png,b", "3.png,a", "./1.png,b"))
@@ -76,12 +76,12 @@ def test_hugging_faces_tables_stand_beside_the_images_or_in_each_split(tmp_path:
         for name, label in (("1", "a"), ("2", "b")):
             save(tmp_path / split / "deep" / f"{name}{label}.png", grey(int(name)))
         table(tmp_path / split / "metadata.csv", "file_name,label", "deep/1a.png,a", "deep/2b.png,b")
-    read_it = HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
-    assert labelled(read_it) == {
+    listing = HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
+    assert labelled(listing) == {
         "test/deep/1a.png": "a", "test/deep/2b.png": "b", "train/deep/1a.png": "a", "train/deep/2b.png": "b"
     }  # fmt: skip
-    assert read_it.predefined.tolist() == [TEST, TEST, TRAIN, TRAIN]
-    assert decoded(read_it)[:, 0, 0, 0].tolist() == [1, 2, 1, 2]
+    assert listing.predefined.tolist() == [TEST, TEST, TRAIN, TRAIN]
+    assert decoded(listing)[:, 0, 0, 0].tolist() == [1, 2, 1, 2]
     table(
         tmp_path / "metadata.csv", "file_name,label", "train/deep/1a.png,a", "test/deep/2b.png,b", "train/deep/2b.png,b"
     )

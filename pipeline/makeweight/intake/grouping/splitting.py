@@ -156,7 +156,7 @@ def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits:
             )
         else:
             groups = len(np.unique(split_input.groups[own]))
-            several = f" in {groups} groups that each stay in one split" if groups < own.sum() else ""
+            several = f" in {counted(groups, 'group')} that must each stay in one split" if groups < own.sum() else ""
             remedy = "add images, join it with another class, or leave the class out"
             if means_unknown(name):
                 remedy = "leave it out if it means that their class is not known"

@@ -23,14 +23,12 @@ from makeweight.intake.readers.strays import masks, other_labels, unread_image
 
 # Files and folders that operating systems create, besides names that start with a dot.
 SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
-
-
 ClassFolders = dict[str, list[tuple[str, int]]]  # the folders of each class, with their splits
 ClassImages = dict[str, list[tuple[str, int]]]  # the paths of the images of each class, with their splits
 
 
 class Folder:
-    """A sub-folder for each class with images anywhere below it; or such folders in `train`, `validation` and `test`."""
+    """A sub-folder for each class, images anywhere below it; or such folders in `train`, `validation` and `test`."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
@@ -44,10 +42,10 @@ class Folder:
         walk = Walk(folder, follow_links=settings.follow_links)
         top = walk.listed("", "lies beside the class folders: move it into the folder of its class, or remove it")
         top_folders = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
-        predefined_splits = _are_splits(folder, top_folders)
+        has_splits = _are_splits(folder, top_folders)
         classes: ClassFolders = {}
         for name, split in top_folders.items():
-            if predefined_splits:
+            if has_splits:
                 unlabelled = "has no label, since it lies in no class folder: move it into one, or remove it"
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:

@@ -13,19 +13,10 @@ MISSING = frozenset(
     {"", "nan", "NaN", "NAN", "-nan", "None", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaT", "NULL", "\\N"}
 )
 NO_GROUP = frozenset({text.casefold() for text in MISSING} | {"unknown", "?", "-", "-1", "-1.0"})
-UNLABELLED = frozenset(
-    {
-        "unlabeled",
-        "unlabelled",
-        "nolabel",
-        "notlabeled",
-        "notlabelled",
-        "unannotated",
-        "unclassified",
-        "unsorted",
-        "todo",
-    }
-)
+UNLABELLED = frozenset({
+    "unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated", "unclassified", "unsorted",
+    "todo",
+})  # fmt: skip
 SEPARATORS = "|;,/+& "
 CERTAIN_SEPARATORS = "|;"
 

@@ -22,7 +22,7 @@ class Files:
                 self._by_stem[_key(os.path.splitext(name)[0])].append(path)
 
     def nearest(self, written: str) -> str | None:
-        """The file that matches the name of `written` (or the name without suffix) and most of its folders, if only one does."""
+        """The file that matches `written` in its name, with or without suffix, and in most folders, if it is unique."""
         parts = written.replace("\\", "/").split("/")
         stem = _key(os.path.splitext(parts[-1])[0])
         candidates = self._by_name.get(_key(parts[-1])) or self._by_stem.get(_key(parts[-1])) or self._by_stem.get(stem)

@@ -1,4 +1,4 @@
-"""Tables of paths and labels: a CSV of one's own, or the `metadata.csv` of Hugging Face's image folders."""
+"""Tables of paths and labels: any CSV file, or the `metadata.csv` of Hugging Face's `imagefolder`."""
 
 from __future__ import annotations
 
@@ -25,40 +25,15 @@ from makeweight.intake.readers.labels import class_errors, class_remarks, known_
 
 METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
-PATH_SYNONYMS = frozenset(
-    {
-        "path",
-        "file",
-        "filename",
-        "filepath",
-        "image",
-        "imagepath",
-        "imageid",
-        "imagename",
-        "img",
-        "imgpath",
-        "imageindex",
-    }
-)
-SYNONYMS = {
-    "path": PATH_SYNONYMS,
-    "file_name": PATH_SYNONYMS,
-    "label": frozenset(
-        {
-            "class",
-            "classid",
-            "classname",
-            "category",
-            "target",
-            "labels",
-            "findinglabels",
-            "diagnosis",
-            "dx",
-            "species",
-            "y",
-        }
-    ),
-}
+# Names, without underscores, that columns of paths and labels often have.
+PATH_SYNONYMS = frozenset({
+    "path", "file", "filename", "filepath", "image", "imagepath", "imageid", "imagename", "img", "imgpath",
+    "imageindex",
+})  # fmt: skip
+LABEL_SYNONYMS = frozenset({
+    "class", "classid", "classname", "category", "target", "labels", "findinglabels", "diagnosis", "dx", "species", "y",
+})  # fmt: skip
+SYNONYMS = {"path": PATH_SYNONYMS, "file_name": PATH_SYNONYMS, "label": LABEL_SYNONYMS}
 MISSING_FILE = "does not exist"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -66,7 +41,7 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table that names a picture which is there."""
+    """A line of a table that names an existing image."""
 
     where: str
     path: str
@@ -77,18 +52,18 @@ class Row:
 
 @dataclass(slots=True)
 class Rows:
-    """The lines of one or several tables so far, and what is wrong with others.
+    """The usable lines of one or several tables so far, and the issues of the others.
 
     Attributes:
         root: the folder to which all paths are relative.
         follow_links: whether links may lead out of it.
-        good: lines that can be used, if their label is known.
-        bad: the others.
+        good: lines that can be used, provided that their label is known.
+        bad: the issues of the others.
         remarks: sentences for the report.
-        lines: for each picture, where it was named first, and its label.
-        contradicted: pictures that a later line gives another label.
-        repairs: how each path that names no file must be changed to name one; "" where that is not clear.
-        files: all that is below `root`, once it was needed.
+        lines: for each image, the line that names it first, and its label.
+        contradicted: images to which a later line gives another label.
+        repairs: for each path that names no file, how to change it to name one; "" if this is unclear.
+        files: all files below `root`, once they are needed.
     """
 
     root: Path
@@ -102,13 +77,13 @@ class Rows:
     files: nearest.Files | None = None
 
     def add(self, table: str, path_column: str, folder: str = "", split: int = UNASSIGNED) -> None:
-        """Read the table `table` below `root`, whose paths are relative to `folder`.
+        """Add the lines of a table below `root`, whose paths are relative to `folder`.
 
         Args:
-            table: its path.
+            table: its path, relative to `root`.
             path_column: the column that holds paths.
             folder: below `root`.
-            split: of all its pictures, unless a column says otherwise.
+            split: of all its images, unless a column says otherwise.
 
         Raises:
             BadInput: it cannot be read, or lacks a column.
@@ -149,7 +124,7 @@ class Rows:
         )
 
     def _wrong(self, name_in_table: str, path: str, values: dict[str, str], folder: str) -> str | None:
-        """Why a line cannot be used, or None."""
+        """The reason why a line cannot be used, or None."""
         split = values.get("split", "")
         checks: tuple[tuple[Callable[[], bool], str], ...] = (
             (lambda: not name_in_table, "names no image: the cell is empty"),
@@ -180,7 +155,7 @@ class Rows:
         return self._missing(name_in_table, folder) if reason == MISSING_FILE else reason
 
     def _missing(self, name_in_table: str, folder: str) -> str:
-        """That there is no such file, and which one may be meant."""
+        """The reason for a path that names no file, with the file that is probably meant."""
         self.files = self.files or nearest.Files(self.root)
         found = self.files.nearest(f"{folder}/{name_in_table}" if folder else name_in_table)
         if found is None:
@@ -191,13 +166,13 @@ class Rows:
         return f"{MISSING_FILE}; the nearest file is {valid_unicode(seen)!r}: {self.repairs[-1]}"
 
     def _same_repair(self) -> list[str]:
-        """One line where all paths that name no file have the same fault."""
+        """One line if all paths that name no file have the same fault, else none."""
         if len(self.repairs) < 2 or len(set(self.repairs)) > 1 or not self.repairs[0]:
             return []
         return [f"all {len(self.repairs)} paths that name no file have the same fault: {shown(self.repairs[0])}"]
 
     def _repeated(self, path: str, label: str) -> str | None:
-        """What an earlier line says of the same picture, or None."""
+        """The reason if an earlier line names the same image, or None."""
         if path not in self.lines:
             return None
         first, earlier = self.lines[path]
@@ -207,10 +182,9 @@ class Rows:
         return f"is already named in {first}, as {earlier!r}, but here as {label!r}: neither is used"
 
     def listing(self) -> DatasetListing:
-        """All lines together; those with a label that no training line has are bad."""
+        """The dataset listing of all lines; those with a label that no training line has are bad."""
         rows = [row for row in self.good if row.path not in self.contradicted]
-        placed = {row.split for row in rows}
-        if len(placed) > 1:
+        if len({row.split for row in rows}) > 1:
             known = {row.label for row in rows if row.split in (SPLITS.index("train"), UNASSIGNED)}
             self.bad += [
                 FileIssue(
@@ -241,9 +215,9 @@ class Rows:
 
 
 def _column_remedy(head: list[str], missing: list[str]) -> str:
-    """How to name the columns `missing`, as far as the first line shows it."""
-    if len(head) == 1 and (sign := next((sign for sign in ";\t|" if sign in head[0]), None)):
-        return f": the cells are separated by {sign!r}: save the table with commas"
+    """How to name the columns `missing`, as far as the first line shows."""
+    if len(head) == 1 and (separator := next((sign for sign in ";\t|" if sign in head[0]), None)):
+        return f": the cells are separated by {separator!r}: save the table with commas"
     names = [name.strip() for name in head]
     meant = {
         column: next((name for name in names if name.casefold().replace("_", "") in SYNONYMS[column]), None)
@@ -259,7 +233,7 @@ def _column_remedy(head: list[str], missing: list[str]) -> str:
 
 
 def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a table with their numbers, from 1; blank ones as well."""
+    """The lines of a table, blank ones included, with their numbers from 1."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -273,7 +247,7 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as such") from error
+        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     number = 1
     try:
@@ -287,12 +261,12 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
 
 
 class CSV:
-    """A table with the columns `path` and `label`, and if need be `split` and `group`; paths start from its folder."""
+    """A table with the columns `path`, `label` and optionally `split` and `group`; paths are relative to its folder."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> DatasetListing:
-        """Every line of the table `data.path`. BadInput where it is none."""
+        """List the images of the table `data.path`; BadInput if it is not a table."""
         table = Path(settings.path or "")
         if table.is_dir():
             raise BadInput(f"data.path: {told(table)} is a folder; the reader csv needs a CSV file")
@@ -307,24 +281,20 @@ class HuggingFace:
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> DatasetListing:
-        """Every line of the tables. BadInput where there are none."""
+        """List the images of the tables; BadInput if there are none."""
         folder = existing_folder(settings.path or "")
         rows = Rows(folder, settings.follow_links)
         if (folder / METADATA).is_file():
             rows.add(METADATA, "file_name")
-            rows.good = [_placed_by_folder(row) for row in rows.good]
+            rows.good = [_with_split_of_folder(row) for row in rows.good]
             return rows.listing()
-        called = {
-            folder_in.name: split_called(folder_in.name)
-            for folder_in in sorted(folder.iterdir())
-            if (folder_in / METADATA).is_file()
-        }
-        splits = {name: split for name, split in called.items() if split}
+        folders = [entry.name for entry in sorted(folder.iterdir()) if (entry / METADATA).is_file()]
+        splits = {name: split for name in folders if (split := split_called(name))}
         if not splits:
-            lines = any((place / "metadata.jsonl").is_file() for place in (folder, *folder.iterdir()))
+            json_lines = any((entry / "metadata.jsonl").is_file() for entry in (folder, *folder.iterdir()))
             raise BadInput(
                 f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
-                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if lines else
+                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if json_lines else
                    "below it (no other table is read); if sub-folders are the labels, set data.reader to folder")
             )  # fmt: skip
         if len(set(splits.values())) < len(splits):
@@ -334,8 +304,8 @@ class HuggingFace:
         return rows.listing()
 
 
-def _placed_by_folder(row: Row) -> Row:
-    """In the split that its folder is called after, as Hugging Face's own reader has it, if nothing else says so."""
+def _with_split_of_folder(row: Row) -> Row:
+    """The row with the split that its top folder names, as in Hugging Face's own reader, unless it has a split."""
     first, *rest = row.path.split("/")
     split = split_called(first) if rest else None
     if row.split != UNASSIGNED or not split:
