@@ -3,7 +3,8 @@
 python -m benchmarks.coverage [STUDIES] [WORD …]
 
 STUDIES (10,000) simulated studies for each row; with words, only the rows whose name contains one of them. A wrong
-verdict is *helps* or *hurts* where the true gain is zero, and *equivalent* where it is at least the margin of one point.
+verdict is *helps* or *hurts* where the true gain is zero, and *equivalent* where it is at least the margin of one
+point.
 
 - *crossed*: a logit model. An image has a difficulty that both arms share and one of its own for each arm; a replicate
   of an arm has a skill; whether an image is classified correctly is a Bernoulli draw. Groups add a difficulty that
