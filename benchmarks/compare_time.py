@@ -1,4 +1,4 @@
-"""How long `makeweight compare` takes for 12 arms, 10 replicates and 10,000 test images.
+"""Duration of `makeweight compare` for 12 arms, 10 replicates and 10,000 test images.
 
 python -m benchmarks.compare_time
 """
@@ -22,25 +22,25 @@ REPLICATES, IMAGES, CLASSES = 10, 10_000, 10
 
 
 def main(folder: Path) -> None:
-    """Make predictions of every arm below `folder`, and compare them."""
+    """Simulate predictions of every arm below `folder`, and compare them."""
     changes = {"replicates": REPLICATES, "generators": ["cgan", "cvae", "gaussian", "smote"]}
     parameters = read_parameters(write_params(folder, changes))
     rng = np.random.default_rng(0)
     labels = np.arange(IMAGES) % CLASSES
     names = tuple(str(label) for label in range(CLASSES))
     for arm in arms(parameters):
-        drawn = rng.normal(size=(REPLICATES, IMAGES, CLASSES)) + 3 * np.eye(CLASSES)[labels]
-        probabilities = drawn.astype(np.float32)
+        logits = rng.normal(size=(REPLICATES, IMAGES, CLASSES)) + 3 * np.eye(CLASSES)[labels]
+        probabilities = logits.astype(np.float32)
         run = folder / "runs" / str(arm)
         run.mkdir(parents=True)
         rows = [
             {"replicate": k, "split": split, "metric": metric, "value": value}
-            for k, each in enumerate(probabilities)
+            for k, of_replicate in enumerate(probabilities)
             for split in ("validation", "test")
-            for metric, value in scores(labels, each, names).items()
+            for metric, value in scores(labels, of_replicate, names).items()
         ]
         write_csv(run / "scores.csv", pd.DataFrame(rows))
-        stored = {f"replicate_{k}": each for k, each in enumerate(probabilities)}
+        stored = {f"replicate_{k}": of_replicate for k, of_replicate in enumerate(probabilities)}
         write_arrays(run / "predictions.npz", {"labels": labels, "groups": np.arange(IMAGES), **stored})
     seconds = timed("makeweight", "compare", cwd=folder)
     print(f"\n{time.strftime('%Y-%m-%d')}: compare of {len(arms(parameters))} arms {seconds:.1f} s (at most 15)")

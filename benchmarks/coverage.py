@@ -1,9 +1,10 @@
-"""How often intervals hold the true gain, and how often verdicts are wrong, in simulated studies.
+"""Coverage of confidence intervals and error rates of verdicts in simulated studies.
 
 python -m benchmarks.coverage [STUDIES] [WORD …]
 
-STUDIES (10,000) simulated studies for each row; with words, only rows whose name holds one of them. A wrong verdict is
-*helps* or *hurts* where the true gain is zero, and *equivalent* where it is at least the margin of one point.
+STUDIES (10,000) simulated studies for each row; with words, only the rows whose name contains one of them. A wrong
+verdict is *helps* or *hurts* where the true gain is zero, and *equivalent* where it is at least the margin of one
+point.
 
 - *crossed*: a logit model. An image has a difficulty that both arms share and one of its own for each arm; a replicate
   of an arm has a skill; whether an image is classified correctly is a Bernoulli draw. Groups add a difficulty that
@@ -62,7 +63,7 @@ class Design:
         labels: of the test images.
         replicates: of each arm.
         groups: of the test images; None: each image is one.
-        arms: that are tested against one reference, all at an adjusted level.
+        arms: arms that are tested against one reference, all at an adjusted level.
         metric: that they are compared by.
     """
 
@@ -144,8 +145,8 @@ class Fixed:
         return float(np.mean(np.array(self.arm) - np.array(self.reference)))
 
 
-def counted(design: Design, part: int, studies: int) -> dict[str, float]:
-    """Sums over `studies` studies of what `row` shows."""
+def simulate(design: Design, part: int, studies: int) -> dict[str, float]:
+    """Sums of the figures of one row over `studies` studies."""
     rng = np.random.default_rng([part, *design.name.encode()])
     truth, alpha = design.model.truth(design), ALPHA / design.arms
     sums = dict.fromkeys(("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds", "fixed_calls"), 0.0)
@@ -158,13 +159,13 @@ def counted(design: Design, part: int, studies: int) -> dict[str, float]:
             gain = float(difference.values.mean())
             components = variance_components(difference, design.units)
             estimate = new_test_images(gain, components)
-            called = verdict(estimate, for_equivalence(gain, components), MARGIN, alpha)
-            calls.append(called in {"helps", "hurts"})
+            result = verdict(estimate, for_equivalence(gain, components), MARGIN, alpha)
+            calls.append(result in {"helps", "hurts"})
             if number == 0:
                 interval, fixed = estimate.interval(alpha), fixed_test_set(difference.values)
                 sums["holds"] += interval.low <= truth <= interval.high
                 sums["width"] += interval.high - interval.low
-                sums["equivalent"] += called == "equivalent"
+                sums["equivalent"] += result == "equivalent"
                 sums["wrong"] += calls[0]
                 if fixed is not None:
                     of_seeds = fixed.interval(alpha)
@@ -175,7 +176,7 @@ def counted(design: Design, part: int, studies: int) -> dict[str, float]:
 
 
 def _contributions(design: Design, right: Right) -> Any:
-    wrong = (design.labels + 1) % design.classes  # which other class it is matters to no recall
+    wrong = (design.labels + 1) % design.classes  # no recall depends on which other class it is
     return contributions(design.metric, design.labels, np.where(right, design.labels, wrong))
 
 
@@ -248,8 +249,8 @@ def main(studies: int, words: Sequence[str]) -> None:
         for design in DESIGNS:
             if words and not any(word in design.name for word in words):
                 continue
-            found = parallel(joblib.delayed(counted)(design, part, size) for part, size in enumerate(parts))
-            mean = {key: 100 * sum(each[key] for each in found) / studies for key in found[0]}
+            parts_sums = parallel(joblib.delayed(simulate)(design, part, size) for part, size in enumerate(parts))
+            mean = {key: 100 * sum(sums[key] for sums in parts_sums) / studies for key in parts_sums[0]}
             cells = [f"{mean[key]:.1f}" for key in ("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds",
                                                     "fixed_calls")]  # fmt: skip
             print(f"| {design.name} | {100 * design.model.truth(design):.2f} | " + " | ".join(cells) + " |", flush=True)

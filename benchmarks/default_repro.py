@@ -1,4 +1,4 @@
-"""How long the default takes, its peak memory, and how long a second `dvc repro` takes.
+"""Duration and peak memory of the default run, and duration of a second `dvc repro`.
 
 python -m benchmarks.default_repro [FOLDER]
 """
@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     clone = folder / "makeweight"
     subprocess.run(["git", "clone", "-q", str(PROJECT), str(clone)], check=True)
     (clone / ".venv").symlink_to(sys.prefix)
-    # As `make repro` on a bare clone does: dvc.lock is there, no output is.
+    # As `make repro` on a fresh clone: dvc.lock exists, the outputs do not.
     first = timed("dvc", "repro", cwd=clone)
     peak = peak_gib()
     second = min(timed("dvc", "repro", cwd=clone) for _ in range(3))

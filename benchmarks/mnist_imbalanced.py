@@ -1,4 +1,4 @@
-"""MNIST with 4000 to 40 training images a digit, the official test images, every arm, through the commands themselves.
+"""MNIST with 4000 to 40 training images a digit, the predefined test split, every arm, run with the commands.
 
 python -m benchmarks.mnist_imbalanced MNIST_ROOT [FOLDER] [key=value ...]
 
@@ -22,7 +22,7 @@ PUBLISHED = "Published balanced accuracy on these counts: SMOTE 88.0, BAGAN 93.1
 
 
 def main(root: Path, folder: Path, changes: list[str]) -> None:
-    """Walk the whole way in `folder` and print the comparison on validation and test images."""
+    """Run all commands in `folder` and print the comparison on validation and test images."""
     settings = {
         "data.reader": "mnist",
         "data.path": str(root.absolute()),
@@ -47,8 +47,8 @@ def main(root: Path, folder: Path, changes: list[str]) -> None:
             )
     timed("makeweight", "compare", cwd=folder)
     arms = pd.read_csv(folder / "results" / "arms.csv")
-    chosen = arms[arms["metric"] == "balanced_accuracy"].pivot(index="arm", columns="split", values="mean")
-    print((100 * chosen).round(2).to_string(), f"\n{PUBLISHED}\nseconds:", {k: round(s) for k, s in seconds.items()})
+    table = arms[arms["metric"] == "balanced_accuracy"].pivot(index="arm", columns="split", values="mean")
+    print((100 * table).round(2).to_string(), f"\n{PUBLISHED}\nseconds:", {k: round(s) for k, s in seconds.items()})
 
 
 if __name__ == "__main__":

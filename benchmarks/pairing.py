@@ -1,9 +1,11 @@
-"""What arms of a replicate have in common, and what that gains: `python -m benchmarks.pairing [plain | classical]`.
+"""Images that the arms of a replicate share, and the variance that this saves.
 
-First the share of places (of a step and a place in its batch) at which two arms show the same real image. Then the
+python -m benchmarks.pairing [plain | classical]
+
+First the fraction of places (of a step and a place in its batch) at which two arms show the same real image. Then the
 standard deviation over replicates of the difference in balanced accuracy between a `gaussian` arm and `oversample`, on
-validation images of the digits, where the two share first weights and the order of images, first weights alone, or
-nothing. Test images play no part.
+validation images of the digits, where the two share initial weights and the order of images, initial weights
+alone, or nothing. Test images are not used.
 """
 
 from __future__ import annotations
@@ -38,32 +40,32 @@ RESAMPLES = 2000
 
 
 def shared_places(first: Mixing, second: Mixing, steps: int, seed: int) -> float:
-    """The share of places at which two arms of the same training images show the same one of these."""
-    one, other = (np.stack(list(islice(batch_indices(menu, seed), steps))) for menu in (first, second))
+    """The fraction of places at which two arms show the same real image."""
+    one, other = (np.stack(list(islice(batch_indices(mixing, seed), steps))) for mixing in (first, second))
     return float(((one == other) & (one < len(first.splits[0]))).mean())
 
 
-def tell_shared_places(train: Split, parameters: Parameters) -> None:
+def print_shared_places(train: Split, parameters: Parameters) -> None:
     """Print a line for each pair of arms."""
     batch, settings = parameters.classifier.batch, parameters.generate
-    level = settings.model_copy(update={"strategy": "balance"})
-    menus = {control: control_mixing(control, train, batch, 0) for control in ("none", "oversample")}
-    for chosen in (settings, level):
-        labels = np.repeat(np.arange(len(train.classes)), quota(train.counts, chosen))
+    balanced = settings.model_copy(update={"strategy": "balance"})
+    mixings = {control: control_mixing(control, train, batch, 0) for control in ("none", "oversample")}
+    for strategy_settings in (settings, balanced):
+        labels = np.repeat(np.arange(len(train.classes)), quota(train.counts, strategy_settings))
         blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
-        menus[chosen.strategy] = generator_mixing(train, blank, chosen, batch, 0)
-    for one, other in combinations(menus, 2):
-        print(f"{one} and {other}: {shared_places(menus[one], menus[other], parameters.classifier.steps, 0):.1%}")
+        mixings[strategy_settings.strategy] = generator_mixing(train, blank, strategy_settings, batch, 0)
+    for one, other in combinations(mixings, 2):
+        print(f"{one} and {other}: {shared_places(mixings[one], mixings[other], parameters.classifier.steps, 0):.1%}")
 
 
 def predicted(
-    menu: Mixing, weights: int, data: int, train: Split, validation: Split, parameters: Parameters, transform: str
+    mixing: Mixing, weights: int, data: int, train: Split, validation: Split, parameters: Parameters, transform: str
 ) -> NDArray[np.float32]:
-    """Probabilities for the validation images of a classifier with first weights `weights`, fed in the order `data`."""
+    """Validation probabilities of a classifier; `weights` and `data` seed its initial weights and its batches."""
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         change = find_transform(transform, parameters.recipes)
-        for step, (images, labels) in enumerate(mixed_batches(menu, STEPS, data)):
+        for step, (images, labels) in enumerate(mixed_batches(mixing, STEPS, data)):
             yield change.apply(images, derive(data, "transform", step)), labels
 
     settings = parameters.classifier.model_copy(update={"steps": STEPS})
@@ -72,10 +74,10 @@ def predicted(
 
 
 def main(transform: str) -> None:
-    """Print what is shared, then a line for each way to pair."""
+    """Print the shared places, then a line for each kind of pairing."""
     parameters = read_parameters(PROJECT / "params.yaml")
     train, validation, _ = splits(parameters)
-    tell_shared_places(train, parameters)
+    print_shared_places(train, parameters)
     start, batch = time.perf_counter(), parameters.classifier.batch
     labels = np.repeat(np.arange(len(train.classes)), EACH)
     controls: list[NDArray[np.float32]] = []
@@ -90,20 +92,20 @@ def main(transform: str) -> None:
                 train, monitor=validation, seeds=seeds, run=run
             )
             images = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(k))
-            drawn = Split(as_images(images), labels, train.classes)
+            synthetic = Split(as_images(images), labels, train.classes)
             seed, other = (derive(parameters.seed, use, k) for use in ("classifier", "another order"))
             control = control_mixing("oversample", train, batch, seed)
-            for found, data, menu in (
+            for probabilities, data, mixing in (
                 (controls, seed, control),
-                (paired, seed, generator_mixing(train, drawn, parameters.generate, batch, seed)),
-                (weights_only, other, generator_mixing(train, drawn, parameters.generate, batch, other)),
+                (paired, seed, generator_mixing(train, synthetic, parameters.generate, batch, seed)),
+                (weights_only, other, generator_mixing(train, synthetic, parameters.generate, batch, other)),
             ):
-                found.append(predicted(menu, seed, data, train, validation, parameters, transform))
+                probabilities.append(predicted(mixing, seed, data, train, validation, parameters, transform))
     seconds = time.perf_counter() - start
     print(f"{transform}: {REPLICATES} replicates, {len(validation)} validation images; {seconds:.0f} s")
 
-    def accuracies(found: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
-        return 100 * np.array([scores(validation.labels, p, train.classes)["balanced_accuracy"] for p in found])
+    def accuracies(probabilities: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
+        return 100 * np.array([scores(validation.labels, p, train.classes)["balanced_accuracy"] for p in probabilities])
 
     shifted = weights_only[1:] + weights_only[:1]
     differences = {
