@@ -159,7 +159,7 @@ def test_uniform_needs_synthetic_images_of_every_class_that_has_real_ones() -> N
 
 def test_the_sentence_on_the_number_of_real_images_is_true() -> None:
     assert exposure(settings(synthetic_fraction=0.25)) == (
-        "Under `uniform` with a share of 25% a generator arm shows 25% fewer real images than its control."
+        "Synthetic images make up 25% of each batch, so the classifier sees 25% fewer real images with them."
     )
     assert "more" not in exposure(settings(strategy="balance"))
     train = split(10, 4, 1)

@@ -252,9 +252,9 @@ def test_what_was_compared_is_explained(tmp_path: Path) -> None:
 
 
 def test_how_many_fewer_real_images_a_generator_arm_shows_is_said_beside_the_answer() -> None:
-    assert basis(_test_set())[2].endswith("a generator arm shows 25% fewer real images than its control.")
+    assert basis(_test_set())[2].endswith("so the classifier sees 25% fewer real images with them.")
     level = GenerateSettings.model_validate({**GENERATE.model_dump(), "strategy": "balance"})
-    assert "less often than its control" in based_on(_test_set(), 5, level)[2]
+    assert "less often than with oversampling" in based_on(_test_set(), 5, level)[2]
 
 
 def test_the_data_set_is_called_by_its_folder_and_not_by_a_path_of_a_machine(tmp_path: Path) -> None:

@@ -248,8 +248,10 @@ def exposure(settings: GenerateSettings) -> str:
     """One sentence: how many real images a generator arm shows, compared with `oversample`, its control."""
     if settings.strategy == "balance":
         return (
-            "Under `balance` a generator arm shows real images less often than its control: synthetic images take the "
-            "places of repetitions."
+            "With synthetic images the classifier sees each real image less often than with oversampling: they take the "
+            "place of repetitions."
         )
     share = f"{100 * settings.synthetic_fraction:.3g}%"
-    return f"Under `uniform` with a share of {share} a generator arm shows {share} fewer real images than its control."
+    return (
+        f"Synthetic images make up {share} of each batch, so the classifier sees {share} fewer real images with them."
+    )
