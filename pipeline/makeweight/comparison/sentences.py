@@ -248,8 +248,8 @@ def exposure(settings: GenerateSettings) -> str:
     """One sentence: how many real images a generator arm shows, compared with `oversample`, its control."""
     if settings.strategy == "balance":
         return (
-            "With synthetic images the classifier sees each real image less often than with oversampling: they take the "
-            "place of repetitions."
+            "With synthetic images the classifier sees each real image less often than with oversampling: they take "
+            "the place of repetitions."
         )
     share = f"{100 * settings.synthetic_fraction:.3g}%"
     return (
