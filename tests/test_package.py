@@ -31,7 +31,7 @@ def test_every_public_name_can_be_imported(name: str) -> None:
 
 def test_other_names_are_none_of_its() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        makeweight.nothing
+        makeweight.nothing  # noqa: B018
 
 
 def test_a_wheel_holds_nothing_but_makeweight(tmp_path: Path) -> None:

@@ -32,15 +32,15 @@ class Files:
 
     def look(self, index: int) -> ImageHeader:
         """What the header tells."""
-        return look(os.path.join(self.root, self.paths[index]))
+        return look(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
 
     def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
         """The lowest and the highest number that is stored."""
-        return span_of(os.path.join(self.root, self.paths[index]), form)
+        return span_of(os.path.join(self.root, self.paths[index]), form)  # noqa: PTH118
 
     def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
         """One picture as a square of each side, and what was done to it."""
-        return squares(os.path.join(self.root, self.paths[index]), form, sides)
+        return squares(os.path.join(self.root, self.paths[index]), form, sides)  # noqa: PTH118
 
 
 @dataclass(frozen=True, slots=True)

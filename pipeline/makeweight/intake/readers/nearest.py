@@ -17,14 +17,14 @@ class Files:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for folder, _, names in os.walk(root):
             for name in names:
-                path = os.path.relpath(os.path.join(folder, name), root)
+                path = os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - a million of them
                 self._by_name[_key(name)].append(path)
-                self._by_stem[_key(os.path.splitext(name)[0])].append(path)
+                self._by_stem[_key(os.path.splitext(name)[0])].append(path)  # noqa: PTH122
 
     def nearest(self, written: str) -> str | None:
         """The one file whose name, or name without suffix, and most of whose folders are those of `written`."""
         parts = written.replace("\\", "/").split("/")
-        stem = _key(os.path.splitext(parts[-1])[0])
+        stem = _key(os.path.splitext(parts[-1])[0])  # noqa: PTH122
         candidates = self._by_name.get(_key(parts[-1])) or self._by_stem.get(_key(parts[-1])) or self._by_stem.get(stem)
         scored = sorted((_folders_shared(parts, path.split("/")), path) for path in candidates or ())
         unique = len(scored) == 1 or (len(scored) > 1 and scored[-1][0] > scored[-2][0])
@@ -35,7 +35,7 @@ def changes(written: str, path: str) -> str:
     """What turns the path `written` into `path`, in words that are the same for all paths with the same fault."""
     words = ["write / instead of \\"] if "\\" in written else []
     had, has = written.replace("\\", "/").split("/"), path.split("/")
-    (stem, suffix), (true_stem, true_suffix) = (os.path.splitext(parts[-1]) for parts in (had, has))
+    (stem, suffix), (true_stem, true_suffix) = (os.path.splitext(parts[-1]) for parts in (had, has))  # noqa: PTH122
     if _key(had[-1]) == _key(true_stem):
         words.append(f"add {true_suffix}")
         stem = had[-1]

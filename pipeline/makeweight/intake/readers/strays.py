@@ -48,11 +48,11 @@ def unread_image(path: str) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
-    name = os.path.basename(path).lower()
+    name = os.path.basename(path).lower()  # noqa: PTH119 - a million of them
     suffix = next((suffix for suffix in FORMAT_OF if name.endswith(suffix)), None)
     kind = FORMAT_OF[suffix] if suffix else None
-    if not kind and stat.S_ISREG(os.stat(path).st_mode):
-        with open(path, "rb") as file:
+    if not kind and stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        with open(path, "rb") as file:  # noqa: PTH123
             head = file.read(HEAD)
         if right := _readable_suffix(head):
             return f"is an image by its content, but not by its name: give it the suffix {right}, or remove it"
@@ -73,22 +73,22 @@ def masks(paths: Sequence[str]) -> dict[str, str]:
         by_stem[_stem(path)].append(path)
     found = {}
     for path in paths:
-        folder, stem = os.path.dirname(path), _stem(path)
+        folder, stem = os.path.dirname(path), _stem(path)  # noqa: PTH120
         plain = MASK_BEFORE.sub("", MASK.sub("", stem))
-        within_masks = MASK_FOLDER.fullmatch(os.path.basename(folder))
+        within_masks = MASK_FOLDER.fullmatch(os.path.basename(folder))  # noqa: PTH119
         if plain == stem and not within_masks:
             continue
-        above = os.path.dirname(folder)
+        above = os.path.dirname(folder)  # noqa: PTH120
         for other in by_stem.get(plain, []):
-            beside = os.path.dirname(other)
-            images = os.path.dirname(beside) == above and IMAGE_FOLDER.fullmatch(os.path.basename(beside))
+            beside = os.path.dirname(other)  # noqa: PTH120
+            images = os.path.dirname(beside) == above and IMAGE_FOLDER.fullmatch(os.path.basename(beside))  # noqa: PTH119, PTH120
             if (beside == folder and plain != stem) or (within_masks and (images or beside == above)):
                 found[path] = other
     return found
 
 
 def _stem(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0].casefold()
+    return os.path.splitext(os.path.basename(path))[0].casefold()  # noqa: PTH119, PTH122
 
 
 def other_labels(
@@ -129,8 +129,8 @@ def _positions(images: Sequence[str]) -> dict[str, int]:
     known: dict[str, int] = {}
     several: set[str] = set()
     for index, path in enumerate(images):
-        name = os.path.basename(path)
-        for text in {path, name, os.path.splitext(name)[0], os.path.splitext(path)[0]}:
+        name = os.path.basename(path)  # noqa: PTH119
+        for text in {path, name, os.path.splitext(name)[0], os.path.splitext(path)[0]}:  # noqa: PTH122
             if known.setdefault(text, index) != index:
                 several.add(text)
     return {text: index for text, index in known.items() if text not in several}
