@@ -1,10 +1,10 @@
-"""Taking images in: seconds for a folder of real files, and memory as the number of images grows.
+"""Time of `prepare` on a folder of real files, and its memory as the number of images grows.
 
 python -m benchmarks.intake CIFAR10_FOLDER
 
 The folder holds `train/` and `test/` with a sub-folder for each class. Memory: 64×64 RGB images of noise in `.npy`
-files, no two alike; the largest resident memory of the main process and of a worker, and from the slope what a million
-would need.
+files, all different; the peak resident memory of the main process and of a worker, and an extrapolation to a million
+images from the slope.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.workspace import write_params
 
 SIZES = (25_000, 50_000, 100_000)
 SIDE = 64
-WATCHED = """
+SCRIPT = """
 import os, re
 from pathlib import Path
 from makeweight.commands.prepare import prepare
@@ -42,7 +42,7 @@ finally:
 
 
 def noise(folder: Path, n: int) -> None:
-    """`n` smooth images of noise in ten classes, written few at a time."""
+    """Write `n` smooth images of noise in ten classes, in parts to save memory."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3))
@@ -52,33 +52,33 @@ def noise(folder: Path, n: int) -> None:
     np.save(folder / "labels.npy", np.arange(n) % 10)
 
 
-def watched(folder: Path) -> tuple[float, float, float]:
-    """Prepare as the parameters in `folder` say: seconds, and MiB at the peak, of the main process and of a worker."""
+def measured(folder: Path) -> tuple[float, float, float]:
+    """Run `prepare` in `folder`: seconds, and peak memory in MiB of the main process and of a worker."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", WATCHED], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
-    found = [float(each) for each in re.findall(r"PEAK (\d+)", done.stdout)]
+    found = [float(mib) for mib in re.findall(r"PEAK (\d+)", done.stdout)]
     if done.returncode or len(found) != 2:
         raise SystemExit(done.stdout + done.stderr)
     return seconds, found[0], found[1]
 
 
 def main(cifar10: Path) -> None:
-    """Print seconds and memory for real files, then for ever more arrays."""
+    """Print time and memory for real files, then for arrays of increasing size."""
     with tempfile.TemporaryDirectory() as name:
         changes = {"data.reader": "folder", "data.path": str(cifar10.absolute()), "data.imbalance": None}
         write_params(Path(name), changes)
-        seconds, own, worker = watched(Path(name))
+        seconds, own, worker = measured(Path(name))
         print(f"60,000 files: {seconds:.1f} s, {own:.0f} MiB, a worker {worker:.0f} MiB", flush=True)
-    measured = []
+    peaks = []
     for n in SIZES:
         with tempfile.TemporaryDirectory() as name:
             noise(Path(name, "arrays"), n)
             write_params(Path(name), {"data.reader": "arrays", "data.path": "arrays", "data.imbalance": None})
-            seconds, own, worker = watched(Path(name))
-        measured.append(own)
+            seconds, own, worker = measured(Path(name))
+        peaks.append(own)
         print(f"{n:,} arrays: {seconds:.1f} s, {own:.0f} MiB, a worker {worker:.0f} MiB", flush=True)
-    slope, start = np.polyfit(SIZES, measured, 1)
+    slope, start = np.polyfit(SIZES, peaks, 1)
     print(f"a million by the slope: {start + 1e6 * slope:.0f} MiB ({slope * 1024:.2f} KiB an image)")
 
 

@@ -1,4 +1,4 @@
-"""A folder of its own for a measurement, with the project's parameters and some changes."""
+"""Folders for measurements, with the project's parameters and some changes, and splits for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parent.parent
 
 
 def write_params(folder: Path, changes: dict[str, Any]) -> Path:
-    """The project's params.yaml with `changes` (keys with dots) in `folder`."""
+    """Write the project's params.yaml with `changes` (keys with dots) into `folder`."""
     values = YAML(typ="safe").load(PROJECT / "params.yaml")
     for key, value in changes.items():
         *groups, last = key.split(".")
@@ -36,7 +36,7 @@ def write_params(folder: Path, changes: dict[str, Any]) -> Path:
 
 
 def timed(*command: str, cwd: Path) -> float:
-    """Run a command, show what it prints, and return its seconds; a failure ends the measurement."""
+    """Run a command with its output shown, and return the seconds; a failure ends the measurement."""
     start = time.perf_counter()
     done = subprocess.run([f"{sys.prefix}/bin/{command[0]}", *command[1:]], cwd=cwd, check=False)
     if done.returncode:
@@ -45,29 +45,29 @@ def timed(*command: str, cwd: Path) -> float:
 
 
 def peak_gib() -> float:
-    """Largest resident memory of any single process that has ended so far, in GiB."""
+    """Peak resident memory of any child process that has ended, in GiB."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
 def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
-    """Training and validation images, and all but validation and test images. No test image is decoded."""
+    """Training images, validation images, and all images but those of validation and test. No test image is decoded."""
     data = parameters.data
-    reading = find_reader(parameters.data).read(data)
-    form = spec_of(read_headers(reading.pictures, 1), data)
-    roll = SplitInput(reading.labels, reading.classes, reading.predefined, np.arange(len(reading.labels)))
-    indices = split_images(roll, data, parameters.seed)
+    listing = find_reader(parameters.data).read(data)
+    spec = spec_of(read_headers(listing.source, 1), data)
+    split_input = SplitInput(listing.labels, listing.classes, listing.predefined, np.arange(len(listing.labels)))
+    indices = split_images(split_input, data, parameters.seed)
     held_out = np.concatenate([indices["validation"], indices["test"]])
-    rest = np.setdiff1d(np.arange(len(reading.labels)), held_out)
+    rest = np.setdiff1d(np.arange(len(listing.labels)), held_out)
 
     def split(rows: Labels) -> Split:
-        images = np.stack([reading.pictures.squares(int(row), form, (form.side,))[0][0] for row in rows])
-        return Split(images, reading.labels[rows], reading.classes)
+        images = np.stack([listing.source.squares(int(row), spec, (spec.side,))[0][0] for row in rows])
+        return Split(images, listing.labels[rows], listing.classes)
 
     return split(indices["train"]), split(indices["validation"]), split(rest)
 
 
 def mnist(root: Path, counts: list[int]) -> tuple[Split, Split, Split]:
-    """MNIST thinned to `counts`, its validation images, and all training images but these. No test image is read."""
+    """MNIST subsampled to `counts`, its validation images, and all other training images. No test image is read."""
     parameters = read_parameters(PROJECT / "params.yaml")
     data = parameters.data.model_copy(
         update={

@@ -51,7 +51,7 @@ def test_the_data_report_holds_no_html_and_no_links(tmp_path: Path) -> None:
         evil, evil, bad=[FileIssue(evil, evil)], remarks=[evil], errors=[evil], ignored=[FileIssue(evil, "why")]
     )
     report.classes, report.conflicts = {evil: {"train": 1}}, [[FileIssue(evil, evil)]]
-    report.thinned = evil
+    report.subsampled = evil
     report.write(tmp_path)
     text = (tmp_path / "data_report.md").read_text(encoding="utf-8")
     assert text.count("img onerror") == 11

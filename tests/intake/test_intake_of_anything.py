@@ -1,8 +1,8 @@
-"""Hypothesis feeds `prepare` with folders and files as people, cameras and broken disks leave them.
+"""Property test of `prepare` with folders and files as users, cameras and broken disks produce them.
 
-It must end with splits or with clear mistakes: never with another exception, never with an image under another label,
-never with a group in two splits, and with no file passed over in silence. `MAKEWEIGHT_CASES=50000` looks longer, at
-other cases each time.
+`prepare` must end with splits or with clear errors: never with another exception, an image under another label, a group
+in two splits, or a file that is ignored without notice. `MAKEWEIGHT_CASES=50000` tries more cases, and others in each
+run.
 """
 
 from __future__ import annotations
@@ -61,26 +61,24 @@ def encoded(mode: str, kind: str, size: tuple[int, int], seed: int, frames: int)
     noise = np.random.default_rng(seed)
     if mode in {"I;16", "I", "F"}:
         values = noise.integers(0, 65536, (height, width)).astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode])
-        pictures = [Image.fromarray(values)]
+        images = [Image.fromarray(values)]
     elif mode == "LAB":
-        pictures = [Image.new("LAB", size, (seed % 256, 128, 128))]
+        images = [Image.new("LAB", size, (seed % 256, 128, 128))]
     else:
         channels = noise.integers(0, 256, (frames, height, width, 4), dtype=np.uint8)
-        pictures = [Image.fromarray(each).convert("RGB" if mode == "CMYK" else mode) for each in channels]
-        pictures = [each.convert(mode) for each in pictures]
+        images = [Image.fromarray(pixels).convert("RGB" if mode == "CMYK" else mode) for pixels in channels]
+        images = [image.convert(mode) for image in images]
     file = io.BytesIO()
-    several = (
-        {"save_all": True, "append_images": pictures[1:]} if frames > 1 and kind in {"GIF", "WEBP", "TIFF"} else {}
-    )
+    several = {"save_all": True, "append_images": images[1:]} if frames > 1 and kind in {"GIF", "WEBP", "TIFF"} else {}
     exif = Image.Exif()
     exif[0x0112] = seed % 9
     turned = {"exif": exif} if kind in {"PNG", "JPEG", "WEBP"} and seed % 3 == 0 else {}
-    pictures[0].save(file, kind, **several, **turned)
+    images[0].save(file, kind, **several, **turned)
     return file.getvalue()
 
 
 def bomb(_: bytes, seed: int) -> bytes:
-    """A PNG whose header promises more pixels than memory holds."""
+    """A PNG whose header declares more pixels than fit into memory."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 2**31 - 1 - seed % 9, 2**20, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
 
@@ -116,10 +114,10 @@ PLACES = ("file", "file", "file", "folder", "link", "link out", "link to nothing
 
 @dataclass(frozen=True)
 class Planted:
-    """A file to put into a folder."""
+    """A file to add to a folder."""
 
     name: str
-    look: tuple[str, str]
+    encoding: tuple[str, str]  # mode and format
     size: tuple[int, int]
     seed: int
     frames: int
@@ -133,13 +131,13 @@ name_parts = strategies.one_of(
     strategies.text(strategies.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=6),
 ).filter(lambda name: name not in {".", ".."})
 sound = strategies.builds(
-    Planted, name=strategies.just("n"), look=strategies.sampled_from(FORMATS),
+    Planted, name=strategies.just("n"), encoding=strategies.sampled_from(FORMATS),
     size=strategies.sampled_from([(8, 8), (8, 8), (9, 12), (33, 33)]), seed=strategies.integers(0, 40),
     frames=strategies.just(1),
     damage=strategies.just("none"), suffix=strategies.just(""), place=strategies.just("file"),
 )  # fmt: skip
 anything = strategies.builds(
-    Planted, name=name_parts, look=strategies.sampled_from(FORMATS),
+    Planted, name=name_parts, encoding=strategies.sampled_from(FORMATS),
     size=strategies.tuples(strategies.sampled_from([1, 2, 8, 13, 40]), strategies.sampled_from([1, 3, 8, 32])),
     seed=strategies.integers(0, 2**31), frames=strategies.sampled_from([1, 1, 1, 2]),
     damage=strategies.sampled_from(sorted(DAMAGES)),
@@ -165,7 +163,7 @@ choices = strategies.fixed_dictionaries(
 
 @dataclass(frozen=True)
 class World:
-    """A folder as somebody may have it."""
+    """A folder as a user may have it."""
 
     layout: str
     classes: tuple[str, ...]
@@ -188,11 +186,11 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def put(planted: Planted, path: Path, root: Path) -> bool:
-    """Put it there, unless something else is there already or the file system does not take the name."""
+    """Create the file, unless the path exists already or the file system does not allow the name."""
     content = DAMAGES[planted.damage](
-        encoded(*planted.look, planted.size, planted.seed % 97, planted.frames), planted.seed
+        encoded(*planted.encoding, planted.size, planted.seed % 97, planted.frames), planted.seed
     )
-    others = sorted(path for path in root.rglob("*.png") if path.is_file())  # no pipe, which would be read for ever
+    others = sorted(path for path in root.rglob("*.png") if path.is_file())  # not a pipe, reading which would never end
     places: dict[str, Callable[[], object]] = {
         "file": lambda: write_new(path, content),
         "folder": path.mkdir,
@@ -212,22 +210,22 @@ def put(planted: Planted, path: Path, root: Path) -> bool:
 
 
 def build(world: World, root: Path) -> None:
-    """Put all of it below `root`: sound images in every class, that can mostly be divided, and odd ones."""
+    """Create `world` below `root`: valid images in every class, mostly enough for three splits, and odd files."""
     tops = {"splits": ("train", "test"), "nested": ("", "")}.get(world.layout, ("",))
     (root.parent / "outside.png").write_bytes(encoded("RGB", "PNG", (8, 8), 99, 1))
     for number, name in enumerate(world.classes):
         for top in tops:
             for copy, planted in enumerate(world.sound * 4):
-                seed = 1000 * number + 100 * len(top) + copy  # others in each class
-                look = planted.look if planted.look[0] not in {"I", "F", "LAB"} else ("RGB", "PNG")
+                seed = 1000 * number + 100 * len(top) + copy  # different in each class
+                encoding = planted.encoding if planted.encoding[0] not in {"I", "F", "LAB"} else ("RGB", "PNG")
                 path = (
                     root
                     / top
                     / name
                     / ("deep/er" if world.layout == "nested" and copy % 2 else "")
-                    / f"s{copy}{SUFFIX[look[1]]}"
+                    / f"s{copy}{SUFFIX[encoding[1]]}"
                 )
-                content = encoded(*look, planted.size, seed + planted.seed, 1)
+                content = encoded(*encoding, planted.size, seed + planted.seed, 1)
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
@@ -235,12 +233,12 @@ def build(world: World, root: Path) -> None:
                     continue
     for number, planted in enumerate(world.odd):
         name = world.classes[number % len(world.classes)]
-        suffix = planted.suffix or SUFFIX[planted.look[1]]
+        suffix = planted.suffix or SUFFIX[planted.encoding[1]]
         put(planted, root / tops[number % len(tops)] / name / f"{planted.name}{suffix}", root)
 
 
 def tabled(root: Path) -> Path:
-    """A table of all files, labelled by their folders, with some lines that are wrong."""
+    """Write a table of all files, labelled by their folders."""
     table = root / "all.csv"
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
@@ -264,10 +262,10 @@ def rows_of(data: Path) -> list[dict[str, str]]:
     return rows
 
 
-def check_splits(data: Path, told: dict[str, Any], layout: str, chosen: DataSettings) -> None:
+def check_splits(data: Path, written: dict[str, Any], layout: str, chosen: DataSettings) -> None:
     """Every image has its own label and hash, groups are whole, and nothing is counted twice."""
     rows = rows_of(data)
-    assert len(rows) == told["used"] == len({row["path"] for row in rows})
+    assert len(rows) == written["used"] == len({row["path"] for row in rows})
     images = [image for name in SPLITS for image in np.load(data / name / "images.npy")]
     classes = json.loads((data / "train" / "classes.json").read_text(encoding="utf-8"))
     labels = np.concatenate([np.load(data / name / "labels.npy") for name in SPLITS])
@@ -281,14 +279,14 @@ def check_splits(data: Path, told: dict[str, Any], layout: str, chosen: DataSett
     if layout != "splits" or chosen.on_leak == "drop":
         places: dict[str, str] = {}
         assert all(places.setdefault(row["group"], row["split"]) == row["split"] for row in rows)
-        assert not told["leaks"]["groups"]
-    assert all(min(counts.values()) >= 1 for counts in told["classes"].values())
+        assert not written["leaks"]["groups"]
+    assert all(min(counts.values()) >= 1 for counts in written["classes"].values())
 
 
-def check_nothing_is_passed_over(root: Path, data: Path, told: dict[str, Any], chosen: DataSettings) -> None:
-    """Every file that is there stands in a split or in a list of the report."""
-    listed = {each["path"] for kind in ("bad", "ignored") for each in told[kind]}
-    listed |= {each["path"] for group in told["conflicts"] for each in group}
+def check_every_file_is_listed(root: Path, data: Path, written: dict[str, Any], chosen: DataSettings) -> None:
+    """Every file is in a split or listed in the report."""
+    listed = {issue["path"] for kind in ("bad", "ignored") for issue in written[kind]}
+    listed |= {issue["path"] for group in written["conflicts"] for issue in group}
     used = {row["path"] for row in rows_of(data)}
     assert not used & listed
     if chosen.imbalance is None and chosen.on_leak == "keep":
@@ -305,7 +303,7 @@ def check_nothing_is_passed_over(root: Path, data: Path, told: dict[str, Any], c
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 @given(world=worlds, changes=choices, seed=strategies.integers(0, 3))
-def test_anything_ends_with_splits_or_with_clear_mistakes(world: World, changes: dict[str, Any], seed: int) -> None:
+def test_anything_ends_with_splits_or_with_clear_errors(world: World, changes: dict[str, Any], seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name, "photos")
         build(world, root)
@@ -314,18 +312,18 @@ def test_anything_ends_with_splits_or_with_clear_mistakes(world: World, changes:
         report, refused = prepare(
             CSV() if table else Folder(), chosen, seed, workers=1, out=Path(name, "data"), report=Path(name, "results")
         )
-        told = json.loads(Path(name, "results", "data_report.json").read_text(encoding="utf-8"))
-        assert told == json.loads(json.dumps(report.values()))
+        written = json.loads(Path(name, "results", "data_report.json").read_text(encoding="utf-8"))
+        assert written == json.loads(json.dumps(report.values()))
         readable = Path(name, "results", "data_report.md").read_text(encoding="utf-8")
         assert all(letter.isprintable() or letter == "\n" for letter in readable)
-        event(f"{world.layout}: {told['ended']}")  # --hypothesis-show-statistics tells that neither is rare
+        event(f"{world.layout}: {written['ended']}")  # --hypothesis-show-statistics shows that neither is rare
         if refused:
-            assert told["ended"] == "refused"
-            assert str(refused).splitlines() == told["mistakes"]
-            assert all(line.startswith("data") for line in told["mistakes"])
+            assert written["ended"] == "refused"
+            assert str(refused).splitlines() == written["errors"]
+            assert all(line.startswith("data") for line in written["errors"])
             assert not Path(name, "data", "train").exists()
         else:
-            assert told["ended"] == "split"
-            check_splits(Path(name, "data"), told, world.layout, chosen)
+            assert written["ended"] == "split"
+            check_splits(Path(name, "data"), written, world.layout, chosen)
             if not table:
-                check_nothing_is_passed_over(root, Path(name, "data"), told, chosen)
+                check_every_file_is_listed(root, Path(name, "data"), written, chosen)

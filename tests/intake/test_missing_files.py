@@ -1,4 +1,4 @@
-"""Where nothing can be used, the reasons reach the terminal; paths that name no file are told which one they mean."""
+"""If no image can be used, the terminal shows the reasons; for paths that name no file, the file probably meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Invoke, write_params
-from tests.support.preparing import photos, picture
+from tests.support.preparing import noise_image, photos
 from tests.support.readers import read_csv, table
 
 
@@ -35,19 +35,19 @@ def written(folder: Path, change: Callable[[str], str]) -> Path:
     ],
 )
 def test_one_repair_for_paths_with_the_same_fault(change: Callable[[str], str], repair: str, tmp_path: Path) -> None:
-    photos(tmp_path / "deep", ("crème", "épine"), each=3)
-    reading = read_csv(written(tmp_path, change))
-    assert "the nearest file is 'deep/crème/0.png'" in reading.bad[0].reason
-    line = next(line for line in reading.errors if "have the same fault" in line)
+    photos(tmp_path / "deep", ("crème", "épine"), count=3)
+    listing = read_csv(written(tmp_path, change))
+    assert "the nearest file is 'deep/crème/0.png'" in listing.bad[0].reason
+    line = next(line for line in listing.errors if "have the same fault" in line)
     assert "all 6 paths that name no file" in line
     assert repair in line
 
 
 def test_no_file_is_guessed_where_several_may_be_meant(tmp_path: Path) -> None:
-    photos(tmp_path, ("a", "b"), each=2)
-    reading = read_csv(table(tmp_path / "all.csv", "path,label", "0.png,a", "a/9.png,a", "a/0.png,a", "b/0.png,b"))
-    assert [each.reason for each in reading.bad] == ["does not exist", "does not exist"]
-    assert not any("same fault" in line for line in (*reading.remarks, *reading.errors))
+    photos(tmp_path, ("a", "b"), count=2)
+    listing = read_csv(table(tmp_path / "all.csv", "path,label", "0.png,a", "a/9.png,a", "a/0.png,a", "b/0.png,b"))
+    assert [issue.reason for issue in listing.bad] == ["does not exist", "does not exist"]
+    assert not any("same fault" in line for line in (*listing.remarks, *listing.errors))
 
 
 def all_links(folder: Path) -> None:
@@ -64,7 +64,7 @@ def all_damaged(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "reason"), [(all_links, "is a link out of the folder, to "), (all_damaged, "is text, no picture")]
+    ("plant", "reason"), [(all_links, "is a link out of the folder, to "), (all_damaged, "is text, not an image")]
 )
 @pytest.mark.parametrize("on_bad_file", ["refuse", "quarantine"])
 def test_where_all_is_bad_the_terminal_shows_why_and_where_the_report_is(
@@ -84,7 +84,7 @@ def test_where_all_is_bad_the_terminal_shows_why_and_where_the_report_is(
 
 def test_the_reason_of_a_table_without_a_good_line_reaches_the_terminal(workspace: Path, invoke: Invoke) -> None:
     written(photos(workspace / "photos"), lambda path: path.replace("/", "\\"))
-    picture().save(workspace / "photos" / "cat" / "other.png")
+    noise_image().save(workspace / "photos" / "cat" / "other.png")
     write_params(workspace / "params.yaml", {"data": {"reader": "csv", "path": "photos/all.csv"}})
     code, output = invoke("prepare")
     assert code == 2

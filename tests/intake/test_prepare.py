@@ -1,4 +1,4 @@
-"""From folders, tables and arrays to splits: the table of what must happen to bad input, and no leaks."""
+"""From folders, tables and arrays to splits: a table of bad inputs and their handling, and no leaks."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from makeweight.intake.report import Report
 from makeweight.runtime.splits import read_groups
 from tests.conftest import Invoke
 from tests.support.data_settings import settings
-from tests.support.preparing import READERS, RNG, photos, picture, run
+from tests.support.preparing import READERS, RNG, noise_image, photos, run
 
 
 def table_of(folder: Path, *lines: str, mark: str = "") -> None:
-    """A table of all photos, with further lines."""
+    """Write a table of all photos, with further lines."""
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
     rows = ["path,label,split", *(f"{path},{path.parent},train" for path in paths), *lines]
     (folder / "all.csv").write_text(mark + "\n".join(rows) + "\n", encoding="utf-8")
@@ -46,7 +46,7 @@ def manifest(data: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Case:
-    """Something wrong, and what must be said of it."""
+    """A bad input, and what the report must contain."""
 
     name: str
     plant: Callable[[Path], object]
@@ -70,7 +70,7 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
 def cut(folder: Path) -> None:
     for suffix in ("png", "jpg", "webp", "bmp", "tiff"):
         path = folder / "cat" / f"cut.{suffix}"
-        picture(32).save(path)
+        noise_image(32).save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -84,13 +84,13 @@ def bomb(folder: Path) -> None:
 
 
 def link_out(folder: Path) -> None:
-    picture().save(folder.parent / "outside.png")
+    noise_image().save(folder.parent / "outside.png")
     (folder / "cat" / "link.png").symlink_to(folder.parent / "outside.png")
 
 
 def litter(folder: Path) -> None:
     for name in (".hidden", ".ipynb_checkpoints", "__MACOSX"):
-        photos(folder / "cat", (name,), each=1)
+        photos(folder / "cat", (name,), count=1)
     (folder / "Thumbs.db").write_bytes(b"x")
 
 
@@ -99,30 +99,33 @@ def twins(folder: Path) -> None:
 
 
 def bad_table(folder: Path) -> None:
-    picture().save(folder.parent / "above.png")
+    noise_image().save(folder.parent / "above.png")
     table_of(
         folder, "cat/none.png,cat,train", "cat/0.png,cat,train", "cat/1.png,dog,train", "../above.png,cat,train",
         "extra.png,eel,test", "cat/2.png,,train", "cat/3.png,cat,trian", "cat/4.png,cat", mark="\ufeff",
     )  # fmt: skip
-    picture().save(folder / "extra.png")
+    noise_image().save(folder / "extra.png")
 
 
 CASES = (
     Case("an empty file", write("x.png", b""), bad={"cat/x.png": "is empty: 0 bytes"}),
-    Case("text named .png", write("x.png", b"not an image"), bad={"cat/x.png": "is text, no picture"}),
+    Case("text named .png", write("x.png", b"not an image"), bad={"cat/x.png": "is text, not an image"}),
     Case("what macOS leaves", write("._x.png", b"\0\5\x16\7"), ignored={"cat/._x.png": "hidden"}),
     Case(
         "truncated files", cut,
         bad={f"cat/cut.{suffix}": "cannot be|damaged" for suffix in ("png", "jpg", "webp", "bmp", "tiff")},
     ),
-    Case("an image beside the classes", lambda folder: picture().save(folder / "x.png"), bad={"x.png": "lies beside"}),
     Case(
-        "a JPEG named .png", lambda folder: picture().save(folder / "cat" / "x.png", "JPEG"),
+        "an image beside the classes", lambda folder: noise_image().save(folder / "x.png"),
+        bad={"x.png": "lies beside"},
+    ),
+    Case(
+        "a JPEG named .png", lambda folder: noise_image().save(folder / "cat" / "x.png", "JPEG"),
         conversions=("a JPEG named .png: read by its content",),
     ),
     Case(
         "a float TIFF without a range", deep(1.0, np.float32, "x.tiff"),
-        bad={"cat/x.tiff": r"32-bit float from 0 to 1: say in data\.value_range"},
+        bad={"cat/x.tiff": r"32-bit float from 0 to 1: set data\.value_range"},
     ),
     Case(
         "a float TIFF within the range", deep(1.0, np.float32, "x.tiff"), changes={"value_range": (0.0, 1.0)},
@@ -140,8 +143,9 @@ CASES = (
     Case(
         "litter", litter,
         ignored={
-            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden", "cat/__MACOSX": "left by the computer",
-            "Thumbs.db": "left by the computer",
+            "cat/.hidden": "hidden", "cat/.ipynb_checkpoints": "hidden",
+            "cat/__MACOSX": "created by the operating system",
+            "Thumbs.db": "created by the operating system",
         },
     ),
     Case(
@@ -150,7 +154,7 @@ CASES = (
     ),
     Case(
         "a name in two Unicode forms", quarantine_helps=False,
-        plant=lambda folder: photos(folder, tuple(unicodedata.normalize(form, "bébé") for form in ("NFC", "NFD"))),
+        plant=lambda folder: photos(folder, tuple(unicodedata.normalize(spec, "bébé") for spec in ("NFC", "NFD"))),
         errors=(r"'b\S+' \(U\+0301 U\+0301\) and 'b\S+' \(U\+00E9 U\+00E9\) differ only in case or in",),
     ),
     Case(
@@ -158,49 +162,49 @@ CASES = (
         errors=(r"no images in \S+eel: fill or remove the folder",),
     ),
     Case(
-        "a class too small", lambda folder: photos(folder, ("eel",), each=2), quarantine_helps=False,
+        "a class too small", lambda folder: photos(folder, ("eel",), count=2), quarantine_helps=False,
         errors=(r"class 'eel' has 2 images, too few .* add images, join it with another class, or leave",),
     ),
     Case(
         "a bad table", bad_table, changes={"reader": "csv"},
         bad={
             "all.csv, line 14: cat/none.png": "does not exist",
-            "all.csv, line 15: cat/0.png": "is named in all.csv, line 2 already",
-            "all.csv, line 16: cat/1.png": "line 3 already, as 'cat' and here as 'dog': neither is used",
+            "all.csv, line 15: cat/0.png": "is already named in all.csv, line 2",
+            "all.csv, line 16: cat/1.png": "line 3, as 'cat', but here as 'dog': neither is used",
             "all.csv, line 17: ../above.png": "leads out of the folder",
-            "all.csv, line 18: extra.png": "has a label unknown in training lines: 'eel'",
+            "all.csv, line 18: extra.png": "has a label that no training line has: 'eel'",
             "all.csv, line 19: cat/2.png": "has no label",
             "all.csv, line 20: cat/3.png": "has the unknown split 'trian'",
             "all.csv, line 21": "has 2 cells instead of 3",
         },
         remarks=("all.csv, line 1: begins with a byte-order mark",),
     ),
-    Case("one picture under two labels", twins, conflicts=(("cat/0.png", "dog/same.bmp"),)),
+    Case("one image under two labels", twins, conflicts=(("cat/0.png", "dog/same.bmp"),)),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
+def test_bad_input_is_handled_as_the_table_says(case: Case, tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     case.plant(folder)
     path = folder / "all.csv" if case.changes.get("reader") == "csv" else folder
     for on_bad_file in ("refuse", "quarantine"):
         _, errors = run(folder, path=path, on_bad_file=on_bad_file, **case.changes)
-        told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
-        bad = {each["path"]: each["reason"] for each in told["bad"]}
+        written = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+        bad = {issue["path"]: issue["reason"] for issue in written["bad"]}
         assert bad.keys() == case.bad.keys()
         assert all(re.search(case.bad[name], bad[name]) for name in bad), bad
-        assert {each["path"]: each["reason"] for each in told["ignored"]} == case.ignored
-        assert tuple(tuple(each["path"] for each in group) for group in told["conflicts"]) == case.conflicts
-        assert {each["what"] for each in told["conversions"]} - {"grey to RGB"} == set(case.conversions)
-        assert all(any(words in remark for remark in told["remarks"]) for words in case.remarks)
+        assert {issue["path"]: issue["reason"] for issue in written["ignored"]} == case.ignored
+        assert tuple(tuple(issue["path"] for issue in group) for group in written["conflicts"]) == case.conflicts
+        assert {conversion["what"] for conversion in written["conversions"]} - {"grey to RGB"} == set(case.conversions)
+        assert all(any(words in remark for remark in written["remarks"]) for words in case.remarks)
         assert all(re.search(words, errors) for words in case.errors), errors
         table = (tmp_path / "results" / "data_report.md").read_text(encoding="utf-8")
         conflicting = [name for pair in case.conflicts for name in pair]
         assert all(in_markdown(name) in table for name in [*bad, *case.ignored, *conflicting])
         refused = bool(case.errors) or (on_bad_file == "refuse" and bool(case.bad or case.conflicts))
         assert bool(errors) == refused, errors
-        assert told["ended"] == ("refused" if refused else "split")
+        assert written["ended"] == ("refused" if refused else "split")
         assert (tmp_path / "data" / "train").exists() == (not refused)
         if not refused:
             used = set(manifest(tmp_path / "data")["path"])
@@ -208,10 +212,10 @@ def test_the_table_of_what_must_happen(case: Case, tmp_path: Path) -> None:
             assert not used & bad.keys()
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", ("cat", "dog", "Dog"))
     (folder / "eel").mkdir()
-    photos(folder, ("fox",), each=2)
+    photos(folder, ("fox",), count=2)
     write("x.png", b"text")(folder)
     write("y.png", b"")(folder)
     cut(folder)
@@ -250,15 +254,15 @@ def deep_photos(folder: Path, top: int, *, darkest: int = 0, channels: int = 1) 
         (40000, 48000, r"would lose its contrast: .*, for instance \[40000, 48000\]"),
     ],
 )
-def test_the_range_of_all_images_is_judged_before_any_is_converted(
+def test_the_range_of_all_images_is_checked_before_any_is_converted(
     darkest: int, top: int, words: str, channels: int, tmp_path: Path
 ) -> None:
     folder = deep_photos(tmp_path / "photos", top, darkest=darkest, channels=channels)
     _, errors = run(folder)
-    told = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
-    assert len(told["bad"]) == 12
-    assert len({each["reason"] for each in told["bad"]}) == 1
-    assert re.search(words, told["bad"][0]["reason"])
+    written = json.loads((tmp_path / "results" / "data_report.json").read_text(encoding="utf-8"))
+    assert len(written["bad"]) == 12
+    assert len({issue["reason"] for issue in written["bad"]}) == 1
+    assert re.search(words, written["bad"][0]["reason"])
     assert re.search(words, errors)
     report, errors = run(folder, value_range="data")
     assert not errors
@@ -268,12 +272,12 @@ def test_the_range_of_all_images_is_judged_before_any_is_converted(
     assert sorted(image.max() > 40 for image in images) == [False] * 4 + [True] * 8  # dark images stay dark
 
 
-def test_16_bits_that_are_filled_by_all_images_together_are_taken_though_some_are_dark(tmp_path: Path) -> None:
+def test_16_bits_that_all_images_together_use_fully_are_accepted_though_some_are_dark(tmp_path: Path) -> None:
     assert not run(deep_photos(tmp_path / "photos", 65535))[1]
 
 
 @pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
-def test_arrays_are_judged_by_their_joint_range(dtype: str, tmp_path: Path) -> None:
+def test_arrays_are_checked_by_their_joint_range(dtype: str, tmp_path: Path) -> None:
     images = RNG.integers(0, 4095, (20, 8, 8), endpoint=True).astype(dtype)
     images[0, 0, :2] = 0, 4095
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
@@ -299,7 +303,7 @@ def test_bytes_that_are_nearly_black_in_all_images_are_a_warning(tmp_path: Path)
 def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
 
-    def span_of(path: str, form: ImageSpec) -> tuple[float, float]:
+    def span_of(path: str, spec: ImageSpec) -> tuple[float, float]:
         measured.append(path)
         return 0.0, 65535.0
 
@@ -310,7 +314,7 @@ def test_images_of_8_bits_are_decoded_once(tmp_path: Path, monkeypatch: pytest.M
     assert [Path(path).name for path in measured] == ["deep.png"]
 
 
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("makeweight.intake.decoding.parallel.LARGE", 100)
     held: list[bool] = []
     ordinary = fcntl.flock
@@ -327,7 +331,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("makeweight.intake.decoding.parallel.fcntl.flock", flock)
     folder = photos(tmp_path / "photos")
-    picture(64).save(folder / "cat" / "large.png")
+    noise_image(64).save(folder / "cat" / "large.png")
     assert not run(folder)[1]
     assert held == [True]
 
@@ -345,14 +349,14 @@ def test_near_infrared_called_opacity_is_refused_as_a_whole_and_real_opacity_is_
     report, errors = run(folder)
     assert not errors
     assert {
-        "what": "transparency laid over data.background",
+        "what": "transparency composited over data.background",
         "images": 12,
         "example": "cat/0.png",
     } in report.conversions
 
 
 @pytest.mark.parametrize("side", [8, 24, 64])
-def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp_path: Path) -> None:
+def test_copies_are_found_at_any_image_size(side: int, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -374,10 +378,10 @@ def test_copies_are_found_whatever_the_size_that_the_networks_see(side: int, tmp
     assert report.warnings == []
 
 
-def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path: Path) -> None:
+def test_predefined_splits_are_kept_and_their_leaks_are_reported_or_dropped(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("train", "test"):
-        photos(folder / name, each=10, side=40)
+        photos(folder / name, count=10, side=40)
     for index in range(3):
         Image.open(folder / "test" / "cat" / f"{index}.png").save(folder / "train" / "cat" / f"leak{index}.bmp")
     report, errors = run(folder)
@@ -393,12 +397,12 @@ def test_ready_made_splits_are_kept_and_their_leaks_are_told_or_dropped(tmp_path
     }
     report, _ = run(folder, on_leak="drop")
     assert report.leaks["groups"] == []
-    assert {each.path for each in report.ignored} == shared
+    assert {issue.path for issue in report.ignored} == shared
     assert not [path for path in manifest(tmp_path / "data")["path"] if "leak" in path]
 
 
 def nearly(source: Image.Image) -> Image.Image:
-    """What a person would call the same picture: a little darker, with less contrast and some noise."""
+    """A near-duplicate: a little darker, with less contrast and some noise."""
     pixels = np.asarray(source).astype(float) * 0.9 + RNG.normal(0, 3, np.asarray(source).shape)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
@@ -438,7 +442,7 @@ def test_planted_duplicates_never_lie_in_two_splits(seed: int, tmp_path: Path) -
     assert report.leaks["groups"] == []
 
 
-def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_path: Path) -> None:
+def test_different_images_are_not_duplicates_and_small_ones_are_not_searched(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -458,7 +462,7 @@ def test_different_pictures_are_no_duplicates_and_small_ones_are_not_asked(tmp_p
     assert run(folder, near_duplicates=None)[0].duplicates["near"] == []
 
 
-def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_not(tmp_path: Path) -> None:
+def test_a_group_that_is_too_large_a_part_of_a_class_is_an_error_unless_it_is_small(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -467,7 +471,7 @@ def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_n
     original = Image.open(folder / "cat" / "0.png")
     for index in range(4):
         nearly(original).save(folder / "cat" / f"near{index}.png")
-    report, errors = run(folder)  # five of sixteen: more than 2%, yet a handful
+    report, errors = run(folder)  # five of sixteen: more than 2%, but at most MIN_GROUP_LIMIT
     assert not errors
     assert [len(group) for group in report.duplicates["near"]] == [5]
     nearly(original).save(folder / "cat" / "one_more.png")
@@ -482,7 +486,7 @@ def test_a_group_that_is_too_large_a_part_of_a_class_is_named_and_a_handful_is_n
 
 
 def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     Image.open(folder / "cat" / "0.png").save(folder / "cat" / "copy.bmp")
     lines = [f"{path.relative_to(folder)},{path.parent.name}," for path in sorted(folder.rglob("*.*"))]
     patient = {"cat/1.png": "p", "cat/copy.bmp": "p", "dog/3.png": "p"}
@@ -496,10 +500,10 @@ def test_groups_of_a_table_are_joined_with_duplicates(tmp_path: Path) -> None:
     assert rows["group"].nunique() == 25 - 3
 
 
-def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_duplicates_are_not_sought(
+def test_groups_of_test_images_are_kept_in_predefined_splits_and_where_near_duplicates_are_not_searched(
     tmp_path: Path,
 ) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     Image.open(folder / "cat" / "9.png").save(folder / "cat" / "copy.bmp")
     patients = {"cat/8.png": "p", "dog/8.png": "p", "cat/10.png": "q", "cat/11.png": "q", "dog/2.png": "r"}
     rows = ["path,label,split,group"]
@@ -520,15 +524,15 @@ def test_groups_of_test_images_are_kept_in_ready_made_splits_and_where_near_dupl
     assert len(set(groups.values())) == 6
 
 
-def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: Path) -> None:
+def test_grey_images_that_are_stored_as_rgb_are_converted_to_grey_and_reported(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
         for index in range(6):
-            picture(channels=1).convert("RGB").save(folder / name / f"{index}.png")
+            noise_image(channels=1).convert("RGB").save(folder / name / f"{index}.png")
     report, _ = run(folder)
-    assert report.form["channels"] == 1
-    assert "no image has any colour, though 12 are stored with it" in report.form["channels_because"]
+    assert report.spec["channels"] == 1
+    assert "no image has any colour, though 12 are stored with it" in report.spec["channels_because"]
     images = np.load(tmp_path / "data" / "train" / "images.npy")
     assert images.shape[3] == 1
     rows = manifest(tmp_path / "data")
@@ -536,11 +540,11 @@ def test_grey_pictures_that_are_stored_as_rgb_are_made_grey_and_said(tmp_path: P
 
     written = np.concatenate([np.load(tmp_path / "data" / name / "images.npy") for name in SPLITS])
     assert [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in written] == rows["hash"].tolist()
-    assert run(folder, channels=3)[0].form["channels"] == 3
+    assert run(folder, channels=3)[0].spec["channels"] == 3
 
 
-def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+def test_images_of_the_splits_are_those_that_the_metadata_names(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", count=12)
     run(folder)
     for name in SPLITS:
         rows = pd.read_csv(tmp_path / "data" / name / "metadata.csv")
@@ -552,7 +556,7 @@ def test_images_of_the_splits_are_those_that_the_manifest_names(tmp_path: Path) 
 
 @pytest.mark.parametrize("reader", ["folder", "digits"])
 def test_any_number_of_workers_writes_the_same_bytes(reader: str, tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=600)
+    folder = photos(tmp_path / "photos", count=600)
     path = None if reader == "digits" else str(folder)
     written = []
     for workers in (1, 2):
@@ -570,37 +574,37 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_near_duplicates_with_two_labels_are_asked_about(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=10, side=40)
+def test_near_duplicates_with_two_labels_are_reported(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", count=10, side=40)
     nearly(Image.open(folder / "cat" / "0.png")).save(folder / "dog" / "again.png")
     assert "1 pair of near-duplicates with two labels, among them cat/0.png and dog/again.png: are both right?" in (
         run(folder)[0].remarks
     )
 
 
-def test_a_disk_without_a_byte_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_full_for_the_report_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos(tmp_path / "photos")
 
     def refuse(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Report, "write", refuse)
-    assert run(folder)[1].endswith("No space left on device: the data report could not be written; free some space")
+    assert run(folder)[1].endswith("No space left on device: the data report could not be written: free some space")
 
 
-@pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, and a manifest does not
+@pytest.mark.parametrize("limit", [10_000, 100_000])  # decoded images do not fit; or they do, but metadata.csv does not
 def test_a_full_disk_leaves_the_earlier_images(limit: int, tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", each=12)
+    folder = photos(tmp_path / "photos", count=12)
     assert not run(folder)[1]
     before = contents(tmp_path / "data")
-    photos(folder, ("eel" * 40,), each=1200)
+    photos(folder, ("eel" * 40,), count=1200)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # the kernel then refuses to write, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # writing then fails, as on a full disk
     try:
         _, errors = run(folder, channels=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert re.search(r"data: File too large: the images take up to 0\.\d+ GiB there", errors)
+    assert re.search(r"data: File too large: preparing the images takes up to 0\.\d+ GiB there", errors)
     assert "\n" not in errors
     assert contents(tmp_path / "data") == before
     assert not list((tmp_path / "data").glob(".prepare-*"))
@@ -610,14 +614,14 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     folder = photos(tmp_path / "photos", ("cat", "dog", "eel"))
     scandir = os.scandir
 
-    def refuse(path: Any) -> Any:  # as the system does for all but the administrator, who may be the one to run tests
+    def refuse(path: Any) -> Any:  # as for any user but root, who may run the tests
         if str(path).endswith("eel"):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     report, errors = run(folder)
-    assert {each.path: each.reason for each in report.bad} == {"eel": "cannot be read: Permission denied"}
+    assert {issue.path: issue.reason for issue in report.bad} == {"eel": "cannot be read: Permission denied"}
     assert "1 file cannot be used" in errors
 
 
@@ -637,7 +641,7 @@ def test_a_folder_that_cannot_be_read_at_all_is_one_line(tmp_path: Path, monkeyp
 INTERRUPTED = """
 import os, signal, sys
 from makeweight.runtime import files
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started without
+signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background start without it
 replace, done = os.replace, []
 def interrupted(source, target):
     done.append(target)

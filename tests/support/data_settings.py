@@ -1,4 +1,4 @@
-"""Settings of `data` for tests."""
+"""Settings of `data`, and inputs of splitting, for tests."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def settings(**changes: Any) -> DataSettings:
     return DataSettings.model_validate({**values, **changes})
 
 
-def roll(*counts: int, test: int = 0, validation: int = 0, groups: Any = None) -> SplitInput:
+def split_input(*counts: int, test: int = 0, validation: int = 0, groups: Any = None) -> SplitInput:
     """`counts` images of each class, then `test` test images of each, then `validation` ones."""
     sizes = (*counts, *[test] * len(counts), *[validation] * len(counts))
     labels = np.repeat(np.tile(np.arange(len(counts)), 3), sizes).astype(np.int64)
     predefined = np.repeat([UNASSIGNED, SPLITS.index("test"), SPLITS.index("validation")],
                          [sum(counts), test * len(counts), validation * len(counts)])  # fmt: skip
-    own = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    return SplitInput(labels, tuple("abcdef"[: len(counts)]), predefined.astype(np.int8), own.astype(np.int64))
+    group_of = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    return SplitInput(labels, tuple("abcdef"[: len(counts)]), predefined.astype(np.int8), group_of.astype(np.int64))
 
 
-def counts_of(source: SplitInput, indices: dict[str, Any]) -> dict[str, list[int]]:
+def counts_of(images: SplitInput, indices: dict[str, Any]) -> dict[str, list[int]]:
     return {
-        name: np.bincount(source.labels[rows], minlength=len(source.classes)).tolist() for name, rows in indices.items()
+        name: np.bincount(images.labels[rows], minlength=len(images.classes)).tolist() for name, rows in indices.items()
     }

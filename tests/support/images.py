@@ -14,13 +14,13 @@ RNG = np.random.default_rng(0)
 
 
 def smooth(n: int, side: int = 32, channels: int = 3) -> Images:
-    """Pictures with large structures, no two alike."""
+    """Random images with large structures, all different."""
     small = RNG.integers(0, 256, (n, 6, 6, channels), dtype=np.uint8)
-    whole = [Image.fromarray(each.squeeze()).resize((side, side), Image.Resampling.BICUBIC) for each in small]
-    return np.stack([np.asarray(each).reshape(side, side, channels) for each in whole])
+    large = [Image.fromarray(pixels.squeeze()).resize((side, side), Image.Resampling.BICUBIC) for pixels in small]
+    return np.stack([np.asarray(pixels).reshape(side, side, channels) for pixels in large])
 
 
-def form(**changes: Any) -> ImageSpec:
+def spec(**changes: Any) -> ImageSpec:
     values = {
         "side": 8, "channels": 3, "fit": "pad", "background": (0, 0, 0), "value_range": None, "first_frame": False
     }  # fmt: skip

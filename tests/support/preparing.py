@@ -21,23 +21,23 @@ READERS: dict[str, type[Reader]] = {"folder": Folder, "csv": CSV, "digits": Digi
 RNG = np.random.default_rng(0)
 
 
-def picture(side: int = 8, channels: int = 3) -> Image.Image:
-    """Noise of its own: no two are alike."""
+def noise_image(side: int = 8, channels: int = 3) -> Image.Image:
+    """Random noise, different in each call."""
     return Image.fromarray(RNG.integers(0, 256, (side, side, channels), dtype=np.uint8).squeeze())
 
 
 def photos(
-    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6, side: int = 8, channels: int = 3
+    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 6, side: int = 8, channels: int = 3
 ) -> Path:
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(each):
-            picture(side, channels).save(folder / name / f"{index}.png")
+        for index in range(count):
+            noise_image(side, channels).save(folder / name / f"{index}.png")
     return folder
 
 
 def run(folder: Path, reader: str = "folder", path: Path | None = None, **changes: Any) -> tuple[Report, str]:
-    """The report of `prepare` on `folder`, and its mistakes; what it wrote lies beside the folder."""
+    """The report of `prepare` on `folder`, and its errors; the outputs lie beside the folder."""
     chosen = settings(reader=reader, path=None if reader == "digits" else str(path or folder), **changes)
     report, refused = prepare(
         READERS[reader](), chosen, 0, workers=1, out=folder.parent / "data", report=folder.parent / "results"

@@ -1,4 +1,4 @@
-"""Small image folders, and what readers find in them."""
+"""Small image folders, tables and arrays, and what readers find in them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TRAIN, VALIDATION, TEST = range(3)
 
 def save(path: Path, pixels: Any, mode: str | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(np.asarray(pixels))
-    (picture.convert(mode) if mode else picture).save(path)
+    image = Image.fromarray(np.asarray(pixels))
+    (image.convert(mode) if mode else image).save(path)
     return path
 
 
@@ -34,13 +34,13 @@ def read(folder: Path, **changes: Any) -> DatasetListing:
     return Folder().read(settings(reader="folder", path=str(folder), **changes))
 
 
-def decoded(reading: DatasetListing, **changes: Any) -> Images:
-    form = spec_of(read_headers(reading.pictures, 1), settings(**changes))
-    return np.stack([reading.pictures.squares(i, form, (form.side,))[0][0] for i in range(len(reading.pictures))])
+def decoded(listing: DatasetListing, **changes: Any) -> Images:
+    spec = spec_of(read_headers(listing.source, 1), settings(**changes))
+    return np.stack([listing.source.squares(i, spec, (spec.side,))[0][0] for i in range(len(listing.source))])
 
 
-def labelled(reading: DatasetListing) -> dict[str, str]:
-    return {path: reading.classes[label] for path, label in zip(reading.origins, reading.labels, strict=True)}
+def labelled(listing: DatasetListing) -> dict[str, str]:
+    return {path: listing.classes[label] for path, label in zip(listing.origins, listing.labels, strict=True)}
 
 
 def table(path: Path, *lines: str, mark: str = "") -> Path:

@@ -1,4 +1,4 @@
-"""`makeweight prepare`: take images in, report what is wrong with them, and divide them."""
+"""`makeweight prepare`: read the images, report what is wrong with them, and split them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +7,8 @@ import typer
 
 from makeweight.commands.command import ParamsFile, app, command
 
-LINES = 20  # of each table that are shown; the report itself holds them all
-MISTAKES = 10  # likewise
+MAX_ROWS = 20  # of each table on the terminal; the report itself lists all
+MAX_ERRORS = 10  # likewise
 
 
 @command
@@ -30,27 +30,27 @@ def prepare(
 
     parameters = read_parameters(params)
     workers = cores() if parameters.compute.workers == "auto" else parameters.compute.workers
-    told, refused = preparing.prepare(
+    findings, refused = preparing.prepare(
         find_reader(parameters.data), parameters.data, parameters.seed, workers=workers, out=out, report=report
     )
-    if told.found or told.bad or told.ignored:
-        typer.echo(told.text(LINES) + "\n", err=refused is not None)
+    if findings.found or findings.bad or findings.ignored:
+        typer.echo(findings.text(MAX_ROWS) + "\n", err=refused is not None)
     if refused:
-        first, rest = told.errors[:MISTAKES], told.errors[MISTAKES:]
+        first, rest = findings.errors[:MAX_ERRORS], findings.errors[MAX_ERRORS:]
         more = [f"… and {len(rest)} more: {report / DATA_REPORT_TABLE} lists them all"] if rest else []
         raise BadInput(*first, *more)
     try:  # the splits are good even if the parameters of later stages are not
         plan.measure(parameters, out)
         typer.echo("\n".join(plan.lines(parameters)) + "\n")
-    except BadInput as mistake:
-        typer.echo("\n".join(f"warning: {line}" for line in mistake.errors) + "\n")
-    for warning in told.warnings:  # once more, below the tables
+    except BadInput as error:
+        typer.echo("\n".join(f"warning: {line}" for line in error.errors) + "\n")
+    for warning in findings.warnings:  # repeated below the tables, where they are seen
         typer.echo(f"WARNING: {shown(warning)}")
-    sizes = {name: sum(each[name] for each in told.classes.values()) for name in SPLITS}
-    form = told.form
-    kind = f"{form['side']}×{form['side']} {'grey' if form['channels'] == 1 else 'RGB'}"
-    told_sizes = ", ".join(f"{count} {name}" for name, count in sizes.items())
-    return f"wrote {told_sizes} images ({kind}, {len(told.classes)} classes) to {out}"
+    sizes = {name: sum(counts[name] for counts in findings.classes.values()) for name in SPLITS}
+    spec = findings.spec
+    kind = f"{spec['side']}×{spec['side']} {'grey' if spec['channels'] == 1 else 'RGB'}"
+    split_sizes = ", ".join(f"{size} {name}" for name, size in sizes.items())
+    return f"wrote {split_sizes} images ({kind}, {len(findings.classes)} classes) to {out}"
 
 
 main = app(prepare)

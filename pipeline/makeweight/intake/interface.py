@@ -1,4 +1,4 @@
-"""What a reader is and what it returns; readers by name."""
+"""The interface of readers, what they return, and their look-up by name."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.plugins import find
 
-UNASSIGNED = -1  # in `DatasetListing.predefined`: an image that no one has put into a split
+UNASSIGNED = -1  # in `DatasetListing.predefined`: an image that the data itself assigns to no split
 
 OPTIONAL_READER_KEYS = ("path", "download")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What all pictures are brought to.
+    """The image specification: what all images are converted to.
 
     Attributes:
         side: of the square, in pixels.
         channels: 1 for grey, 3 for RGB.
-        fit: what is done to a picture that is not square: "pad", "crop" or "stretch".
-        background: red, green and blue (0 to 255) below what is transparent, and beside what is padded.
-        value_range: the values that become black and white, where pictures have more than 8 bits; None: those of their
-            types.
-        first_frame: whether an animated picture is taken for its first frame, or is bad.
-        bands: which bands are grey or red, green, blue (and opacity), counted from 1; None: what files declare.
+        fit: how an image that is not square becomes square: "pad", "crop" or "stretch".
+        background: red, green and blue (0 to 255) behind transparent pixels and in padding.
+        value_range: the values that become black and white in images of more than 8 bits; None: the range of their
+            type.
+        first_frame: whether the first frame of an animated image is used; otherwise the image is bad.
+        bands: which bands are grey or red, green, blue (and opacity), counted from 1; None: as the file declares.
     """
 
     side: int
@@ -45,12 +45,12 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The type of the numbers that a picture is stored as.
+    """The type of the numbers that an image is stored as.
 
     Attributes:
-        bits: of each number.
-        kind: of number.
-        white: the number that is white by the type alone; None where the type does not say (signed, float, 32 bits).
+        bits: bits per number.
+        kind: kind of number.
+        white: the number that the type defines as white; None if it defines none (signed, float, 32 bits).
     """
 
     bits: int
@@ -59,13 +59,13 @@ class Depth:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nobody need say what is black and white: at most 8 bits, none of them a sign."""
+        """Whether black and white need no declaration: unsigned numbers of at most 8 bits."""
         return self.kind == "unsigned" and self.bits <= 8
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a picture's header says: width and height in pixels, whether it can only be grey, and its type."""
+    """The header of an image: width and height in pixels, whether it can only be grey, and its depth."""
 
     size: tuple[int, int]
     grey: bool
@@ -73,34 +73,34 @@ class ImageHeader:
 
 
 class ImageSource(Protocol):
-    """Pictures that are decoded one by one, where and when they are needed: none is held. Must be picklable."""
+    """Images that are decoded one by one when they are needed, and not kept in memory. Must be picklable."""
 
     def __len__(self) -> int: ...
 
     def part(self, start: int, stop: int) -> ImageSource:
-        """Those from `start` to before `stop`, to hand to another process."""
+        """The images from `start` up to, but without, `stop`, to send to another process."""
         ...
 
-    def look(self, index: int) -> ImageHeader:
-        """Read the header alone; BadPicture where that, or the picture's size, rules it out."""
+    def read_header(self, index: int) -> ImageHeader:
+        """Read the header without decoding; ImageError if the header, or the image's size, rules the image out."""
         ...
 
-    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
-        """The lowest and highest stored number of a picture whose depth is not plain; BadPicture as for `squares`."""
+    def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
+        """The lowest and highest stored number of an image whose depth is not plain; ImageError as for `squares`."""
         ...
 
-    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
-        """One picture at each of the sides, uint8 [side, side, channels], and what was done to it for the first.
+    def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+        """Decode one image at each of the sides, uint8 [side, side, channels], and name the conversions of the first.
 
         Raises:
-            BadPicture: it cannot be decoded, or only by guessing.
+            ImageError: it cannot be decoded, or only by guessing.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FileIssue:
-    """Something about one file: where it is, and what about it."""
+    """An issue with one file: its path, and the reason."""
 
     path: str
     reason: str
@@ -108,24 +108,24 @@ class FileIssue:
 
 @dataclass(frozen=True, slots=True)
 class DatasetListing:
-    """What a reader has found, before any picture is decoded.
+    """What a reader finds, before any image is decoded.
 
     Attributes:
-        pictures: of every split.
-        labels: int64, shape [n], each an index into `classes`.
+        source: the images of all splits.
+        labels: int64, shape [n], indices into `classes`.
         classes: class names in the order of their labels.
-        origins: where each picture comes from, one text a picture: valid Unicode.
-        official: int8, shape [n]: the index into `SPLITS` of the split that the data itself names, or `UNASSIGNED`.
-        groups: what belongs together and stays in one split, a text a picture; "" belongs to nothing. Empty: no groups.
-        bad: what cannot be taken in, as far as names and tables show it.
-        ignored: files that are no pictures and were not expected to be.
+        origins: for each image a text that says where it comes from; valid Unicode.
+        predefined: int8, shape [n]: the index into `SPLITS` of the split that the data itself defines, or `UNASSIGNED`.
+        groups: for each image the name of its group, whose images stay in one split; "" for no group. Empty: no groups.
+        bad: files and table rows that cannot be used, as far as names and tables show it.
+        ignored: files that are no images and were not expected to be.
         remarks: sentences for the report.
-        mistakes: what makes the whole unusable, a line each: what, where, what to do.
-        imbalance: the long tail that the training split is thinned to if the parameters name neither counts nor
-            imbalance; None: nothing is thinned.
+        errors: reasons why the whole data set cannot be used, a line each: what, where, what to do.
+        imbalance: the long tail to which the training split is subsampled if the parameters name neither counts nor
+            imbalance; None: no subsampling.
     """
 
-    pictures: ImageSource
+    source: ImageSource
     labels: Labels
     classes: tuple[str, ...]
     origins: Sequence[str]
@@ -139,12 +139,12 @@ class DatasetListing:
 
 
 class Reader(Protocol):
-    """What takes images in. `uses` names the optional keys of `data` that it reads; others must be null."""
+    """Finds the images of a data set. `uses` names the optional keys of `data` that it reads; others must be null."""
 
     uses: ClassVar[frozenset[str]]
 
     def read(self, settings: DataSettings) -> DatasetListing:
-        """Find all images, and decode none; BadInput where there is nothing to go on with."""
+        """Find all images without decoding any; BadInput if the data set cannot be read at all."""
         ...
 
 

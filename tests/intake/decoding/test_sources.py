@@ -9,7 +9,7 @@ import pytest
 
 from makeweight.core.errors import ImageError
 from makeweight.intake.decoding.sources import Arrays
-from tests.support.images import form
+from tests.support.images import spec
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from tests.support.images import form
 def test_numbers_in_arrays_follow_the_same_rules(values: Any, declared: Any, expected: list[int]) -> None:
     big = np.kron(values, np.ones((8, 8), values.dtype))[None]
     side = 8 * len(expected)
-    chosen = form(channels=1, fit="stretch", value_range=declared)
+    chosen = spec(channels=1, fit="stretch", value_range=declared)
     (pixels,), _ = Arrays(big).squares(0, chosen, (side,))
     assert pixels[0, 3::8, 0].tolist() == expected
-    with pytest.raises(ImageError, match=r"say in data\.value_range"):
-        Arrays(np.ones((1, 8, 8), np.float32)).squares(0, form(), (8,))
+    with pytest.raises(ImageError, match=r"set data\.value_range"):
+        Arrays(np.ones((1, 8, 8), np.float32)).squares(0, spec(), (8,))

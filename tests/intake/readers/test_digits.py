@@ -12,12 +12,12 @@ from tests.support.readers import decoded
 
 
 def test_digits_are_the_1797_of_scikit_learn_from_black_to_white() -> None:
-    reading = Digits().read(settings())
-    images = decoded(reading)
+    listing = Digits().read(settings())
+    images = decoded(listing)
     assert images.shape == (1797, 8, 8, 1)
     assert (images.min(), images.max()) == (0, 255)
-    assert reading.classes == tuple("0123456789")
-    assert (reading.predefined == UNASSIGNED).all()
+    assert listing.classes == tuple("0123456789")
+    assert (listing.predefined == UNASSIGNED).all()
 
 
 def test_digits_of_another_size_are_refused() -> None:

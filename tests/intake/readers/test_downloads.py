@@ -31,22 +31,22 @@ def write_mnist(root: Path) -> None:
         write_idx(root / "MNIST" / "raw" / f"{name}-labels-idx1-ubyte", (np.arange(n) % 3).astype(np.uint8))
 
 
-def test_an_official_test_set_is_marked(tmp_path: Path) -> None:
+def test_a_predefined_test_set_is_marked(tmp_path: Path) -> None:
     write_mnist(tmp_path)
-    reading = MNIST().read(settings(reader="mnist", path=str(tmp_path), download=False))
-    assert decoded(reading)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103]
-    assert reading.predefined.tolist() == [UNASSIGNED] * 6 + [SPLITS.index("test")] * 4
-    assert reading.origins[5:7] == ["train[5]", "test[0]"]
-    assert len(reading.classes) == 10
+    listing = MNIST().read(settings(reader="mnist", path=str(tmp_path), download=False))
+    assert decoded(listing)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103]
+    assert listing.predefined.tolist() == [UNASSIGNED] * 6 + [SPLITS.index("test")] * 4
+    assert listing.origins[5:7] == ["train[5]", "test[0]"]
+    assert len(listing.classes) == 10
 
 
 def test_a_data_set_can_be_resized_and_coloured(tmp_path: Path) -> None:
     write_mnist(tmp_path)
-    reading = MNIST().read(settings(reader="mnist", path=str(tmp_path), download=False))
-    assert decoded(reading, image_size=16, channels=3).shape == (10, 16, 16, 3)
+    listing = MNIST().read(settings(reader="mnist", path=str(tmp_path), download=False))
+    assert decoded(listing, image_size=16, channels=3).shape == (10, 16, 16, 3)
 
 
 @pytest.mark.parametrize("reader", [MNIST, CIFAR10])
-def test_a_data_set_that_is_not_there_and_may_not_be_fetched_is_a_clear_mistake(reader: Any, tmp_path: Path) -> None:
+def test_a_data_set_that_is_missing_and_may_not_be_downloaded_is_a_clear_error(reader: Any, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"set data\.download to true"):
         reader().read(settings(reader="mnist", path=str(tmp_path), download=False))

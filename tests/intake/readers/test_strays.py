@@ -1,4 +1,4 @@
-"""Files in image folders that hold other truths than the folders: said before anything is trained."""
+"""Files in image folders that contradict the folders are reported before anything is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.preparing import photos, picture, run
+from tests.support.preparing import noise_image, photos, run
 from tests.support.readers import read, table
 
 DICOM = bytes(128) + b"DICM" + bytes(300)
@@ -19,14 +19,14 @@ NIFTI = bytes(344) + b"n+1\0" + bytes(60)
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("1.dcm", b"x", "is DICOM, which is not read"),
-        ("IM0001", DICOM, "is DICOM, which is not read"),
-        ("1.2.840.113.7", DICOM, "is DICOM, which is not read"),
-        ("1.nii.gz", b"x", "is NIfTI, which is not read"),
-        ("1.img", NIFTI, "is NIfTI, which is not read"),
+        ("1.dcm", b"x", "is DICOM, which is not supported"),
+        ("IM0001", DICOM, "is DICOM, which is not supported"),
+        ("1.2.840.113.7", DICOM, "is DICOM, which is not supported"),
+        ("1.nii.gz", b"x", "is NIfTI, which is not supported"),
+        ("1.img", NIFTI, "is NIfTI, which is not supported"),
         ("1.MHA", b"x", "is a medical volume"),
         ("1.CR3", b"x", "is a raw photograph"),
-        ("slide.svs", b"x", "is a microscope's"),
+        ("slide.svs", b"x", "is a file of a microscope"),
         ("1.npy", b"x", "is a NumPy file"),
         ("1.txt", b"\x89PNG\r\n\x1a\n", "give it the suffix .png"),
         ("1", b"\xff\xd8\xff\xe0", "give it the suffix .jpg"),
@@ -37,8 +37,8 @@ def test_images_of_a_format_that_is_not_read_are_bad(name: str, content: bytes, 
     (folder / "dog" / name).write_bytes(content)
     (folder / "dog" / "notes.txt").write_text("no image")
     report, errors = run(folder)
-    assert [each.path for each in report.bad] == [f"dog/{name}"]
-    assert [each.path for each in report.ignored] == ["dog/notes.txt"]
+    assert [issue.path for issue in report.bad] == [f"dog/{name}"]
+    assert [issue.path for issue in report.ignored] == ["dog/notes.txt"]
     assert reason in errors
     report, errors = run(folder, on_bad_file="quarantine")
     assert not errors
@@ -69,20 +69,20 @@ def test_a_mask_is_no_image_of_the_class(image: str, mask: str, tmp_path: Path) 
     folder = photos(tmp_path / "photos")
     for name in (image, mask):
         (folder / "cat" / name).parent.mkdir(exist_ok=True)
-        picture().save(folder / "cat" / name)
-    reading = read(folder)
-    assert [(each.path, each.reason) for each in reading.bad] == [
+        noise_image().save(folder / "cat" / name)
+    listing = read(folder)
+    assert [(issue.path, issue.reason) for issue in listing.bad] == [
         (f"cat/{mask}", f"is a mask of 'cat/{image}', by its name: move masks away")
     ]
-    assert f"cat/{image}" in reading.origins
+    assert f"cat/{image}" in listing.origins
 
 
 def test_names_like_masks_without_an_image_beside_them_are_images(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", ("mask", "no_mask"))
-    picture().save(folder / "mask" / "person_mask.png")
-    reading = read(folder)
-    assert not reading.bad
-    assert len(reading.origins) == 13
+    noise_image().save(folder / "mask" / "person_mask.png")
+    listing = read(folder)
+    assert not listing.bad
+    assert len(listing.origins) == 13
 
 
 def test_folders_of_images_and_their_masks_are_no_classes(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def one_hot(folder: Path) -> None:
     for split in ("train", "valid"):
         (folder / split).mkdir(parents=True)
         for index in range(3):
-            picture().save(folder / split / f"{split}{index}.png")
+            noise_image().save(folder / split / f"{split}{index}.png")
         table(
             folder / split / "_classes.csv",
             "filename, cat, dog",
@@ -128,7 +128,7 @@ def test_labels_beside_images_that_are_not_those_of_the_folders_are_refused(
     plant(tmp_path / "photos")
     for on_bad_file in ("refuse", "quarantine"):
         _, errors = run(tmp_path / "photos", on_bad_file=on_bad_file)
-        assert "holds labels of its own" in errors
+        assert "has its own labels" in errors
 
 
 def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_said(tmp_path: Path) -> None:
@@ -136,17 +136,17 @@ def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_sa
     rows = [f"{name}/{index}.png,{name}{index % 2}" for name in ("cat", "dog") for index in range(6)]
     table(folder / "breeds.csv", "path,label", *rows)
     (folder / "readme.json").write_text('{"licence": "CC0"}')
-    reading = read(folder)
-    assert not reading.errors
-    assert [remark for remark in reading.remarks if "is not read" in remark] == [
+    listing = read(folder)
+    assert not listing.errors
+    assert [remark for remark in listing.remarks if "is not read" in remark] == [
         "breeds.csv names images but is not read: the folders (cat, dog) are the classes"
     ]
 
 
 def test_unlabelled_test_images_are_not_advised_to_be_moved_into_a_class(tmp_path: Path) -> None:
-    photos(tmp_path / "photos" / "train", each=8)
-    photos(tmp_path / "photos", ("test",), each=3)
+    photos(tmp_path / "photos" / "train", count=8)
+    photos(tmp_path / "photos", ("test",), count=3)
     report, errors = run(tmp_path / "photos")
-    assert "has no label, since it lies in no folder of a class" in errors
-    assert np.all([each.path.startswith("test/") for each in report.bad])
+    assert "has no label, since it lies in no class folder" in errors
+    assert np.all([issue.path.startswith("test/") for issue in report.bad])
     assert not run(tmp_path / "photos", on_bad_file="quarantine")[1]

@@ -20,19 +20,19 @@ def test_a_table_gives_labels_splits_and_groups(tmp_path: Path) -> None:
         tmp_path / "all.csv", "Group,path,label,split,remark", "p1,img/1.png,cat,train,", ",img/2.png,dog,train,x",
         "p1,img/3.png,dog,val,", '"p,2","img/ü,4.png",cat,TEST,',
     )  # fmt: skip
-    reading = read_csv(path)
-    assert labelled(reading) == {"img/1.png": "cat", "img/2.png": "dog", "img/3.png": "dog", "img/ü,4.png": "cat"}
-    assert reading.predefined.tolist() == [TRAIN, TRAIN, VALIDATION, TEST]
-    assert reading.groups == ["p1", "", "p1", "p,2"]
-    assert decoded(reading)[3, 0, 0, 0] == 5
+    listing = read_csv(path)
+    assert labelled(listing) == {"img/1.png": "cat", "img/2.png": "dog", "img/3.png": "dog", "img/ü,4.png": "cat"}
+    assert listing.predefined.tolist() == [TRAIN, TRAIN, VALIDATION, TEST]
+    assert listing.groups == ["p1", "", "p1", "p,2"]
+    assert decoded(listing)[3, 0, 0, 0] == 5
 
 
 def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> None:
     for name in ("1", "2"):
         save(tmp_path / f"{name}.png", grey(5))
-    reading = read_csv(table(tmp_path / "all.csv", "path,label", "1.png,0", "2.png,1"))
-    assert reading.predefined.tolist() == [UNASSIGNED, UNASSIGNED]
-    assert reading.groups == ()
+    listing = read_csv(table(tmp_path / "all.csv", "path,label", "1.png,0", "2.png,1"))
+    assert listing.predefined.tolist() == [UNASSIGNED, UNASSIGNED]
+    assert listing.groups == ()
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
         (b"a\tlabel\n1.png\ta\n", "cells are separated by .* save the table with commas"),
         (b"path;label\n1.png;a\n", "line 1: there is no column path and no column label among path;label"),
         (b"", "there is no column path and no column label among none"),
-        (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is no CSV"),
+        (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is not valid CSV"),
         (b"path,label,Label\n1.png,a,b\n", "line 1: there are several columns label: keep one"),
         (b"path,label,split, Split\n1.png,a,train,test\n", "line 1: there are several columns split: keep one"),
     ],
 )
-def test_a_table_that_is_none_is_named_with_its_line(content: bytes, message: str, tmp_path: Path) -> None:
+def test_an_invalid_table_is_named_with_its_line(content: bytes, message: str, tmp_path: Path) -> None:
     save(tmp_path / "1.png", grey(5))
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(BadInput, match=message) as caught:
@@ -59,14 +59,14 @@ def test_a_table_that_is_none_is_named_with_its_line(content: bytes, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_one_picture_under_two_labels_in_a_table_is_used_under_neither(tmp_path: Path) -> None:
+def test_one_image_under_two_labels_in_a_table_is_used_under_neither(tmp_path: Path) -> None:
     for name in "123":
         save(tmp_path / f"{name}.png", grey(int(name)))
-    reading = read_csv(table(tmp_path / "t.csv", "path,label", "1.png,a", "2.png,b", "3.png,a", "./1.png,b"))
-    assert labelled(reading) == {"2.png": "b", "3.png": "a"}
-    assert reading.bad == (
+    listing = read_csv(table(tmp_path / "t.csv", "path,label", "1.png,a", "2.png,b", "3.png,a", "./1.png,b"))
+    assert labelled(listing) == {"2.png": "b", "3.png": "a"}
+    assert listing.bad == (
         FileIssue(
-            "t.csv, line 5: ./1.png", "is named in t.csv, line 2 already, as 'a' and here as 'b': neither is used"
+            "t.csv, line 5: ./1.png", "is already named in t.csv, line 2, as 'a', but here as 'b': neither is used"
         ),
     )
 
@@ -76,12 +76,12 @@ def test_hugging_faces_tables_stand_beside_the_images_or_in_each_split(tmp_path:
         for name, label in (("1", "a"), ("2", "b")):
             save(tmp_path / split / "deep" / f"{name}{label}.png", grey(int(name)))
         table(tmp_path / split / "metadata.csv", "file_name,label", "deep/1a.png,a", "deep/2b.png,b")
-    read_it = HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
-    assert labelled(read_it) == {
+    listing = HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
+    assert labelled(listing) == {
         "test/deep/1a.png": "a", "test/deep/2b.png": "b", "train/deep/1a.png": "a", "train/deep/2b.png": "b"
     }  # fmt: skip
-    assert read_it.predefined.tolist() == [TEST, TEST, TRAIN, TRAIN]
-    assert decoded(read_it)[:, 0, 0, 0].tolist() == [1, 2, 1, 2]
+    assert listing.predefined.tolist() == [TEST, TEST, TRAIN, TRAIN]
+    assert decoded(listing)[:, 0, 0, 0].tolist() == [1, 2, 1, 2]
     table(
         tmp_path / "metadata.csv", "file_name,label", "train/deep/1a.png,a", "test/deep/2b.png,b", "train/deep/2b.png,b"
     )

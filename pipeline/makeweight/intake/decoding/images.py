@@ -1,7 +1,7 @@
-"""Pictures of any format, mode and shape to squares of one size; or the reason why not.
+"""Decode images of any format, mode and shape to squares of one size, or give the reason why this is impossible.
 
-Nothing is made up: what can only be decoded by guessing is refused with its reason, and whatever is changed is said in
-words that the report counts.
+Images that could be decoded only by guessing are refused. Every conversion is described in words that the report
+counts.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE, Images
 from makeweight.core.errors import ImageError
 from makeweight.intake.decoding import tiffs
-from makeweight.intake.decoding.rasters import BYTE, HALF_CLEAR, Raster, chosen, rendered, span
+from makeweight.intake.decoding.rasters import BYTE, PARTIAL_OPACITY, Raster, render, select_bands, span
 from makeweight.intake.interface import Depth, ImageHeader, ImageSpec
 
-# Pillow knows 40 formats, some of which start other programs or are made to be animated: these are for pictures.
+# Pillow reads 40 formats, some of which start other programs or are mainly for animations: these are for still images.
 SUFFIXES_OF = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # a JPEG with previews behind it, as many cameras write
+    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # a JPEG followed by previews, as many cameras write
     "WEBP": (".webp",),
     "BMP": (".bmp", ".dib"),
     "DIB": (".bmp", ".dib"),
@@ -40,268 +40,261 @@ SUFFIXES_OF = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 FORMATS = tuple(name for name in SUFFIXES_OF if name not in {"MPO", "TIFF"})  # an MPO is opened as a JPEG first
-# Names of pictures that are not read, so that they are listed and not passed over.
-FOREIGN = (
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".j2k",
-    ".jxl",
-    ".svg",
-    ".psd",
-    ".eps",
-    ".ico",
-    ".dng",
-    ".cr2",
-    ".nef",
-    ".raw",
-)
-SUFFIXES = frozenset(suffix for suffixes in (*SUFFIXES_OF.values(), FOREIGN) for suffix in suffixes)
+# Suffixes of images that are not supported, so that these are listed as bad instead of ignored.
+UNREAD_SUFFIXES = (
+    ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".eps", ".ico", ".dng", ".cr2", ".nef", ".raw",
+)  # fmt: skip
+SUFFIXES = frozenset(suffix for suffixes in (*SUFFIXES_OF.values(), UNREAD_SUFFIXES) for suffix in suffixes)
 STILL = {"MPO"}
 GREY_MODES = {"1", "L", "LA", "La", "I;16", "I", "F"}
-LARGEST_UNASKED = 64  # pixels: a GAN of larger images takes hours on a processor, which nobody should meet by accident
-MOST_PIXELS = 89_478_485  # Pillow's limit: 256 MiB of RGB
-LARGE = 1 << 24  # pixels from which an image is shrunk by averages first: converting it would take several copies
+MAX_DEFAULT_SIDE = 64  # pixels: a GAN of larger images takes hours on a CPU, which must be a deliberate choice
+MAX_PIXELS = 89_478_485  # Pillow's limit: 256 MiB of RGB
+LARGE = (
+    1 << 24
+)  # pixels; larger images are averaged to a smaller size first, since converting them takes several copies
 ORIENTATION = 0x0112
-TURNS = {
+TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0.([\x08\x0c\x10])", re.DOTALL)  # and its bits
+JPEG_FRAME = re.compile(
+    rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0.([\x08\x0c\x10])", re.DOTALL
+)  # group 1: its bits
 DEEP_PNM = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
-LAID = "transparency laid over data.background"
-FINER = 4  # a JPEG is decoded at this many times the side, at least: quicker, and finer than what remains
+COMPOSITED = "transparency composited over data.background"
+DRAFT_FACTOR = 4  # a JPEG is decoded at no less than this many times the side: faster, and still finer than the result
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
-Image.init()  # `Image.open` itself loads further formats only where it is not told which
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # the report lists damaged files
+Image.init()  # `Image.open` with `formats` does not load further formats by itself
 
-# What the first bytes of files tell that are often named like pictures.
-IMPOSTORS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    (lambda head: not head.strip(b"\0"), "is empty of content: nothing but zeros"),
+# Other content that is often found in files named like images, by their first bytes.
+OTHER_CONTENT: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (lambda head: not head.strip(b"\0"), "holds nothing but zeros"),
     (
         lambda head: head[:4] in {b"\0\5\x16\7", b"\0\5\x16\0"},
-        "is no picture but what macOS keeps beside one (AppleDouble)",
+        "is not an image but metadata of macOS (AppleDouble)",
     ),
-    (lambda head: head[4:8] == b"ftyp", "is HEIC, AVIF or a film: convert it to PNG or JPEG"),
+    (lambda head: head[4:8] == b"ftyp", "is HEIC, AVIF or a video: convert it to PNG or JPEG"),
     (lambda head: head[:4] == b"%PDF", "is a PDF"),
     (lambda head: head[:2] == b"PK", "is a ZIP archive"),
-    (lambda head: all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head), "is text, no picture"),
+    (lambda head: all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head), "is text, not an image"),
 )
 
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[IO[bytes], list[str]]]:
-    """An open file and a list for what is done to it; whatever goes wrong while the block lasts is a BadPicture.
+    """Open a file, and yield it with a list for descriptions of conversions.
 
-    Warnings of decoders are added to that list.
+    Any error within the block is raised as an ImageError. Warnings of decoders are added to the list.
     """
-    said: list[str] = []
+    conversions: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             _check_file(path)
-            with open(path, "rb") as file:  # noqa: PTH123 - quicker than a Path for each of a million
-                yield file, said
+            with open(path, "rb") as file:  # noqa: PTH123 - faster than a Path, for millions of files
+                yield file, conversions
         except ImageError:
             raise
         except UnidentifiedImageError:
-            raise ImageError(_impostor(path)) from None
+            raise ImageError(_why_unidentified(path)) from None
         except Image.DecompressionBombError:
-            raise ImageError(f"has more pixels than the {MOST_PIXELS:,} that are allowed: make it smaller") from None
+            raise ImageError(f"has more pixels than the {MAX_PIXELS:,} that are allowed: make it smaller") from None
         except OSError as error:
-            raise ImageError(f"cannot be read: {_worded(error.strerror or error)}") from error
+            raise ImageError(f"cannot be read: {_message(error.strerror or error)}") from error
         except Exception as error:
-            raise ImageError(f"cannot be decoded: {_worded(error)}") from error
-    said += sorted({f"warning: {_worded(warning.message)}" for warning in caught})
+            raise ImageError(f"cannot be decoded: {_message(error)}") from error
+    conversions += sorted({f"warning: {_message(warning.message)}" for warning in caught})
 
 
 @contextmanager
 def _pillow(file: IO[bytes]) -> Iterator[Image.Image]:
-    """The open file as Pillow sees it, of an allowed size, undecoded."""
+    """Open a file with Pillow, without decoding; ImageError if it has too many pixels."""
     file.seek(0)
-    with Image.open(file, formats=FORMATS) as picture:
-        _check_size(*picture.size)
-        yield picture
+    with Image.open(file, formats=FORMATS) as image:
+        _check_size(*image.size)
+        yield image
 
 
 def _is_tiff(file: IO[bytes]) -> bool:
     return tiffs.is_tiff(file.read(4))
 
 
-def _worded(error: object) -> str:
+def _message(error: object) -> str:
     words = " ".join(str(error).split()) or type(error).__name__
     return words[:160]
 
 
 def _check_file(path: str) -> None:
-    found = os.stat(path)  # noqa: PTH116 - a million of them
+    found = os.stat(path)  # noqa: PTH116 - faster than a Path, for millions of files
     if not stat.S_ISREG(found.st_mode):
-        raise ImageError("is no file but a folder, pipe or device")
+        raise ImageError("is not a file but a folder, pipe or device")
     if not found.st_size:
         raise ImageError("is empty: 0 bytes")
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise ImageError(
-            f"has {width}×{height} pixels, more than the {MOST_PIXELS:,} that are allowed: make it smaller"
-        )
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"has {width}×{height} pixels, more than the {MAX_PIXELS:,} that are allowed: make it smaller")
     if min(width, height) < 1:
-        raise ImageError(f"has {width}×{height} pixels: nothing to see")
+        raise ImageError(f"has {width}×{height} pixels: it is empty")
 
 
-def _impostor(path: str) -> str:
+def _why_unidentified(path: str) -> str:
     with Path(path).open("rb") as file:
         head = file.read(64)
         start = head + file.read(1 << 16)
     if head[:2] == b"\xff\xd8" and (frame := JPEG_FRAME.search(start)) and frame[1] != b"\x08":
-        return f"is a JPEG of {frame[1][0]} bits, which is not read: convert it to PNG or TIFF of 16 bits"
-    for test, reason in IMPOSTORS:
+        return f"is a JPEG of {frame[1][0]} bits, which is not supported: convert it to PNG or TIFF of 16 bits"
+    for test, reason in OTHER_CONTENT:
         if test(head):
             return reason
-    return "is no PNG, JPEG, WebP, BMP, TIFF, GIF or PPM, or its header is damaged"
+    return "is not a PNG, JPEG, WebP, BMP, TIFF, GIF or PPM, or its header is damaged"
 
 
-def look(path: str) -> ImageHeader:
-    """What the header of the file `path` says; a PNG's checksums are compared as well, which decoding does not do.
+def read_header(path: str) -> ImageHeader:
+    """Read the header of the file `path`; of a PNG also verify the checksums, which decoding does not do.
 
     Raises:
-        BadPicture: it is no picture, is damaged as far as this shows, or has too many pixels.
+        ImageError: it is not an image, is visibly damaged, or has too many pixels.
     """
     with opened(path) as (file, _):
         if _is_tiff(file):
-            found = tiffs.look_at(file)
+            found = tiffs.read_header(file)
             _check_size(*found.size)
             return found
-        with _pillow(file) as picture:
-            grey = picture.mode in GREY_MODES or _stored_as(picture).startswith("LA")
-            found = ImageHeader(picture.size, grey, _depth(picture))
-            if picture.format == "PNG":
-                picture.verify()
+        with _pillow(file) as image:
+            grey = image.mode in GREY_MODES or _stored_layout(image).startswith("LA")
+            found = ImageHeader(image.size, grey, _depth(image))
+            if image.format == "PNG":
+                image.verify()
     return found
 
 
-def span_of(path: str, form: ImageSpec) -> tuple[float, float]:
-    """The lowest and the highest number that the file `path` stores, in the bands that `form` chooses.
+def span_of(path: str, spec: ImageSpec) -> tuple[float, float]:
+    """The lowest and highest number stored in the file `path`, in the bands that `spec` selects.
 
     Raises:
-        BadPicture: it cannot be decoded, or holds NaN.
+        ImageError: it cannot be decoded, or holds NaN.
     """
-    with opened(path) as (file, said):
+    with opened(path) as (file, conversions):
         if _is_tiff(file):
-            raster, _ = tiffs.read(file, first_frame=form.first_frame, said=said)
+            raster, _ = tiffs.read(file, first_frame=spec.first_frame, conversions=conversions)
         else:
-            with _pillow(file) as picture:
-                _check_frames(picture, form, said)
-                raster = _raster(picture, file, _depth(picture))
-        return span(chosen(raster, form.bands, said))
+            with _pillow(file) as image:
+                _check_frames(image, spec, conversions)
+                raster = _raster(image, file, _depth(image))
+        return span(select_bands(raster, spec.bands, conversions))
 
 
-def decode(path: str, form: ImageSpec) -> tuple[Images, tuple[str, ...]]:
-    """The file `path` as a square of `form`, and what was done to it; raises as `squares`."""
-    (pixels,), said = squares(path, form, (form.side,))
-    return pixels, said
+def decode(path: str, spec: ImageSpec) -> tuple[Images, tuple[str, ...]]:
+    """Decode the file `path` as a square of `spec`, and describe the conversions; raises as `squares`."""
+    (pixels,), conversions = squares(path, spec, (spec.side,))
+    return pixels, conversions
 
 
-def squares(path: str, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
-    """The file `path` as a square of each of the sides, and what was done to it for the first.
+def squares(path: str, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+    """Decode the file `path` as a square of each of the sides, and describe the conversions for the first.
 
     Raises:
-        BadPicture: it cannot be decoded, or only by guessing.
+        ImageError: it cannot be decoded, or only by guessing.
     """
-    with opened(path) as (file, said):
+    with opened(path) as (file, conversions):
         if _is_tiff(file):
-            _check_name("TIFF", path, said)
-            raster, orientation = tiffs.read(file, first_frame=form.first_frame, said=said)
-            level = rendered(chosen(raster, form.bands, said), form.value_range, said)
+            _check_name("TIFF", path, conversions)
+            raster, orientation = tiffs.read(file, first_frame=spec.first_frame, conversions=conversions)
+            level = render(select_bands(raster, spec.bands, conversions), spec.value_range, conversions)
         else:
-            with _pillow(file) as picture:
-                _check_name(picture.format or "", path, said)
-                _check_frames(picture, form, said)
-                depth = _depth(picture)  # before decoding, which forgets it
-                orientation = _orientation(picture, said)
-                level = _levelled(picture, file, depth, form, FINER * max(sides), said)
-        found = _fitted_to(sides, level, orientation, form, said)
-    return found, tuple(said)
+            with _pillow(file) as image:
+                _check_name(image.format or "", path, conversions)
+                _check_frames(image, spec, conversions)
+                depth = _depth(image)  # before decoding, after which it is unknown
+                orientation = _orientation(image, conversions)
+                level = _decoded_to_8_bits(image, file, depth, spec, DRAFT_FACTOR * max(sides), conversions)
+        found = fit_squares(sides, level, orientation, spec, conversions)
+    return found, tuple(conversions)
 
 
-def _fitted_to(
-    sides: Sequence[int], level: Image.Image, orientation: int, form: ImageSpec, said: list[str]
+def fit_squares(
+    sides: Sequence[int], level: Image.Image, orientation: int, spec: ImageSpec, conversions: list[str]
 ) -> list[Images]:
-    """A square of each side; what is done for the first is said."""
-    flat = _turned(flattened(level, form, said, FINER * max(sides)), orientation, said)
-    return [fitted(flat, replace(form, side=side), said if not index else []) for index, side in enumerate(sides)]
+    """A square of each side; conversions are described for the first only."""
+    flat = _oriented(flatten(level, spec, conversions, DRAFT_FACTOR * max(sides)), orientation, conversions)
+    return [
+        fit_square(flat, replace(spec, side=side), conversions if not index else []) for index, side in enumerate(sides)
+    ]
 
 
-def _check_name(kind: str, path: str, said: list[str]) -> None:
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path for each of a million
+def _check_name(kind: str, path: str, conversions: list[str]) -> None:
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - faster than a Path, for millions of files
     if suffix not in SUFFIXES_OF[kind]:
         name = "JPEG" if kind == "MPO" else kind
-        said.append(f"a {name} named {suffix or 'without a suffix'}: read by its content")
+        conversions.append(f"a {name} named {suffix or 'without a suffix'}: read by its content")
 
 
-def _check_frames(picture: Image.Image, form: ImageSpec, said: list[str]) -> None:
-    frames = 1 if picture.format in STILL else getattr(picture, "n_frames", 1)
+def _check_frames(image: Image.Image, spec: ImageSpec, conversions: list[str]) -> None:
+    frames = 1 if image.format in STILL else getattr(image, "n_frames", 1)
     if frames == 1:
         return
-    if not form.first_frame:
+    if not spec.first_frame:
         raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
-    said.append("animated: first frame taken")
-    picture.seek(0)
+    conversions.append("animated: first frame used")
+    image.seek(0)
 
 
-def _orientation(picture: Image.Image, said: list[str]) -> int:
-    """As EXIF says that the camera was held, 1 to 8."""
+def _orientation(image: Image.Image, conversions: list[str]) -> int:
+    """The EXIF orientation, 1 to 8."""
     try:
-        return int(picture.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(ORIENTATION, 1))
     except Exception:
-        said.append("damaged EXIF data: not turned")
+        conversions.append("damaged EXIF data: orientation ignored")
         return 1
 
 
-def _turned(picture: Image.Image, orientation: int, said: list[str]) -> Image.Image:
-    if orientation not in TURNS:
-        return picture
-    said.append("turned as its EXIF data says")
-    return picture.transpose(TURNS[orientation])
+def _oriented(image: Image.Image, orientation: int, conversions: list[str]) -> Image.Image:
+    if orientation not in TRANSPOSITIONS:
+        return image
+    conversions.append("oriented as its EXIF data says")
+    return image.transpose(TRANSPOSITIONS[orientation])
 
 
-def _stored_as(picture: Image.Image) -> str:
-    """The layout of a PNG's numbers in its file, such as `RGB;16B`, which Pillow cuts to 8 bits; else ""."""
-    tiles = getattr(picture, "tile", [])
-    return str(tiles[0].args) if picture.format == "PNG" and tiles else ""
+def _stored_layout(image: Image.Image) -> str:
+    """The layout of the numbers in a PNG file, such as `RGB;16B`, which Pillow reduces to 8 bits; else ""."""
+    tiles = getattr(image, "tile", [])
+    return str(tiles[0].args) if image.format == "PNG" and tiles else ""
 
 
-def _pnm_white(picture: Image.Image) -> int:
-    """The number that a PNM file declares as white, if it needs more than 8 bits, else 255."""
-    file: IO[bytes] | None = getattr(picture, "fp", None)
-    if picture.format != "PPM" or file is None:
+def _pnm_white(image: Image.Image) -> int:
+    """The number that a PNM file declares as white, or 255 if that fits into 8 bits."""
+    file: IO[bytes] | None = getattr(image, "fp", None)
+    if image.format != "PPM" or file is None:
         return 255
-    place = file.tell()
+    position = file.tell()
     file.seek(0)
     found = DEEP_PNM.match(file.read(4096))
-    file.seek(place)
+    file.seek(position)
     return max(255, int(found[7])) if found else 255
 
 
-def _depth(picture: Image.Image) -> Depth:
-    """Of the numbers in the file."""
-    if picture.mode == "F":
+def _depth(image: Image.Image) -> Depth:
+    """The depth of the numbers in the file."""
+    if image.mode == "F":
         return Depth(32, "float", None)
-    white = 65535 if ";16" in _stored_as(picture) else _pnm_white(picture)
+    white = 65535 if ";16" in _stored_layout(image) else _pnm_white(image)
     return Depth(white.bit_length(), "unsigned", float(white))
 
 
-def _raster(picture: Image.Image, file: IO[bytes], depth: Depth) -> Raster:
-    """The numbers of a picture of more than 8 bits, none of them cut."""
-    if picture.mode == "F":
-        return Raster(np.asarray(picture)[..., None], depth, colours=1)
-    if "transparency" in picture.info:
-        raise ImageError("has 16 bits and a colour or a grey that is transparent, which is not read: make it 8 bits")
+def _raster(image: Image.Image, file: IO[bytes], depth: Depth) -> Raster:
+    """The numbers of an image of more than 8 bits, in full precision."""
+    if image.mode == "F":
+        return Raster(np.asarray(image)[..., None], depth, colours=1)
+    if "transparency" in image.info:
+        raise ImageError(
+            "has 16 bits and a colour or a grey that is transparent, which is not supported: make it 8 bits"
+        )
     file.seek(0)
-    if picture.format == "PPM":
+    if image.format == "PPM":
         values = _pnm_values(file.read())
     else:
         from imagecodecs import png_decode
@@ -325,90 +318,90 @@ def _pnm_values(content: bytes) -> NDArray[Any]:
     return values.reshape(height, width, bands)
 
 
-def _levelled(
-    picture: Image.Image, file: IO[bytes], depth: Depth, form: ImageSpec, enough: int, said: list[str]
+def _decoded_to_8_bits(
+    image: Image.Image, file: IO[bytes], depth: Depth, spec: ImageSpec, min_side: int, conversions: list[str]
 ) -> Image.Image:
-    """Decoded, with 8 bits a channel and the bands that are asked for; a JPEG as small as is `enough` on both sides."""
+    """Decode to 8 bits per channel and the selected bands; a JPEG may be reduced to `min_side` on its shorter side."""
     if not depth.is_plain:
-        raster = chosen(_raster(picture, file, depth), form.bands, said)
-        return rendered(raster, form.value_range, said)
-    picture.draft(picture.mode, (enough, enough))
-    picture.load()
-    if form.bands is None:
-        opacity = picture.histogram()[-256:] if picture.mode in {"LA", "RGBA"} else [1]
+        raster = select_bands(_raster(image, file, depth), spec.bands, conversions)
+        return render(raster, spec.value_range, conversions)
+    image.draft(image.mode, (min_side, min_side))
+    image.load()
+    if spec.bands is None:
+        opacity = image.histogram()[-256:] if image.mode in {"LA", "RGBA"} else [1]
         if 2 * sum(opacity[1:-1]) > sum(opacity):
-            said.append(HALF_CLEAR)
-        return picture
-    return rendered(chosen(_bands_of(picture, said), form.bands, said), None, said)
+            conversions.append(PARTIAL_OPACITY)
+        return image
+    return render(select_bands(_bands_of(image, conversions), spec.bands, conversions), None, conversions)
 
 
-def _bands_of(picture: Image.Image, said: list[str]) -> Raster:
-    """The bands of a decoded picture of 8 bits: grey or RGB, then opacity."""
-    if word := RESOLVED.get(picture.mode):
-        said.append(word)
-    if picture.mode not in {"L", "LA", "RGB", "RGBA"} or "transparency" in picture.info:
-        clear = "transparency" in picture.info or picture.mode in {"PA", "La", "RGBa"}
-        picture = picture.convert("RGBA" if clear else "L" if picture.mode in GREY_MODES else "RGB")
-    values = np.asarray(picture).reshape(picture.height, picture.width, -1)
+def _bands_of(image: Image.Image, conversions: list[str]) -> Raster:
+    """The bands of a decoded image of 8 bits: grey or RGB, then opacity."""
+    if conversion := CONVERTED_MODES.get(image.mode):
+        conversions.append(conversion)
+    if image.mode not in {"L", "LA", "RGB", "RGBA"} or "transparency" in image.info:
+        clear = "transparency" in image.info or image.mode in {"PA", "La", "RGBa"}
+        image = image.convert("RGBA" if clear else "L" if image.mode in GREY_MODES else "RGB")
+    values = np.asarray(image).reshape(image.height, image.width, -1)
     bands = values.shape[2]
     return Raster(values, BYTE, colours=1 if bands < 3 else 3, alpha=bands - 1 if bands in {2, 4} else None)
 
 
-def fitted(picture: Image.Image, form: ImageSpec, said: list[str]) -> Images:
-    """`picture` as a square: uint8 [side, side, channels], with antialiasing.
+def fit_square(image: Image.Image, spec: ImageSpec, conversions: list[str]) -> Images:
+    """Fit `image` into a square: uint8 [side, side, channels], with antialiasing.
 
     Args:
-        picture: of 8 bits a channel, in any mode.
-        form: what to bring it to.
-        said: gets what was done.
+        image: of 8 bits per channel, in any mode.
+        spec: what to convert it to.
+        conversions: descriptions of what was done are appended.
     """
-    flat = flattened(picture, form, said, FINER * form.side)
+    flat = flatten(image, spec, conversions, DRAFT_FACTOR * spec.side)
     if flat.size[0] != flat.size[1]:
-        said.append(FITS[form.fit][1])
-    if flat.size != (form.side, form.side):
-        said.append("resized")
-        flat = FITS[form.fit][0](flat, form)
-    return np.asarray(flat, dtype=np.uint8).reshape(form.side, form.side, form.channels)
+        conversions.append(FITS[spec.fit][1])
+    if flat.size != (spec.side, spec.side):
+        conversions.append("resized")
+        flat = FITS[spec.fit][0](flat, spec)
+    return np.asarray(flat, dtype=np.uint8).reshape(spec.side, spec.side, spec.channels)
 
 
-RESOLVED = {"P": "palette resolved", "PA": "palette resolved", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}
+CONVERTED_MODES = {"P": "palette expanded", "PA": "palette expanded", "1": "1 bit to 8", "CMYK": "CMYK to RGB"}
 
 
-def flattened(picture: Image.Image, form: ImageSpec, said: list[str], enough: int) -> Image.Image:
-    """`picture` without transparency, in mode L or RGB as `form` has channels.
+def flatten(image: Image.Image, spec: ImageSpec, conversions: list[str], min_side: int) -> Image.Image:
+    """Remove transparency, and convert to mode L or RGB as `spec` has channels.
 
     Args:
-        picture: of 8 bits a channel, in any mode.
-        form: what to bring it to.
-        said: gets what was done.
-        enough: pixels; a large picture is shrunk to no less than so many on its shorter side.
+        image: of 8 bits per channel, in any mode.
+        spec: what to convert it to.
+        conversions: descriptions of what was done are appended.
+        min_side: pixels; a large image is reduced to no less than this on its shorter side.
     """
-    if word := RESOLVED.get(picture.mode):
-        said.append(word)
-    picture = _shrunk(picture, enough)
-    if not _is_transparent(picture):
-        return _coloured(picture, form, said)
-    said.append(LAID)
-    layered = _with_opacity(picture)
-    ground = Image.new("RGBA", layered.size, (*form.background, 255))
-    return _coloured(Image.alpha_composite(ground, layered), form, said)
+    if conversion := CONVERTED_MODES.get(image.mode):
+        conversions.append(conversion)
+    image = _shrunk(image, min_side)
+    if not _is_transparent(image):
+        return _coloured(image, spec, conversions)
+    conversions.append(COMPOSITED)
+    foreground = _with_opacity(image)
+    background = Image.new("RGBA", foreground.size, (*spec.background, 255))
+    return _coloured(Image.alpha_composite(background, foreground), spec, conversions)
 
 
-def _is_transparent(picture: Image.Image) -> bool:
-    return "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info
+def _is_transparent(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
-def _shrunk(picture: Image.Image, enough: int) -> Image.Image:
-    """A large picture by averages of squares of pixels, an integer factor smaller; few of its rows are held twice."""
-    factor = min(picture.size) // enough
-    if picture.width * picture.height < LARGE or factor < 2:
-        return picture
-    mode = "RGBA" if _is_transparent(picture) else "L" if picture.mode in GREY_MODES else "RGB"
-    small = Image.new(mode, (-(-picture.width // factor), -(-picture.height // factor)))
-    rows = factor * max(1, LARGE // 16 // (factor * picture.width))
-    for top in range(0, picture.height, rows):
-        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
-        if mode == "RGBA":  # what is transparent has no colour that could count
+def _shrunk(image: Image.Image, min_side: int) -> Image.Image:
+    """Reduce a large image by an integer factor, as averages of blocks of pixels, in strips to save memory."""
+    factor = min(image.size) // min_side
+    if image.width * image.height < LARGE or factor < 2:
+        return image
+    mode = "RGBA" if _is_transparent(image) else "L" if image.mode in GREY_MODES else "RGB"
+    small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    rows = factor * max(1, LARGE // 16 // (factor * image.width))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if mode == "RGBA":  # premultiplied, so that the colour of transparent pixels does not count
             strip = _with_opacity(strip).convert("RGBa").reduce(factor).convert("RGBA")
         else:
             strip = strip.convert(mode).reduce(factor)
@@ -416,34 +409,34 @@ def _shrunk(picture: Image.Image, enough: int) -> Image.Image:
     return small
 
 
-def _with_opacity(picture: Image.Image) -> Image.Image:
-    return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
+def _with_opacity(image: Image.Image) -> Image.Image:
+    return image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
 
 
-def _coloured(picture: Image.Image, form: ImageSpec, said: list[str]) -> Image.Image:
-    grey = picture.mode in GREY_MODES
-    if grey and form.channels == 3:
-        said.append("grey to RGB")
-    if not grey and form.channels == 1 and picture.mode != "RGBA":
-        said.append("colour to grey")
-    return picture.convert("L" if form.channels == 1 else "RGB")
+def _coloured(image: Image.Image, spec: ImageSpec, conversions: list[str]) -> Image.Image:
+    grey = image.mode in GREY_MODES
+    if grey and spec.channels == 3:
+        conversions.append("grey to RGB")
+    if not grey and spec.channels == 1 and image.mode != "RGBA":
+        conversions.append("colour to grey")
+    return image.convert("L" if spec.channels == 1 else "RGB")
 
 
-def _padded(picture: Image.Image, form: ImageSpec) -> Image.Image:
-    scale = form.side / max(picture.size)
-    width, height = (max(1, round(length * scale)) for length in picture.size)
-    square = Image.new("RGB", (form.side, form.side), form.background).convert(picture.mode)
-    inner = picture.resize((width, height), Image.Resampling.LANCZOS)
-    square.paste(inner, ((form.side - width) // 2, (form.side - height) // 2))
+def _padded(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    scale = spec.side / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    square = Image.new("RGB", (spec.side, spec.side), spec.background).convert(image.mode)
+    inner = image.resize((width, height), Image.Resampling.LANCZOS)
+    square.paste(inner, ((spec.side - width) // 2, (spec.side - height) // 2))
     return square
 
 
-def _cropped(picture: Image.Image, form: ImageSpec) -> Image.Image:
-    return ImageOps.fit(picture, (form.side, form.side), Image.Resampling.LANCZOS)
+def _cropped(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    return ImageOps.fit(image, (spec.side, spec.side), Image.Resampling.LANCZOS)
 
 
-def _stretched(picture: Image.Image, form: ImageSpec) -> Image.Image:
-    return picture.resize((form.side, form.side), Image.Resampling.LANCZOS)
+def _stretched(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    return image.resize((spec.side, spec.side), Image.Resampling.LANCZOS)
 
 
 FITS: dict[str, tuple[Callable[[Image.Image, ImageSpec], Image.Image], str]] = {
@@ -454,10 +447,10 @@ FITS: dict[str, tuple[Callable[[Image.Image, ImageSpec], Image.Image], str]] = {
 
 
 def side_of(sizes: NDArray[np.int64]) -> int:
-    """The side to use where none is asked for, in pixels.
+    """The side to use if the parameters name none, in pixels.
 
-    The pictures' own if they are all squares of one size that is allowed; else the median of their shorter sides,
-    at most `LARGEST_UNASKED`.
+    The images' own if they are all squares of one allowed size; else the median of their shorter sides, at most
+    `MAX_DEFAULT_SIDE`.
 
     Args:
         sizes: int64 [n, 2], at least one: width and height.
@@ -465,4 +458,4 @@ def side_of(sizes: NDArray[np.int64]) -> int:
     width, height = (int(length) for length in sizes[0])
     if (sizes == sizes[0]).all() and width == height and SMALLEST_SIDE <= width <= LARGEST_SIDE:
         return width
-    return min(max(int(np.median(sizes.min(axis=1))), SMALLEST_SIDE), LARGEST_UNASKED)
+    return min(max(int(np.median(sizes.min(axis=1))), SMALLEST_SIDE), MAX_DEFAULT_SIDE)

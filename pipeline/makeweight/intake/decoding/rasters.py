@@ -1,4 +1,4 @@
-"""Numbers as image files store them, and their conversion to images of 8 bits a channel."""
+"""Images as files store them (rasters of any type), and their conversion to 8 bits per channel."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from makeweight.core.data import Images
 from makeweight.core.errors import ImageError
 from makeweight.intake.interface import Depth
 
-SAY = "say in data.value_range what is black and white"
-BLOCK = 1 << 20  # numbers that are converted at a time: in between they are 64-bit floats
+DECLARE_RANGE = "set data.value_range to the numbers that are black and white"
+BLOCK = 1 << 20  # numbers converted at a time, since they are 64-bit floats during the conversion
 BYTE = Depth(8, "unsigned", 255.0)
-HALF_CLEAR = "opacity that is mostly neither full nor zero"  # near-infrared called alpha looks like this
+PARTIAL_OPACITY = "opacity that is mostly neither full nor zero"  # near-infrared declared as alpha looks like this
 
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """The bands of an image, undecoded: stored numbers, and what the file says they mean.
+    """The bands of an image as stored numbers, and what the file declares about them.
 
     Attributes:
         values: [height, width, bands], numbers or booleans.
         depth: the type of these numbers, as the file declares it.
-        colours: how many of the first bands are grey (1) or red, green and blue (3); 0: the file does not say.
-        alpha: the index of the band that is declared as opacity, or None.
-        premultiplied: whether the colours are already multiplied by it.
+        colours: the first band is grey (1), or the first three are red, green and blue (3); 0: not declared.
+        alpha: the index of the band declared as opacity, or None.
+        premultiplied: whether the colours are multiplied by the opacity.
         negative: whether 0 is white.
     """
 
@@ -41,30 +41,30 @@ class Raster:
 
     @property
     def bands(self) -> int:
-        """How many there are."""
+        """The number of bands."""
         return int(self.values.shape[2])
 
 
 def depth_of(dtype: np.dtype[Any]) -> Depth:
-    """The depth of an array whose type is all that is known of it."""
+    """The depth of an array, from its dtype alone."""
     kinds = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "float"}
     if dtype.kind not in kinds:
-        raise ImageError(f"holds {dtype} values, which are not read as an image")
+        raise ImageError(f"holds {dtype} values, which are not supported as an image")
     bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
     white = float(2**bits - 1) if dtype.kind in "bu" and bits <= 16 else None
     return Depth(bits, kinds[dtype.kind], white)  # type: ignore[arg-type]
 
 
-def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Raster:
-    """The raster with the bands that become the image: grey or RGB, perhaps with opacity as the last.
+def select_bands(raster: Raster, bands: tuple[int, ...] | None, conversions: list[str]) -> Raster:
+    """The raster with the selected bands: grey or RGB, possibly with opacity last.
 
     Args:
-        raster: as it was read.
-        bands: `data.bands`, counted from 1: one for grey, three for RGB, a fourth for opacity; None: what is declared.
-        said: gets what was left out.
+        raster: as read.
+        bands: `data.bands`, counted from 1: one for grey, three for RGB, a fourth for opacity; None: as declared.
+        conversions: a description of what is left out is appended.
 
     Raises:
-        BadPicture: `bands` names one that is missing, or none are named and the file does not say which are colours.
+        ImageError: `bands` names a missing band, or is None and the file does not declare which bands are colours.
     """
     if bands is None:
         if not raster.colours:
@@ -73,16 +73,16 @@ def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Ra
                 f"data.bands, for instance {[3, 2, 1] if raster.bands > 2 else [1]}"
             )
         kept = [*range(raster.colours), *([] if raster.alpha is None else [raster.alpha])]
-        if raster.alpha is not None and _is_half_clear(raster.values[..., raster.alpha], raster.depth):
-            said.append(HALF_CLEAR)
+        if raster.alpha is not None and _is_partially_opaque(raster.values[..., raster.alpha], raster.depth):
+            conversions.append(PARTIAL_OPACITY)
         why = "of no declared meaning left out"
     else:
         if max(bands) > raster.bands:
             raise ImageError(f"has {raster.bands} bands, fewer than the {max(bands)} that data.bands asks for")
         kept = [band - 1 for band in bands]
         why = "left out, as data.bands says"
-    if left_out := raster.bands - len(set(kept)):
-        said.append(f"{left_out} of {raster.bands} bands {why}")
+    if dropped := raster.bands - len(set(kept)):
+        conversions.append(f"{dropped} of {raster.bands} bands {why}")
     alpha = len(kept) - 1 if len(kept) in {2, 4} else None
     return replace(
         raster,
@@ -93,13 +93,13 @@ def chosen(raster: Raster, bands: tuple[int, ...] | None, said: list[str]) -> Ra
     )
 
 
-def _is_half_clear(opacity: NDArray[Any], depth: Depth) -> bool:
+def _is_partially_opaque(opacity: NDArray[Any], depth: Depth) -> bool:
     full = depth.white or opacity.max()
     return bool(((opacity > 0) & (opacity < full)).mean() > 0.5)
 
 
 def span(raster: Raster) -> tuple[float, float]:
-    """The lowest and the highest number among the colours, of a raster whose bands are chosen; BadPicture if NaN."""
+    """The lowest and highest number of the colours of a raster with selected bands; ImageError if NaN or infinite."""
     values = raster.values[..., : raster.colours]
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
@@ -107,24 +107,24 @@ def span(raster: Raster) -> tuple[float, float]:
     return low, high
 
 
-def rendered(raster: Raster, value_range: tuple[float, float] | None, said: list[str]) -> Image.Image:
-    """A raster whose bands are chosen as an image of mode L, RGB or RGBA.
+def render(raster: Raster, value_range: tuple[float, float] | None, conversions: list[str]) -> Image.Image:
+    """Convert a raster with selected bands to an image of mode L, RGB or RGBA.
 
     Args:
-        raster: with one or three colours, and perhaps opacity.
-        value_range: what becomes black and white where the raster has more than 8 bits; None: what its type says.
-        said: gets what was done.
+        raster: with one or three colours, and possibly opacity.
+        value_range: the values that become black and white in rasters of more than 8 bits; None: those of the type.
+        conversions: descriptions of what was done are appended.
     """
     if raster.depth != BYTE:
-        said.append(f"{in_words(raster)} scaled to 8 bits" if raster.depth.bits > 1 else "1 bit to 8")
-    pixels = levelled(raster.values[..., : raster.colours], value_range, raster.depth)
+        conversions.append(f"{described(raster)} scaled to 8 bits" if raster.depth.bits > 1 else "1 bit to 8")
+    pixels = to_uint8(raster.values[..., : raster.colours], value_range, raster.depth)
     if raster.negative:
         np.subtract(255, pixels, out=pixels)
-        said.append("white is zero: inverted")
+        conversions.append("white is zero: inverted")
     if raster.alpha is None:
         return Image.fromarray(pixels[..., 0] if raster.colours == 1 else pixels)
-    # A file that declares opacity uses the whole of its type for it; a plain array may share the colours' range.
-    opacity = levelled(raster.values[..., -1:], value_range if raster.depth.white is None else None, raster.depth)
+    # Declared opacity uses the full range of its type; in a plain array it may share the range of the colours.
+    opacity = to_uint8(raster.values[..., -1:], value_range if raster.depth.white is None else None, raster.depth)
     layers = np.concatenate([pixels.repeat(3, axis=2) if raster.colours == 1 else pixels, opacity], axis=2)
     if raster.premultiplied:
         size = (layers.shape[1], layers.shape[0])
@@ -132,24 +132,24 @@ def rendered(raster: Raster, value_range: tuple[float, float] | None, said: list
     return Image.fromarray(layers)
 
 
-def in_words(raster: Raster) -> str:
-    """The kind of its numbers: `16-bit grey`, `12-bit colour`, `32-bit float`."""
+def described(raster: Raster) -> str:
+    """The depth in words: `16-bit grey`, `12-bit colour`, `32-bit float`."""
     if raster.depth.kind == "float":
         return f"{raster.depth.bits}-bit float"
     signed = "signed " if raster.depth.kind == "signed" else ""
     return f"{raster.depth.bits}-bit {signed}{'grey' if raster.colours == 1 and raster.alpha is None else 'colour'}"
 
 
-def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, depth: Depth | None = None) -> Images:
-    """Numbers of any type as uint8: black where the range begins, white where it ends.
+def to_uint8(values: NDArray[Any], value_range: tuple[float, float] | None, depth: Depth | None = None) -> Images:
+    """Scale numbers of any type to uint8, from black (start of the range) to white (end).
 
     Args:
         values: of any shape.
-        value_range: for numbers of more than 8 bits; others have the range of their type.
-        depth: their type; None: that of the array.
+        value_range: for numbers of more than 8 bits; others use the range of their type.
+        depth: of the numbers; None: that of the array.
 
     Raises:
-        BadPicture: numbers outside the range, or not finite, or there is no range to go by.
+        ImageError: numbers are outside the range or not finite, or there is no range.
     """
     depth = depth or depth_of(values.dtype)
     if depth == BYTE and values.dtype == np.uint8:
@@ -159,7 +159,7 @@ def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, dept
         raise ImageError("holds NaN or infinite values")
     declared = None if depth.is_plain else value_range
     if declared is None and depth.white is None:
-        raise ImageError(without_range(depth, low, high))
+        raise ImageError(needs_range(depth, low, high))
     black, white = declared or (0.0, depth.white or 0.0)
     if low < black or high > white:
         where = "data.value_range" if declared else "the range of its type"
@@ -172,8 +172,6 @@ def levelled(values: NDArray[Any], value_range: tuple[float, float] | None, dept
     return pixels
 
 
-def without_range(depth: Depth, low: float, high: float) -> str:
-    """Why numbers from `low` to `high` cannot be shown without `data.value_range`."""
-    return (
-        f"holds {depth.bits}-bit {depth.kind} from {low:g} to {high:g}: say in data.value_range what is black and white"
-    )
+def needs_range(depth: Depth, low: float, high: float) -> str:
+    """Why numbers from `low` to `high` cannot be converted without `data.value_range`."""
+    return f"holds {depth.bits}-bit {depth.kind} from {low:g} to {high:g}: {DECLARE_RANGE}"

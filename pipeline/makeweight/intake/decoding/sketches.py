@@ -1,4 +1,4 @@
-"""Hashes and low-dimensional sketches of images, for the search of duplicates."""
+"""Pixel hashes and low-dimensional sketches of images, for the search for duplicates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from makeweight.core.data import Images, Labels
 
 Sketches = NDArray[np.float32]  # [n, SUMS + 1]
-SMALLEST_SIDE = 32  # pixels; smaller images of different things look alike
-SUMS = 64  # in a sketch
-FLAT = 8.0  # grey levels; images with less contrast are measured as if they had so much, or noise would decide
-BRIGHTNESS = 128.0  # grey levels; without it, black and white walls would be one
+SMALLEST_SIDE = 32  # pixels; smaller images of different objects look too similar
+SUMS = 64  # per sketch
+FLAT = 8.0  # grey levels; the minimal standard deviation to divide by, since in flat images noise would dominate
+BRIGHTNESS = (
+    128.0  # grey levels; the unit of differences in brightness, without which flat black and flat white would be equal
+)
 
 
 def pixel_hash(image: Images) -> bytes:
@@ -23,11 +25,11 @@ def pixel_hash(image: Images) -> bytes:
 
 
 def sketches(images: Images) -> Sketches:
-    """What estimates the `distance` of images: that of two sketches (as vectors) is right on average, squared.
+    """Sketches whose squared Euclidean distance is an unbiased estimate of the squared `distance` of the images.
 
-    Sums of randomly chosen pixels under random signs, each pixel in one of them (Charikar et al. 2002; Weinberger et
-    al. 2009, Lemma 2), of standardised images. Unlike a hash of gradients, it does not mind a plain ground, where noise
-    decides which pixel is brighter. Last comes the brightness.
+    Count sketches (Charikar et al. 2002; Weinberger et al. 2009, Lemma 2) of standardised images: sums of pixels with
+    random signs, each pixel in one random sum. Unlike hashes of gradients, they work for plain backgrounds, where noise
+    decides which pixel is brighter. The last number is the brightness.
 
     Args:
         images: uint8 [n, side, side, c].
@@ -45,7 +47,7 @@ def sketches(images: Images) -> Sketches:
 
 @cache
 def _scattered(values: int) -> tuple[Labels, NDArray[np.float32], Labels]:
-    """An order of so many values, a sign for each, and where in that order each sum starts."""
+    """A random order of `values` pixels, a random sign for each, and the start of each sum in that order."""
     rng = np.random.default_rng(0)
     order = rng.permutation(values)
     return order, rng.choice(np.array([-1, 1], np.float32), values), np.arange(SUMS) * values // SUMS
@@ -60,5 +62,5 @@ def moments(images: Images) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def scale_of(variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations, and `FLAT` where they are below it."""
+    """Standard deviations, but at least `FLAT`."""
     return np.maximum(np.sqrt(variance), FLAT)

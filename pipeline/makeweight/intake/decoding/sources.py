@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.core.data import Images
-from makeweight.intake.decoding.images import _fitted_to, look, span_of, squares
-from makeweight.intake.decoding.rasters import Raster, chosen, depth_of, rendered, span
+from makeweight.intake.decoding.images import fit_squares, read_header, span_of, squares
+from makeweight.intake.decoding.rasters import Raster, depth_of, render, select_bands, span
 from makeweight.intake.interface import ImageHeader, ImageSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Pictures in files. The paths are relative to `root`, which is absolute: workers may stand in another folder."""
+    """Images in files. Paths are relative to `root`, which is absolute, since workers may run in another folder."""
 
     root: str
     paths: Sequence[str]
@@ -27,25 +27,25 @@ class Files:
         return len(self.paths)
 
     def part(self, start: int, stop: int) -> Files:
-        """Those from `start` to before `stop`."""
+        """The images from `start` up to, but without, `stop`."""
         return Files(self.root, self.paths[start:stop])
 
-    def look(self, index: int) -> ImageHeader:
-        """What the header tells."""
-        return look(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
+    def read_header(self, index: int) -> ImageHeader:
+        """Read the header of a file."""
+        return read_header(os.path.join(self.root, self.paths[index]))  # noqa: PTH118 - a million of them
 
-    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
-        """The lowest and the highest number that is stored."""
-        return span_of(os.path.join(self.root, self.paths[index]), form)  # noqa: PTH118
+    def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
+        """The lowest and highest stored number of a file."""
+        return span_of(os.path.join(self.root, self.paths[index]), spec)  # noqa: PTH118
 
-    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
-        """One picture as a square of each side, and what was done to it."""
-        return squares(os.path.join(self.root, self.paths[index]), form, sides)  # noqa: PTH118
+    def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+        """Decode one image as a square of each side, and name its conversions."""
+        return squares(os.path.join(self.root, self.paths[index]), spec, sides)  # noqa: PTH118
 
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """Pictures in one array: [n, h, w], or [n, h, w, c]: grey, RGB, RGB and alpha, or bands to choose from."""
+    """Images in one array: [n, h, w], or [n, h, w, c] with grey, RGB, RGBA, or other bands to select from."""
 
     values: NDArray[Any]
 
@@ -53,27 +53,29 @@ class Arrays:
         return len(self.values)
 
     def part(self, start: int, stop: int) -> Arrays:
-        """Those from `start` to before `stop`."""
+        """The images from `start` up to, but without, `stop`."""
         return Arrays(self.values[start:stop])
 
-    def look(self, index: int) -> ImageHeader:
-        """The size and the type, which all share."""
+    def read_header(self, index: int) -> ImageHeader:
+        """The size and depth, which all images share."""
         height, width = self.values.shape[1:3]
         grey = self.values.ndim == 3 or self.values.shape[3] == 1
         return ImageHeader((width, height), grey, depth_of(self.values.dtype))
 
-    def span(self, index: int, form: ImageSpec) -> tuple[float, float]:
-        """The lowest and the highest number of one picture."""
-        return span(chosen(self._raster(index), form.bands, []))
+    def span(self, index: int, spec: ImageSpec) -> tuple[float, float]:
+        """The lowest and highest number of one image."""
+        return span(select_bands(self._raster(index), spec.bands, []))
 
-    def squares(self, index: int, form: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
-        """One picture as a square of each side, and what was done to it."""
-        said: list[str] = []
-        raster = chosen(self._raster(index), form.bands, said)
-        return _fitted_to(sides, rendered(raster, form.value_range, said), 1, form, said), tuple(said)
+    def squares(self, index: int, spec: ImageSpec, sides: Sequence[int]) -> tuple[list[Images], tuple[str, ...]]:
+        """Decode one image as a square of each side, and name its conversions."""
+        conversions: list[str] = []
+        raster = select_bands(self._raster(index), spec.bands, conversions)
+        return fit_squares(sides, render(raster, spec.value_range, conversions), 1, spec, conversions), tuple(
+            conversions
+        )
 
     def _raster(self, index: int) -> Raster:
         values = np.asarray(self.values[index])
         values = values.reshape(*values.shape[:2], -1)
-        meaning = {1: (1, None), 3: (3, None), 4: (3, 3)}.get(values.shape[2], (0, None))
-        return Raster(values, depth_of(values.dtype), *meaning)
+        colours, alpha = {1: (1, None), 3: (3, None), 4: (3, 3)}.get(values.shape[2], (0, None))
+        return Raster(values, depth_of(values.dtype), colours, alpha)

@@ -1,7 +1,7 @@
-"""TIFF files, read with tifffile: whatever their bits, samples, planes, byte order and compression, or refused by name.
+"""Read TIFF files of any bit depth, samples, planes, byte order and compression with tifffile; refuse others by name.
 
-Pillow is not asked: it decodes some layouts wrongly without an error (16-bit colour in separate planes, signed bytes),
-drops bands that it has no mode for, and cannot open others.
+Pillow is not used: it decodes some layouts wrongly without an error (16-bit colour in separate planes, signed bytes),
+drops bands for which it has no mode, and cannot open others.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from makeweight.core.errors import ImageError
-from makeweight.intake.decoding.rasters import BYTE, Raster, levelled
+from makeweight.intake.decoding.rasters import BYTE, Raster, to_uint8
 from makeweight.intake.interface import Depth, ImageHeader
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
-MOST_BYTES = 1 << 30  # of one image, unpacked
+MAX_BYTES = 1 << 30  # of one image, uncompressed
 KINDS = {1: "unsigned", 2: "signed", 3: "float"}  # tag SampleFormat
 UNREAD_KINDS = {4: "values of undefined type", 5: "complex integers", 6: "complex numbers"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6  # tag PhotometricInterpretation
@@ -38,45 +38,45 @@ FULL_RANGE = (0, 255, 128, 255, 128, 255)  # tag ReferenceBlackWhite of YCbCr as
 COEFFICIENTS = (0.299, 0.587, 0.114)  # tag YCbCrCoefficients, likewise
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # damage stands in the report, not between its lines
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # the report lists damaged files
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file that begins so is a TIFF."""
+    """Whether a file that starts with `head` is a TIFF."""
     return head[:4] in SIGNATURES
 
 
-def look_at(file: IO[bytes]) -> ImageHeader:
-    """What the header of a TIFF says; BadPicture where that rules it out."""
+def read_header(file: IO[bytes]) -> ImageHeader:
+    """Read the header of a TIFF; ImageError if it rules the image out."""
     with _page(file) as (page, _, _):
         return ImageHeader((page.imagewidth, page.imagelength), page.photometric in {0, 1}, _depth(page))
 
 
-def read(file: IO[bytes], *, first_frame: bool, said: list[str]) -> tuple[Raster, int]:
-    """The bands of a TIFF, and its orientation (1 to 8, as in EXIF).
+def read(file: IO[bytes], *, first_frame: bool, conversions: list[str]) -> tuple[Raster, int]:
+    """Read the bands of a TIFF, and its orientation (1 to 8, as in EXIF).
 
     Args:
         file: open, at any position.
-        first_frame: whether one with several images is read as its first.
-        said: gets what was resolved or left out.
+        first_frame: whether to read the first image of a file with several.
+        conversions: descriptions of what was converted or left out are appended.
 
     Raises:
-        BadPicture: it holds several images, is incomplete, or is stored in a way that is not read.
+        ImageError: it holds several images, is incomplete, or is stored in a way that is not supported.
     """
-    with _page(file) as (page, frames, left_out):
+    with _page(file) as (page, frames, dropped):
         if frames > 1 and not first_frame:
             raise ImageError(f"has {frames} frames: set data.first_frame to true to take the first, or remove it")
         if frames > 1:
-            said.append("animated: first frame taken")
-        if left_out:
-            said.append("smaller copies or masks within the file left out")
+            conversions.append("animated: first frame used")
+        if dropped:
+            conversions.append("smaller copies or masks within the file left out")
         orientation = int(page.tags.valueof(274, 1))
-        return _resolved(page, _stored(page, file), said), orientation
+        return _resolved(page, _stored(page, file), conversions), orientation
 
 
 @contextmanager
 def _page(file: IO[bytes]) -> Iterator[tuple[TiffPage, int, int]]:
-    """The image of an open TIFF, of how many that stand for themselves, and how many copies and masks there are."""
+    """The first image of an open TIFF, the number of images, and the number of reduced copies and masks of them."""
     from tifffile import TiffFile
 
     file.seek(0)
@@ -93,29 +93,29 @@ def _page(file: IO[bytes]) -> Iterator[tuple[TiffPage, int, int]]:
 
 
 def _check(page: TiffPage) -> None:
-    """Refuse what is not read, with the reason."""
+    """Raise an ImageError for what is not supported."""
     bits, kinds = (_values(page, tag, default) for tag, default in ((258, 1), (339, 1)))
     photometric = page.tags.valueof(262)
     if len(set(bits)) > 1 or len(set(kinds)) > 1:
         raise ImageError(f"has bands of different types ({', '.join(map(str, bits))} bits): save them as one type")
     if kinds[0] in UNREAD_KINDS:
-        raise ImageError(f"holds {UNREAD_KINDS[kinds[0]]}, which are not read as an image")
+        raise ImageError(f"holds {UNREAD_KINDS[kinds[0]]}, which are not supported as an image")
     if photometric is None:
         raise ImageError("does not say whether 0 is black or white (PhotometricInterpretation is missing)")
     if photometric in UNREAD_COLOURS:
-        raise ImageError(f"holds {UNREAD_COLOURS[photometric]}, which is not read: convert it to grey or RGB")
+        raise ImageError(f"holds {UNREAD_COLOURS[photometric]}, which is not supported: convert it to grey or RGB")
     if photometric not in COLOURS:
         raise ImageError(f"holds colours of an unknown kind (PhotometricInterpretation {int(photometric)})")
     samples = page.samplesperpixel
     if samples < COLOURS[photometric] or (photometric == PALETTE and samples > 1):
         raise ImageError(f"has {samples} bands, which does not fit its colours (PhotometricInterpretation)")
     if page.dtype is None:
-        raise ImageError(f"holds {bits[0]}-bit {KINDS[kinds[0]]} values, which are not read")
+        raise ImageError(f"holds {bits[0]}-bit {KINDS[kinds[0]]} values, which are not supported")
     if page.imagedepth > 1:
         raise ImageError(f"is a volume of {page.imagedepth} layers: save each as an image of its own")
     size = page.imagewidth * page.imagelength * samples * page.dtype.itemsize
-    if size > MOST_BYTES:
-        raise ImageError(f"unpacks to {size / 2**20:,.0f} MiB, more than {MOST_BYTES >> 20:,}: make it smaller")
+    if size > MAX_BYTES:
+        raise ImageError(f"unpacks to {size / 2**20:,.0f} MiB, more than {MAX_BYTES >> 20:,}: make it smaller")
 
 
 def _values(page: TiffPage, tag: int, default: int) -> tuple[int, ...]:
@@ -124,7 +124,7 @@ def _values(page: TiffPage, tag: int, default: int) -> tuple[int, ...]:
 
 
 def _depth(page: TiffPage) -> Depth:
-    """Of the stored numbers; a palette's are resolved to bytes."""
+    """The depth of the stored numbers; palettes are expanded to bytes."""
     if page.photometric == PALETTE:
         return BYTE
     bits, kind = page.bitspersample, KINDS[_values(page, 339, 1)[0]]
@@ -133,39 +133,41 @@ def _depth(page: TiffPage) -> Depth:
 
 
 def _stored(page: TiffPage, file: IO[bytes]) -> NDArray[Any]:
-    """The numbers, [height, width, bands]; BadPicture where some are missing, which tifffile fills with anything."""
+    """The numbers, [height, width, bands]; ImageError if some are missing, for which tifffile returns any values."""
     end = file.seek(0, 2)
     needed = int(np.prod(page.chunked))
-    pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    if len(pieces) < needed or not all(start and size for start, size in pieces[:needed]):
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if len(segments) < needed or not all(start and size for start, size in segments[:needed]):
         raise ImageError("cannot be decoded: some of its strips or tiles are missing")
-    if any(start + size > end for start, size in pieces[:needed]):
+    if any(start + size > end for start, size in segments[:needed]):
         raise ImageError("cannot be decoded: it is cut off")
     if page.is_subsampled and page.compression not in JPEG:
-        raise ImageError("holds subsampled colours without JPEG compression, which are not read: convert it to RGB")
+        raise ImageError(
+            "holds subsampled colours without JPEG compression, which are not supported: convert it to RGB"
+        )
     values: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # planes, height, width, samples
     return np.moveaxis(values[..., 0], 0, 2) if len(values) > 1 else values[0]
 
 
-def _resolved(page: TiffPage, values: NDArray[Any], said: list[str]) -> Raster:
-    """The numbers with their meaning; palettes, inks and luminance are turned into RGB."""
+def _resolved(page: TiffPage, values: NDArray[Any], conversions: list[str]) -> Raster:
+    """The raster of the stored numbers; palettes, CMYK and YCbCr are converted to RGB."""
     photometric, depth = int(page.photometric), _depth(page)
     if photometric == PALETTE:
-        said.append("palette resolved")
+        conversions.append("palette expanded")
         return Raster(_colours(page)[values[..., 0].astype(np.intp)], BYTE, colours=3)
-    slots = COLOURS[photometric]
+    n_colours = COLOURS[photometric]
     extras = [0] * page.samplesperpixel
     declared = [int(extra) for extra in page.extrasamples]
-    extras[slots:] = (declared + [0] * page.samplesperpixel)[: page.samplesperpixel - slots]
+    extras[n_colours:] = (declared + [0] * page.samplesperpixel)[: page.samplesperpixel - n_colours]
     alpha = next((band for band, extra in enumerate(extras) if extra in {PREMULTIPLIED, STRAIGHT}), None)
     if photometric == CMYK:
-        return _without_inks(page, values, depth, alpha, said)
+        return _cmyk_to_rgb(page, values, depth, alpha, conversions)
     if photometric == YCBCR and page.compression not in JPEG:
-        values = _without_luminance(page, values, depth)
-    unknown = page.samplesperpixel > slots + (alpha is not None)
+        values = _ycbcr_to_rgb(page, values, depth)
+    unknown = page.samplesperpixel > n_colours + (alpha is not None)
     return Raster(
         values, depth,
-        colours=0 if slots == 1 and unknown else slots,  # which of several bands is the image, nothing says
+        colours=0 if n_colours == 1 and unknown else n_colours,  # not declared which of several bands is the image
         alpha=alpha,
         premultiplied=alpha is not None and extras[alpha] == PREMULTIPLIED,
         negative=photometric == WHITE_IS_ZERO,
@@ -173,7 +175,7 @@ def _resolved(page: TiffPage, values: NDArray[Any], said: list[str]) -> Raster:
 
 
 def _colours(page: TiffPage) -> NDArray[np.uint8]:
-    """The palette, uint8 [entries, 3]; some programs write bytes where 16 bits belong, which libtiff allows for too."""
+    """The palette, uint8 [entries, 3]; some programs write bytes instead of 16 bits, which libtiff accepts as well."""
     palette = page.colormap
     if palette is None or palette.shape[1] < 2**page.bitspersample:
         raise ImageError("cannot be decoded: its palette is missing or too short")
@@ -182,21 +184,27 @@ def _colours(page: TiffPage) -> NDArray[np.uint8]:
     return colours
 
 
-def _without_inks(page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int | None, said: list[str]) -> Raster:
+def _cmyk_to_rgb(
+    page: TiffPage, values: NDArray[Any], depth: Depth, alpha: int | None, conversions: list[str]
+) -> Raster:
     if int(page.tags.valueof(332, 1)) != 1:
-        raise ImageError("holds inks other than cyan, magenta, yellow and black, which are not read: convert it to RGB")
+        raise ImageError(
+            "holds inks other than cyan, magenta, yellow and black, which are not supported: convert it to RGB"
+        )
     if alpha is not None:
-        raise ImageError("holds CMYK with transparency, which is not read: convert it to RGB")
+        raise ImageError("holds CMYK with transparency, which is not supported: convert it to RGB")
     if depth.white is None:
-        raise ImageError(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not read: convert it to RGB")
+        raise ImageError(f"holds CMYK of {depth.bits}-bit {depth.kind}, which is not supported: convert it to RGB")
     if page.samplesperpixel > 4:
-        said.append(f"{page.samplesperpixel - 4} of {page.samplesperpixel} bands of no declared meaning left out")
-    said.append("CMYK to RGB")
-    inks = Image.frombytes("CMYK", values.shape[1::-1], levelled(values[..., :4], None, depth).tobytes())
+        conversions.append(
+            f"{page.samplesperpixel - 4} of {page.samplesperpixel} bands of no declared meaning left out"
+        )
+    conversions.append("CMYK to RGB")
+    inks = Image.frombytes("CMYK", values.shape[1::-1], to_uint8(values[..., :4], None, depth).tobytes())
     return Raster(np.asarray(inks.convert("RGB")), BYTE, colours=3)
 
 
-def _without_luminance(page: TiffPage, values: NDArray[Any], depth: Depth) -> NDArray[Any]:
+def _ycbcr_to_rgb(page: TiffPage, values: NDArray[Any], depth: Depth) -> NDArray[Any]:
     limits, weights = page.tags.valueof(532), page.tags.valueof(529)
     ratios = [
         tuple(number[::2][i] / number[1::2][i] for i in range(len(number) // 2)) if number else None
@@ -205,6 +213,6 @@ def _without_luminance(page: TiffPage, values: NDArray[Any], depth: Depth) -> ND
     odd_limits = ratios[0] is not None and ratios[0] != FULL_RANGE
     odd_weights = ratios[1] is not None and not np.allclose(ratios[1], COEFFICIENTS, atol=1e-3)
     if depth != BYTE or page.samplesperpixel > 3 or odd_limits or odd_weights:
-        raise ImageError("holds YCbCr other than that of JPEG, which is not read: convert it to RGB")
+        raise ImageError("holds YCbCr other than that of JPEG, which is not supported: convert it to RGB")
     pixels = np.ascontiguousarray(values)
     return np.asarray(Image.frombytes("YCbCr", pixels.shape[1::-1], pixels.tobytes()).convert("RGB"))

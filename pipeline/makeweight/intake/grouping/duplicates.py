@@ -1,7 +1,8 @@
-"""Finding images that are the same, or nearly: pure functions over arrays.
+"""Search for near-duplicates: pure functions over arrays.
 
-Two steps, as `docs/decisions/0010-intake.md` tells: short sketches of all images estimate how far any two are apart,
-and where that is not much, the pixels themselves decide. Groups do not chain: every member is near the middle one.
+The search has two steps (`docs/decisions/0010-intake.md`): low-dimensional sketches of all images estimate the distance
+of any two, and where the estimate is small, the pixels themselves decide. Groups are star clusters: every member is a
+near-duplicate of the representative.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from makeweight.core.errors import BadInput
 from makeweight.intake.decoding.sketches import BRIGHTNESS, Sketches, moments, scale_of
 
 Pairs = NDArray[np.int64]  # [m, 2], the first index below the second
-SEARCH_SIDE = 64  # pixels; images that the networks see smaller are compared at this side, or at their own below it
-# Estimates of a squared distance scatter like chi-squared over its 64 degrees of freedom: one is above 1.5² times the
-# truth once in twenty million.
-SURELY = 1.5
-TILE = 2048  # sketches that are compared with as many others at a time
-COMPARED = 256  # pairs whose pixels are held at a time
-MOST_PAIRS = 1 << 25  # 0.5 GiB of them
+SEARCH_SIDE = 64  # pixels; images that are used at a smaller size are compared at this side, or at their own below it
+# Estimates of a squared distance are distributed like chi-squared with 64 degrees of freedom, divided by 64: one in
+# twenty million exceeds 1.5² times the true value.
+SAFETY_FACTOR = 1.5
+TILE = 2048  # sketches compared with as many others at a time
+COMPARED = 256  # pairs whose pixels are in memory at a time
+MAX_PAIRS = 1 << 25  # 0.5 GiB of them
 
 
 def candidates(short: Sketches, threshold: float) -> Iterator[Pairs]:
-    """Pairs that may be at most `threshold` apart by their sketches; each pair comes once.
+    """Pairs whose distance may be at most `threshold`, by their sketches; each pair is yielded once.
 
-    Sorted along the direction in which they differ most, only neighbours need be compared.
+    Sketches are sorted along their first principal component, so that only neighbours need be compared.
     """
     if len(short) < 2:
         return
@@ -36,7 +37,7 @@ def candidates(short: Sketches, threshold: float) -> Iterator[Pairs]:
     along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
     order = np.argsort(along, kind="stable")
     ranked, along = centred[order], along[order]
-    reach = SURELY * threshold
+    reach = SAFETY_FACTOR * threshold
     last = np.searchsorted(along, along + reach, "right")
     lengths = np.einsum("ij,ij->i", ranked, ranked)
     for top in range(0, len(ranked), TILE):
@@ -50,18 +51,18 @@ def candidates(short: Sketches, threshold: float) -> Iterator[Pairs]:
 
 
 def distance(first: Images, second: Images) -> NDArray[np.float64]:
-    """How far images are apart, pixel by pixel, whatever their brightness and contrast.
+    """The distance of pairs of images, mostly independent of brightness and contrast.
 
-    The root of the mean squared difference after each channel is brought to mean 0 and all of them together to standard
-    deviation 1: a plain blue sky is flat. What their channels' means differ counts in units of `BRIGHTNESS`. 0: the
-    same; 0.1: the same, compressed anew; about 1.4: nothing to do with each other.
+    The root mean squared difference of pixels after each channel is centred to mean 0 and all channels together are
+    scaled to standard deviation 1, so that a plain blue sky is flat. Differences of the channels' means are added in
+    units of `BRIGHTNESS`. 0: equal; 0.1: equal, but compressed again; about 1.4: unrelated.
 
     Args:
         first: uint8 [m, side, side, c].
         second: likewise.
 
     Returns:
-        float64 [m]. Sums are of integers, so that no machine rounds otherwise.
+        float64 [m]. Sums are of integers, so that rounding is the same on every machine.
     """
     (mean_a, variance_a), (mean_b, variance_b) = moments(first), moments(second)
     a, b = (images.reshape(len(images), -1).astype(np.int64) for images in (first, second))
@@ -77,12 +78,12 @@ def near_pairs(fetch: Callable[[Labels], Images], short: Sketches, threshold: fl
     """Pairs of images at most `threshold` apart, sorted.
 
     Args:
-        fetch: gives the images at some indices, uint8 [m, side, side, c].
+        fetch: returns the images at some indices, uint8 [m, side, side, c].
         short: their sketches.
         threshold: in the units of `distance`.
 
     Raises:
-        BadInput: there are too many: the threshold takes most images for the same.
+        BadInput: there are too many pairs: at this threshold, most images count as near-duplicates.
     """
     found = [np.zeros((0, 2), np.int64)]
     total = 0
@@ -91,38 +92,38 @@ def near_pairs(fetch: Callable[[Labels], Images], short: Sketches, threshold: fl
             block = pairs[start : start + COMPARED]
             found.append(block[distance(fetch(block[:, 0]), fetch(block[:, 1])) <= threshold])
             total += len(found[-1])
-            if total > MOST_PAIRS:
+            if total > MAX_PAIRS:
                 raise BadInput(
-                    f"data.near_duplicates: {threshold} takes most images for the same; lower it, or set it to null"
+                    f"data.near_duplicates: {threshold} makes most images near-duplicates: lower it, or set it to null"
                 )
     near = np.concatenate(found)
     return near[np.lexsort((near[:, 1], near[:, 0]))]
 
 
 def star_clusters(n: int, pairs: Pairs) -> Labels:
-    """Groups in which every member is a near-duplicate of the middle one: int64 [n], the middle's index for each image.
+    """Cluster images around representatives: int64 [n], for each image the index of its representative.
 
-    The image with the most neighbours (the first of equals) takes them all, then the next among the rest. Were
-    neighbours of neighbours taken as well, a chain of small differences would end in one group of nearly everything.
+    The image with the most neighbours (the first of equals) becomes the representative of all of them, then the next
+    among the rest. With connected components instead, chains of small differences would join nearly all images.
     """
     both = np.concatenate([pairs, pairs[:, ::-1]])
     both = both[np.argsort(both[:, 0], kind="stable")]
     starts = np.searchsorted(both[:, 0], np.arange(n + 1))
     representatives = np.arange(n)
-    free = np.ones(n, dtype=bool)
-    for middle in np.argsort(-np.diff(starts), kind="stable"):
-        if starts[middle] == starts[middle + 1]:
-            break  # from here on, images without neighbours
-        if free[middle]:
-            near = both[starts[middle] : starts[middle + 1], 1]
-            near = near[free[near]]
-            representatives[near] = middle
-            free[near] = free[middle] = False
+    unclustered = np.ones(n, dtype=bool)
+    for representative in np.argsort(-np.diff(starts), kind="stable"):
+        if starts[representative] == starts[representative + 1]:
+            break  # the remaining images have no neighbours
+        if unclustered[representative]:
+            near = both[starts[representative] : starts[representative + 1], 1]
+            near = near[unclustered[near]]
+            representatives[near] = representative
+            unclustered[near] = unclustered[representative] = False
     return representatives.astype(np.int64)
 
 
 def joined(first: Labels, second: Labels) -> Labels:
-    """Groups that hold together what either of two groupings does: int64 [n], numbered by their first image."""
+    """Join two groupings: images in one group of either are in one group of the result, int64 [n]."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -135,7 +136,7 @@ def joined(first: Labels, second: Labels) -> Labels:
 
 
 def numbered(groups: NDArray[np.integer]) -> Labels:
-    """`groups` renamed to 0, 1, … in the order in which they first appear."""
+    """`groups` renumbered to 0, 1, … in order of first appearance."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

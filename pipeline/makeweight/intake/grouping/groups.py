@@ -1,4 +1,4 @@
-"""What belongs together among images: equal ones, near-duplicates, and what the data itself puts together."""
+"""Groups of related images (equal ones, near-duplicates, groups that the data names), and leaks between splits."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from makeweight.core.text import counted
 from makeweight.intake.decoding.parallel import Decoded
 from makeweight.intake.decoding.sketches import SMALLEST_SIDE
 from makeweight.intake.grouping.duplicates import Pairs, joined, near_pairs, numbered, star_clusters
-from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
-from makeweight.intake.report import Report
+from makeweight.intake.interface import UNASSIGNED, DatasetListing
 
-MIN_GROUP_LIMIT = 5  # so many near-duplicates are never too many: 2% of a small class may be less than one image
+MIN_GROUP_LIMIT = 5  # near-duplicates that are always allowed: 2% of a small class may be less than one image
 
 
 @dataclass(frozen=True, slots=True)
 class GroupedImages:
-    """The images that remain, as positions in the reading, with their groups.
+    """The images that can be used, as positions in the dataset listing, with their groups.
 
     Attributes:
-        rows: int64 [n], positions in the reading.
-        groups: int64 [n], what stays together.
-        middles: int64 [n], the position in `rows` of the image of which each is a copy or a near-duplicate.
-        firsts: int64 [n], the position in `rows` of the first image that is equal to each.
+        rows: int64 [n], positions in the listing.
+        groups: int64 [n], which images stay in one split.
+        representatives: int64 [n], for each image the position in `rows` of the image that it duplicates, or its own.
+        firsts: int64 [n], for each image the position in `rows` of the first equal one.
         pairs: int64 [m, 2], near-duplicates among first images, as positions in `rows`.
     """
 
@@ -37,6 +36,26 @@ class GroupedImages:
     representatives: Labels
     firsts: Labels
     pairs: Pairs
+
+    def without(self, dropped: NDArray[np.bool_]) -> GroupedImages:
+        """The groups without the images that `dropped` marks (bool [n]), with positions and groups renumbered."""
+        if not dropped.any():
+            return self
+        kept = ~dropped
+        new_position = np.cumsum(kept) - 1
+
+        def renumbered(positions: Labels) -> Labels:
+            # Where the image that a position refers to is dropped, its copy refers to itself.
+            new: Labels = np.where(kept[positions], new_position[positions], new_position)[kept]
+            return new
+
+        return GroupedImages(
+            self.rows[kept],
+            numbered(self.groups[kept]),
+            renumbered(self.representatives),
+            renumbered(self.firsts),
+            new_position[self.pairs[kept[self.pairs].all(axis=1)]],
+        )
 
 
 def first_equals(hashes: NDArray[np.uint8]) -> Labels:
@@ -53,10 +72,10 @@ def conflicts(firsts: Labels, labels: Labels) -> NDArray[np.bool_]:
     return np.isin(firsts, firsts[differs])
 
 
-def grouped(
-    reading: DatasetListing, rows: Labels, hashes: NDArray[np.uint8], images: Decoded, settings: DataSettings
+def group_images(
+    listing: DatasetListing, rows: Labels, hashes: NDArray[np.uint8], images: Decoded, settings: DataSettings
 ) -> GroupedImages:
-    """What stays together: equal images, near-duplicates, and what the data itself puts into one group."""
+    """Group equal images, near-duplicates, and images that the data itself puts into one group."""
     firsts = first_equals(hashes[rows])
     representatives, pairs = firsts, np.zeros((0, 2), np.int64)
     unique = np.unique(firsts)
@@ -64,160 +83,151 @@ def grouped(
     if settings.near_duplicates is not None and len(unique):
 
         def fetch(positions: Labels) -> Images:
-            # Mapped anew, since pages of a map count as memory of the process until it goes.
+            # Opened for each call, since the pages of a memory map count as memory of the process until it is closed.
             fetched: Images = np.load(images.compared, mmap_mode="r")[rows[unique[positions]]]
             return fetched
 
         found = near_pairs(fetch, images.sketches[rows[unique]], settings.near_duplicates)
-        middle_of = np.arange(len(rows))
-        middle_of[unique] = unique[star_clusters(len(unique), found)]
-        representatives, pairs = middle_of[firsts], unique[found]
+        representative_of = np.arange(len(rows))
+        representative_of[unique] = unique[star_clusters(len(unique), found)]
+        representatives, pairs = representative_of[firsts], unique[found]
     groups = numbered(representatives)
-    if len(reading.groups):
-        groups = numbered(joined(groups, _named_groups([reading.groups[row] for row in rows])))
+    if len(listing.groups):
+        groups = numbered(joined(groups, _named_groups([listing.groups[row] for row in rows])))
     return GroupedImages(rows, groups, representatives, firsts, pairs)
 
 
-def unsearched(rows: Labels, images: Decoded, settings: DataSettings) -> str | None:
-    """A warning of the images in which near-duplicates are not sought though they should be, if there are any."""
-    left_out = int((~images.searchable[rows]).sum())
-    if settings.near_duplicates is None or not left_out:
-        return None
-    return (
-        f"near-duplicates were NOT searched for in {left_out} of {counted(len(rows), 'image')}, which have fewer than "
-        f"{SMALLEST_SIDE} pixels on a side: copies that differ in a pixel may lie in train and in test; name what "
-        "belongs together in a column group, or set data.near_duplicates to null if that is impossible"
-    )
+def search_warning(rows: Labels, images: Decoded, settings: DataSettings) -> list[str]:
+    """A warning if images are too small to be searched for near-duplicates, though the settings ask for the search."""
+    unsearched = int((~images.searchable[rows]).sum())
+    if settings.near_duplicates is None or not unsearched:
+        return []
+    return [
+        f"near-duplicates were NOT searched for in {unsearched} of {counted(len(rows), 'image')}, which have fewer "
+        f"than {SMALLEST_SIDE} pixels on a side: copies that differ in a pixel may be in both train and test; put "
+        "related images into one group with a column group, or set data.near_duplicates to null if that is impossible"
+    ]
 
 
 def _named_groups(names: list[str]) -> Labels:
-    """A number for each name; "" belongs to nothing, and gets one of its own each time."""
+    """A number for each name; each "" (no group) gets a number of its own."""
     numbers: dict[object, int] = {}
     keys: list[object] = [name or index for index, name in enumerate(names)]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
-def too_large(reading: DatasetListing, taken: GroupedImages, settings: DataSettings) -> list[str]:
-    """A line for each group of near-duplicates that is too large a part of a class: different images, taken for one."""
-    labels = reading.labels[taken.rows]
-    distinct = taken.firsts == np.arange(len(taken.rows))
+def too_large_groups(listing: DatasetListing, grouped: GroupedImages, settings: DataSettings) -> list[str]:
+    """An error for each group of near-duplicates that is too large a part of a class: different images, probably."""
+    labels = listing.labels[grouped.rows]
+    distinct = grouped.firsts == np.arange(len(grouped.rows))
     lines = []
-    for label, name in enumerate(reading.classes):
-        own = labels == label
-        limit = max(MIN_GROUP_LIMIT, settings.max_group_fraction * own.sum())
-        representatives, sizes = np.unique(taken.representatives[own & distinct], return_counts=True)
-        for middle, size in zip(representatives[sizes > limit], sizes[sizes > limit], strict=True):
-            members = np.flatnonzero(own & distinct & (taken.representatives == middle))
-            some = ", ".join(repr(reading.origins[taken.rows[member]]) for member in members[:3])
+    for label, name in enumerate(listing.classes):
+        in_class = labels == label
+        limit = max(MIN_GROUP_LIMIT, settings.max_group_fraction * in_class.sum())
+        representatives, sizes = np.unique(grouped.representatives[in_class & distinct], return_counts=True)
+        for representative, size in zip(representatives[sizes > limit], sizes[sizes > limit], strict=True):
+            members = np.flatnonzero(in_class & distinct & (grouped.representatives == representative))
+            examples = ", ".join(repr(listing.origins[grouped.rows[member]]) for member in members[:3])
             lines.append(
-                f"data: {size} images of class {name!r} ({100 * size / own.sum():.1f}% of it) count as near-duplicates "
-                f"of {reading.origins[taken.rows[middle]]!r}, among them {some}: if they differ, lower "
-                f"data.near_duplicates ({settings.near_duplicates}) or set it to null; "
+                f"data: {size} images of class {name!r} ({100 * size / in_class.sum():.1f}% of it) count as "
+                f"near-duplicates of {listing.origins[grouped.rows[representative]]!r}, among them {examples}: if they "
+                f"differ, lower data.near_duplicates ({settings.near_duplicates}) or set it to null; "
                 f"if not, remove some or raise data.max_group_fraction ({settings.max_group_fraction})"
             )
     return lines
 
 
-def without_leaks(
-    reading: DatasetListing, taken: GroupedImages, settings: DataSettings, report: Report
-) -> GroupedImages:
-    """Without the images that a later split shares with an earlier one, if that is wanted of ready-made splits."""
-    if settings.on_leak == "keep" or (reading.predefined == UNASSIGNED).all():
-        return taken
-    predefined = reading.predefined[taken.rows]
-    latest = np.zeros(len(taken.rows), np.int8)
-    np.maximum.at(latest, taken.groups, predefined)
-    kept = np.maximum(predefined, 0) == latest[taken.groups]
-    if dropped := np.flatnonzero(~kept).tolist():
-        report.remarks.append(
-            f"{counted(len(dropped), 'image')} left out: a later split holds the same or its relative"
-        )
-        report.ignored += [
-            FileIssue(reading.origins[taken.rows[at]], "a later split holds it or its like") for at in dropped
-        ]
-    old = np.cumsum(kept) - 1  # new positions of those that remain
+def leaking_images(listing: DatasetListing, grouped: GroupedImages, settings: DataSettings) -> NDArray[np.bool_]:
+    """Images to drop because a later predefined split holds the same or a related one; bool [n], as `grouped.rows`.
 
-    def moved(positions: Labels) -> Labels:
-        new: Labels = np.where(kept[positions], old[positions], old)[kept]
-        return new
+    None, unless `data.on_leak` is `drop` and the data has predefined splits.
+    """
+    predefined = listing.predefined[grouped.rows]
+    if settings.on_leak == "keep" or (listing.predefined == UNASSIGNED).all():
+        return np.zeros(len(predefined), dtype=bool)
+    latest = np.zeros(len(predefined), np.int8)
+    np.maximum.at(latest, grouped.groups, predefined)
+    leaking: NDArray[np.bool_] = np.maximum(predefined, 0) != latest[grouped.groups]
+    return leaking
 
-    pairs = taken.pairs[kept[taken.pairs].all(axis=1)]
-    return GroupedImages(
-        taken.rows[kept], numbered(taken.groups[kept]), moved(taken.representatives), moved(taken.firsts), old[pairs]
-    )
+
+@dataclass(frozen=True, slots=True)
+class DuplicateFindings:
+    """Duplicates, and what splits share. Images are named by their origins.
+
+    Attributes:
+        equal: groups of equal images.
+        near: groups of near-duplicates.
+        leaks: for each group that is in several splits, its images in each split.
+        leaked_test_images: test images in such groups.
+        test_images: all test images.
+        near_across: pairs of near-duplicates of different groups in two splits.
+        label_pairs: how many pairs of near-duplicates have two labels.
+        label_example: the first such pair.
+    """
+
+    equal: list[list[str]]
+    near: list[list[str]]
+    leaks: list[dict[str, list[str]]]
+    leaked_test_images: int
+    test_images: int
+    near_across: list[list[str]]
+    label_pairs: int
+    label_example: tuple[str, ...]
 
 
 def describe_duplicates(
-    reading: DatasetListing, taken: GroupedImages, splits: Mapping[str, Labels], report: Report
-) -> None:
-    """What is there several times, and what splits share."""
-    origins = [reading.origins[row] for row in taken.rows] if len(taken.rows) else []
-    report.duplicates = {
-        "equal": _listed_groups(taken.firsts, origins),
-        "near": _listed_groups(
-            np.where(taken.firsts == np.arange(len(taken.rows)), taken.representatives, -1), origins
-        ),
-    }
-    place = np.full(len(taken.rows), UNASSIGNED, np.int8)
+    listing: DatasetListing, grouped: GroupedImages, splits: Mapping[str, Labels]
+) -> DuplicateFindings:
+    """Find what occurs several times, and what splits share."""
+    n = len(grouped.rows)
+    origins = [listing.origins[row] for row in grouped.rows]
+    split_of = np.full(n, UNASSIGNED, np.int8)
     for number, name in enumerate(SPLITS):
-        place[splits[name]] = number
-    shared = _shared_groups(taken.groups, place)
-    on_test = int((np.isin(taken.groups, shared) & (place == 2)).sum())
-    across = taken.pairs[(place[taken.pairs] != UNASSIGNED).all(axis=1)]
-    across = across[
-        (place[across[:, 0]] != place[across[:, 1]]) & (taken.groups[across[:, 0]] != taken.groups[across[:, 1]])
-    ]
-    report.leaks = {
-        "test_images": on_test,
-        "of_test": round(on_test / max(1, len(splits["test"])), 6),
-        "groups": [
-            {name: [origins[i] for i in np.flatnonzero((taken.groups == group) & (place == number))]
-             for number, name in enumerate(SPLITS)}
+        split_of[splits[name]] = number
+    shared = _shared_groups(grouped.groups, split_of)
+    pairs, labels = grouped.pairs, listing.labels[grouped.rows]
+    written = pairs[(split_of[pairs] != UNASSIGNED).all(axis=1)]
+    across = written[_differs(split_of, written) & _differs(grouped.groups, written)]
+    doubtful = pairs[_differs(labels, pairs)]
+    return DuplicateFindings(
+        equal=_listed_groups(grouped.firsts, origins),
+        near=_listed_groups(np.where(grouped.firsts == np.arange(n), grouped.representatives, -1), origins),
+        leaks=[
+            {
+                name: [origins[index] for index in np.flatnonzero((grouped.groups == group) & (split_of == number))]
+                for number, name in enumerate(SPLITS)
+            }
             for group in shared
         ],
-        "near_pairs_across": [[origins[a], origins[b]] for a, b in across],
-    }  # fmt: skip
-    equal, near = (sum(len(group) for group in report.duplicates[kind]) for kind in ("equal", "near"))
-    if equal or near:
-        report.remarks.append(
-            f"{equal} images have equal ones, {near} have near-duplicates"
-            + (": each group stays in one split" if not len(shared) else "")
-        )
-    labels = reading.labels[taken.rows]
-    if len(doubtful := taken.pairs[labels[taken.pairs[:, 0]] != labels[taken.pairs[:, 1]]]):
-        first, second = doubtful[0]
-        report.remarks.append(
-            f"{counted(len(doubtful), 'pair')} of near-duplicates with two labels, among them {origins[first]} and "
-            f"{origins[second]}: are both right?"
-        )
-    if len(shared):
-        report.remarks.append(
-            f"LEAK: the ready-made splits share {len(shared)} groups of images; {on_test} test images "
-            f"({100 * on_test / len(splits['test']):.2f}%) have a copy or relative in train or validation; they are "
-            "kept as they are: data.on_leak: drop trains without such images; lower data.near_duplicates if they only "
-            "look alike"
-        )
-    if len(across):
-        report.remarks.append(
-            f"{len(across)} pairs of near-duplicates lie in two splits, since groups do not chain: raise "
-            "data.near_duplicates to join them"
-        )
+        leaked_test_images=int((np.isin(grouped.groups, shared) & (split_of == SPLITS.index("test"))).sum()),
+        test_images=len(splits["test"]),
+        near_across=[[origins[first], origins[second]] for first, second in across],
+        label_pairs=len(doubtful),
+        label_example=tuple(origins[index] for index in doubtful[:1].ravel()),
+    )
+
+
+def _differs(values: NDArray[np.integer], pairs: Pairs) -> NDArray[np.bool_]:
+    """Which pairs of positions have different values."""
+    differs: NDArray[np.bool_] = values[pairs[:, 0]] != values[pairs[:, 1]]
+    return differs
 
 
 def _listed_groups(keys: Labels, origins: list[str]) -> list[list[str]]:
-    """The origins of all images that share a key (of 0 and more) with another."""
+    """The origins of all images that share a key with another; images with the key -1 are left out."""
     used = np.flatnonzero(keys >= 0)
     used = used[np.argsort(keys[used], kind="stable")]
     groups = np.split(used, np.flatnonzero(np.diff(keys[used])) + 1)
     return [[origins[index] for index in group] for group in groups if len(group) > 1]
 
 
-def _shared_groups(groups: Labels, place: NDArray[np.int8]) -> Labels:
-    """Groups that stand in several splits."""
-    written = place != UNASSIGNED
+def _shared_groups(groups: Labels, split_of: NDArray[np.int8]) -> Labels:
+    """Groups that are in several splits."""
+    written = split_of != UNASSIGNED
     first = np.full(groups.max(initial=-1) + 1, 127, np.int8)
     last = np.full(len(first), -1, np.int8)
-    np.minimum.at(first, groups[written], place[written])
-    np.maximum.at(last, groups[written], place[written])
+    np.minimum.at(first, groups[written], split_of[written])
+    np.maximum.at(last, groups[written], split_of[written])
     shared: Labels = np.flatnonzero(first < last).astype(np.int64)
     return shared

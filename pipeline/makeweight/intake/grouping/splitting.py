@@ -1,4 +1,4 @@
-"""Dividing images into train, validation and test without tearing groups apart, and thinning the training split."""
+"""Stratified split into train, validation and test that keeps groups whole, and subsampling of the training split."""
 
 from __future__ import annotations
 
@@ -16,110 +16,117 @@ from makeweight.core.text import counted, listed, means_unknown
 from makeweight.intake.interface import UNASSIGNED
 
 TRAIN, VALIDATION, TEST = range(3)  # indices into SPLITS
-Places = NDArray[np.int8]  # [n], each an index into SPLITS or FREE
+SplitIndices = NDArray[np.int8]  # [n], indices into SPLITS, or UNASSIGNED
 
 
 @dataclass(frozen=True, slots=True)
 class SplitInput:
-    """What dividing needs to know of each image.
+    """What the split depends on.
 
     Attributes:
         labels: int64 [n].
         classes: class names in the order of their labels.
-        official: int8 [n], the split that the data itself names, or `UNASSIGNED`.
-        groups: int64 [n]; images of one group stay together.
+        predefined: int8 [n], the split that the data itself defines, or `UNASSIGNED`.
+        groups: int64 [n]; images of one group stay in one split.
     """
 
     labels: Labels
     classes: tuple[str, ...]
-    predefined: Places
+    predefined: SplitIndices
     groups: Labels
 
 
-def split_images(roll: SplitInput, settings: DataSettings, seed: int) -> dict[str, Labels]:
+def split_images(split_input: SplitInput, settings: DataSettings, seed: int) -> dict[str, Labels]:
     """Indices of the images of `train`, `validation` and `test`, each sorted.
 
     Stratified: every class gives the same fraction to each split, rounded, but at least one image, as far as groups
-    allow. Splits that the data itself names are kept as they are; those that it does not name are taken from its
-    training images. Thinned is `train` alone.
+    allow. Predefined splits are kept; splits that are not predefined are taken from the training images. Only `train`
+    is subsampled.
 
     Raises:
-        BadInput: classes have too few images or groups for three splits, or `data.counts` does not fit; a line each.
+        BadInput: classes have too few images or groups for three splits, or `data.counts` does not fit; one line each.
     """
-    given = [place for place in (VALIDATION, TEST) if (roll.predefined == place).any()]
-    places = roll.predefined.copy()
-    free = ~np.isin(roll.predefined, given)
-    places[free] = UNASSIGNED
-    orders = [stream(seed, "split", label).permutation(np.flatnonzero(free & (roll.labels == label)))
-              for label in range(len(roll.classes))]  # fmt: skip
-    wanted = np.array([_wanted_of(len(order), given, settings) for order in orders])
-    _place_groups(places, roll, free, wanted, seed)
+    predefined_splits = [split for split in (VALIDATION, TEST) if (split_input.predefined == split).any()]
+    open_splits = [split for split in range(3) if split not in predefined_splits]
+    assignable = ~np.isin(split_input.predefined, predefined_splits)
+    assignment = split_input.predefined.copy()
+    assignment[assignable] = UNASSIGNED
+    orders = [stream(seed, "split", label).permutation(np.flatnonzero(assignable & (split_input.labels == label)))
+              for label in range(len(split_input.classes))]  # fmt: skip
+    targets = np.array([_target_sizes(len(order), predefined_splits, settings) for order in orders])
+    _assign_groups(assignment, split_input, assignable, targets, seed)
     for label, order in enumerate(orders):
-        _place_single_images(places, order, wanted[label])
-    _spread(places, roll, free, [place for place in range(3) if place not in given])
-    _check(places, roll, given)
-    train = [order[places[order] == TRAIN] for order in orders]
-    rows = {name: np.flatnonzero(places == place) for place, name in enumerate(SPLITS)}
-    rows["train"] = np.sort(np.concatenate(_subsampled(train, roll.classes, settings)))
+        _assign_single_images(assignment, order, targets[label])
+    _fill_empty_splits(assignment, split_input, assignable, open_splits)
+    _check(assignment, split_input, predefined_splits)
+    train = [order[assignment[order] == TRAIN] for order in orders]
+    rows = {name: np.flatnonzero(assignment == split) for split, name in enumerate(SPLITS)}
+    rows["train"] = np.sort(np.concatenate(_subsampled(train, split_input.classes, settings)))
     return {name: indices.astype(np.int64) for name, indices in rows.items()}
 
 
-def _wanted_of(n: int, given: Sequence[int], settings: DataSettings) -> list[int]:
-    """How many of a class's `n` free images each split should get."""
-    validation = 0 if VALIDATION in given else max(1, round(settings.validation_fraction * n))
-    test = 0 if TEST in given else max(1, round(settings.test_fraction * n))
+def _target_sizes(n: int, predefined_splits: Sequence[int], settings: DataSettings) -> list[int]:
+    """How many of the `n` assignable images of a class each split should get."""
+    validation = 0 if VALIDATION in predefined_splits else max(1, round(settings.validation_fraction * n))
+    test = 0 if TEST in predefined_splits else max(1, round(settings.test_fraction * n))
     return [n - validation - test, validation, test]
 
 
-def _place_groups(places: Places, roll: SplitInput, free: NDArray[np.bool_], wanted: Labels, seed: int) -> None:
-    """Put groups of several images where there is room, the largest first, with odds as the room that is left."""
-    rows = np.flatnonzero(free)
-    large = _members(roll.groups, rows[np.bincount(roll.groups[rows])[roll.groups[rows]] > 1])
+def _assign_groups(
+    assignment: SplitIndices, split_input: SplitInput, assignable: NDArray[np.bool_], targets: Labels, seed: int
+) -> None:
+    """Assign groups of several images, the largest first, to a random split with room, in proportion to its room."""
+    rows = np.flatnonzero(assignable)
+    large = _members(split_input.groups, rows[np.bincount(split_input.groups[rows])[split_input.groups[rows]] > 1])
     draws = stream(seed, "split", "groups")
     large = [large[index] for index in draws.permutation(len(large))]
-    room = wanted.astype(np.int64).copy()  # [classes, splits]
+    room = targets.astype(np.int64).copy()  # [classes, splits]
     for rows in sorted(large, key=len, reverse=True):
-        counts = np.bincount(roll.labels[rows], minlength=len(roll.classes))
+        counts = np.bincount(split_input.labels[rows], minlength=len(split_input.classes))
         own = counts > 0
         fits = (counts[own, None] <= room[own]).all(axis=0)
         odds = np.where(fits, np.maximum(room[own], 0).sum(axis=0), 0).astype(float)
-        # Where it fits nowhere, it does the least harm in the split that was to be the largest.
-        place = int(draws.choice(3, p=odds / odds.sum())) if odds.any() else int(wanted[own].sum(axis=0).argmax())
-        places[rows] = place
-        room[own, place] -= counts[own]
+        # A group that fits into no split goes into the largest, where it changes the fractions least.
+        split = int(draws.choice(3, p=odds / odds.sum())) if odds.any() else int(targets[own].sum(axis=0).argmax())
+        assignment[rows] = split
+        room[own, split] -= counts[own]
 
 
-def _place_single_images(places: Places, order: Labels, wanted: Labels) -> None:
-    """Fill up a class's splits with its images that belong to nothing, in random order: test, validation, train."""
-    single = order[places[order] == UNASSIGNED]
-    missing = np.maximum(wanted - np.bincount(places[order[places[order] != UNASSIGNED]], minlength=3), 0)
+def _assign_single_images(assignment: SplitIndices, order: Labels, targets: Labels) -> None:
+    """Fill the splits of a class with its images that are in no group, in the random order `order`."""
+    single = order[assignment[order] == UNASSIGNED]
+    missing = np.maximum(targets - np.bincount(assignment[order[assignment[order] != UNASSIGNED]], minlength=3), 0)
     test, validation, train = np.split(single, [missing[TEST], missing[TEST] + missing[VALIDATION]])
-    places[test], places[validation], places[train] = TEST, VALIDATION, TRAIN
+    assignment[test], assignment[validation], assignment[train] = TEST, VALIDATION, TRAIN
 
 
-def _spread(places: Places, roll: SplitInput, free: NDArray[np.bool_], open_places: Sequence[int]) -> None:
-    """Where a class got nothing in a split, move the smallest group there that can go without such harm elsewhere."""
-    held = np.zeros((len(roll.classes), 3), np.int64)
-    np.add.at(held, (roll.labels[free], places[free]), 1)
-    poor = {label for label, counts in enumerate(held[:, list(open_places)]) if not counts.all()}
-    if not poor:
+def _fill_empty_splits(
+    assignment: SplitIndices, split_input: SplitInput, assignable: NDArray[np.bool_], open_splits: Sequence[int]
+) -> None:
+    """Where a class has no image in a split, move its smallest group there that leaves no other split without one."""
+    held = np.zeros((len(split_input.classes), 3), np.int64)
+    np.add.at(held, (split_input.labels[assignable], assignment[assignable]), 1)
+    lacking_classes = {label for label, counts in enumerate(held[:, list(open_splits)]) if not counts.all()}
+    if not lacking_classes:
         return
-    by_class: dict[int, list[Labels]] = {label: [] for label in poor}
-    concerned = free & np.isin(roll.groups, roll.groups[free & np.isin(roll.labels, list(poor))])
-    for rows in sorted(_members(roll.groups, np.flatnonzero(concerned)), key=len):
-        for label in poor & set(roll.labels[rows].tolist()):
+    by_class: dict[int, list[Labels]] = {label: [] for label in lacking_classes}
+    affected = assignable & np.isin(
+        split_input.groups, split_input.groups[assignable & np.isin(split_input.labels, list(lacking_classes))]
+    )
+    for rows in sorted(_members(split_input.groups, np.flatnonzero(affected)), key=len):
+        for label in lacking_classes & set(split_input.labels[rows].tolist()):
             by_class[label].append(rows)
-    for label in sorted(poor):
-        for place in open_places:
-            if held[label, place]:
+    for label in sorted(lacking_classes):
+        for split in open_splits:
+            if held[label, split]:
                 continue
             for rows in by_class[label]:
-                counts = np.bincount(roll.labels[rows], minlength=len(roll.classes))
-                source = places[rows[0]]
+                counts = np.bincount(split_input.labels[rows], minlength=len(split_input.classes))
+                source = assignment[rows[0]]
                 if (held[counts > 0, source] > counts[counts > 0]).all():
                     held[:, source] -= counts
-                    held[:, place] += counts
-                    places[rows] = place
+                    held[:, split] += counts
+                    assignment[rows] = split
                     break
 
 
@@ -127,28 +134,29 @@ def _members(groups: Labels, rows: Labels) -> list[Labels]:
     """The images among `rows` of each group, in the order of the groups' numbers."""
     order = rows[np.argsort(groups[rows], kind="stable")]
     bounds = np.flatnonzero(np.diff(groups[order])) + 1
-    return [each for each in np.split(order, bounds) if len(each)]
+    return [members for members in np.split(order, bounds) if len(members)]
 
 
-def _check(places: Places, roll: SplitInput, given: Sequence[int]) -> None:
+def _check(assignment: SplitIndices, split_input: SplitInput, predefined_splits: Sequence[int]) -> None:
+    """Raise BadInput with a line for each class that lacks images in a split."""
     errors = []
-    for label, name in enumerate(roll.classes):
-        own = roll.labels == label
+    for label, name in enumerate(split_input.classes):
+        own = split_input.labels == label
         images = counted(int(own.sum()), "image")
-        held = np.bincount(places[own & (places != UNASSIGNED)], minlength=3)
+        held = np.bincount(assignment[own & (assignment != UNASSIGNED)], minlength=3)
         if held.all():
             continue
-        lacking = ", ".join(SPLITS[place] for place in np.flatnonzero(held == 0))
+        lacking = ", ".join(SPLITS[split] for split in np.flatnonzero(held == 0))
         if not own.any():
             errors.append(f"data: no image of class {name!r} is left: all were listed as bad or under several labels")
-        elif any(held[place] == 0 for place in given):
+        elif any(held[split] == 0 for split in predefined_splits):
             errors.append(
-                f"data: class {name!r} has {images}, but none in the ready-made {lacking} images: "
+                f"data: class {name!r} has {images}, but none in the predefined {lacking} images: "
                 "add some there, or leave the class out"
             )
         else:
-            groups = len(np.unique(roll.groups[own]))
-            several = f" in {groups} groups that stay together" if groups < own.sum() else ""
+            groups = len(np.unique(split_input.groups[own]))
+            several = f" in {counted(groups, 'group')} that must each stay in one split" if groups < own.sum() else ""
             remedy = "add images, join it with another class, or leave the class out"
             if means_unknown(name):
                 remedy = "leave it out if it means that their class is not known"
@@ -161,20 +169,22 @@ def _check(places: Places, roll: SplitInput, given: Sequence[int]) -> None:
 
 
 def _subsampled(train: list[Labels], classes: tuple[str, ...], settings: DataSettings) -> list[Labels]:
-    """The first images of each class's random order, as many as `data.counts` or `data.imbalance` leave."""
+    """The first images of each class, in its random order, as many as `data.counts` or `data.imbalance` say."""
     available = np.array([len(indices) for indices in train])
-    wanted = _wanted(available, classes, settings)
-    if len(wanted) != len(classes):
-        raise BadInput(f"data.counts has {len(wanted)} numbers for {len(classes)} classes: {listed(classes)}")
-    if (short := wanted > available).any():
+    targets = _training_sizes(available, classes, settings)
+    if len(targets) != len(classes):
+        raise BadInput(f"data.counts has {len(targets)} numbers for {len(classes)} classes: {listed(classes)}")
+    if (short := targets > available).any():
         first = int(np.flatnonzero(short)[0])
         raise BadInput(
-            f"data.counts asks for {wanted[first]} training images of {classes[first]!r}; there are {available[first]}"
+            f"data.counts asks for {targets[first]} training images of {classes[first]!r}; there are {available[first]}"
         )
-    return [indices[:n] for indices, n in zip(train, wanted, strict=True)]
+    return [indices[:n] for indices, n in zip(train, targets, strict=True)]
 
 
-def _wanted(available: NDArray[np.int64], classes: tuple[str, ...], settings: DataSettings) -> NDArray[np.int64]:
+def _training_sizes(
+    available: NDArray[np.int64], classes: tuple[str, ...], settings: DataSettings
+) -> NDArray[np.int64]:
     if isinstance(settings.counts, Mapping):
         if unknown := [name for name in settings.counts if name not in classes]:
             raise BadInput(f"data.counts names {listed(unknown)}, but the classes are {listed(classes)}")
@@ -185,7 +195,7 @@ def _wanted(available: NDArray[np.int64], classes: tuple[str, ...], settings: Da
         return available
     # Cui et al. (2019, section 5.1): n_k = n_max * ratio^(-k / (K - 1)), so that first : last = ratio.
     decline = settings.imbalance ** -np.linspace(0, 1, len(available))
-    wanted: NDArray[np.int64] = np.minimum(available, np.maximum(1, np.round(available.max() * decline))).astype(
+    targets: NDArray[np.int64] = np.minimum(available, np.maximum(1, np.round(available.max() * decline))).astype(
         np.int64
     )
-    return wanted
+    return targets

@@ -1,4 +1,4 @@
-"""Data sets that torchvision knows, with their official test sets."""
+"""Data sets of torchvision, with their predefined test sets."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from makeweight.intake.interface import UNASSIGNED, DatasetListing
 
 
 class _Downloaded:
-    """A data set of torchvision below the folder `data.path`, fetched there if `data.download` says so."""
+    """A data set of torchvision below the folder `data.path`, downloaded if `data.download` is true."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path", "download"})
     dataset: ClassVar[type[Any]]
 
     def read(self, settings: DataSettings) -> DatasetListing:
-        """Training and test images. BadInput where they are not and may not be fetched."""
+        """List training and test images; BadInput if they are missing and may not be downloaded."""
         parts = {name: self._part(settings, train=name == "train") for name in ("train", "test")}
         pixels = np.concatenate([np.asarray(part.data) for part in parts.values()])
         labels = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in parts.values()])
         origins = [f"{name}[{index}]" for name, part in parts.items() for index in range(len(part.data))]
         predefined = np.repeat([UNASSIGNED, SPLITS.index("test")], [len(part.data) for part in parts.values()])
-        classes = tuple(str(each) for each in parts["train"].classes)
+        classes = tuple(str(name) for name in parts["train"].classes)
         return DatasetListing(Arrays(pixels), labels, classes, origins, predefined.astype(np.int8))
 
     def _part(self, settings: DataSettings, *, train: bool) -> Any:
@@ -38,7 +38,7 @@ class _Downloaded:
         except RuntimeError as error:
             raise BadInput(f"data.path: no {name} in {root}; name its folder, or set data.download to true") from error
         except OSError as error:
-            raise BadInput(f"data.download: {name} could not be fetched into {root} ({error})") from error
+            raise BadInput(f"data.download: {name} could not be downloaded into {root} ({error})") from error
 
 
 class MNIST(_Downloaded):

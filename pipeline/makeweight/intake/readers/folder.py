@@ -1,4 +1,4 @@
-"""Image folders: one sub-folder a class, or ready-made splits of such."""
+"""Image folders: a sub-folder for each class, possibly below folders for predefined splits."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.images import SUFFIXES
 from makeweight.intake.decoding.sources import Files
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
-from makeweight.intake.readers.labels import class_mistakes, class_remarks, means_unlabelled
+from makeweight.intake.readers.labels import class_errors, class_remarks, means_unlabelled
 from makeweight.intake.readers.strays import masks, other_labels, unread_image
 
-# What computers leave in folders, beside names that begin with a dot.
-LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+# Files and folders that operating systems create, besides names that start with a dot.
+SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+ClassFolders = dict[str, list[tuple[str, int]]]  # the folders of each class, with their splits
+ClassImages = dict[str, list[tuple[str, int]]]  # the paths of the images of each class, with their splits
 
 
 class Folder:
-    """One sub-folder a class, images anywhere below it; or such folders below `train`, `validation` and `test`."""
+    """A sub-folder for each class, images anywhere below it; or such folders in `train`, `validation` and `test`."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
@@ -34,17 +36,17 @@ class Folder:
         """Find all images below `data.path`.
 
         Raises:
-            BadInput: no such folder, or one in which it is not clear what is a split and what a class.
+            BadInput: there is no such folder, or it is unclear which sub-folders are splits and which are classes.
         """
         folder = existing_folder(settings.path or "")
         walk = Walk(folder, follow_links=settings.follow_links)
-        top = walk.listed("", "lies beside the folders of the classes: move it into that of its class, or away")
-        tops = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
-        ready = _are_splits(folder, tops)
-        classes: dict[str, list[tuple[str, int]]] = {}  # folders and split of each class
-        for name, split in tops.items():
-            if ready:
-                unlabelled = "has no label, since it lies in no folder of a class: move it into one, or away"
+        top = walk.listed("", "lies beside the class folders: move it into the folder of its class, or remove it")
+        top_folders = {entry.name: split_called(valid_unicode(entry.name)) for entry in top if entry.is_folder}
+        has_splits = _are_splits(folder, top_folders)
+        classes: ClassFolders = {}
+        for name, split in top_folders.items():
+            if has_splits:
+                unlabelled = "has no label, since it lies in no class folder: move it into one, or remove it"
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
                     classes.setdefault(valid_unicode(path.rpartition("/")[2]), []).append(
@@ -52,11 +54,11 @@ class Folder:
                     )
             else:
                 classes.setdefault(valid_unicode(name), []).append((name, UNASSIGNED))
-        return _reading(folder, walk, classes)
+        return _listing(folder, walk, classes)
 
 
 def existing_folder(path: str) -> Path:
-    """`path` as a folder that is there and can be read; BadInput if not."""
+    """The folder `path`; BadInput if it does not exist or cannot be read."""
     folder = Path(path)
     where = told(path)
     if folder.is_file():
@@ -68,34 +70,56 @@ def existing_folder(path: str) -> Path:
         os.scandir(folder).close()
     except OSError as error:
         raise BadInput(
-            f"data.path: {where} cannot be read ({error.strerror}): change its rights, or name another"
+            f"data.path: {where} cannot be read ({error.strerror}): change its permissions, or name another"
         ) from error
     return folder
 
 
-def _are_splits(folder: Path, tops: dict[str, str | None]) -> bool:
-    """Whether the sub-folders are ready-made splits; BadInput where they may be or not."""
-    called = [split for split in tops.values() if split]
+def _are_splits(folder: Path, top_folders: dict[str, str | None]) -> bool:
+    """Whether the sub-folders are predefined splits; BadInput if this is unclear."""
+    called = [split for split in top_folders.values() if split]
     if "train" not in called:
         return False
-    others = [name for name, split in tops.items() if not split]
+    others = [name for name, split in top_folders.items() if not split]
     if others and len(called) > 1:
         raise BadInput(
-            f"data.path: beside ready-made splits in {told(folder)} stands {valid_unicode(others[0])!r}: move it away, "
+            f"data.path: {told(folder)} holds {valid_unicode(others[0])!r} beside predefined splits: move it away, "
             "or rename the splits if they are classes"
         )
     if len(set(called)) < len(called):
-        raise BadInput(f"data.path: two folders mean the same split: {', '.join(sorted(map(told, tops)))}: join them")
+        raise BadInput(
+            f"data.path: two folders mean the same split: {', '.join(sorted(map(told, top_folders)))}: join them"
+        )
     return not others
 
 
-def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]) -> DatasetListing:
-    paths: list[str] = []
-    labels: list[int] = []
-    predefined: list[int] = []
-    errors = class_mistakes(list(classes))
+def _listing(folder: Path, walk: Walk, classes: ClassFolders) -> DatasetListing:
+    errors = [*class_errors(list(classes)), *_layout_errors(folder, walk, classes)]
+    images = _images_of_classes(folder, walk, classes, errors)
+    names = list(images)
+    paths = [path for found in images.values() for path, _ in found]
+    labels = [label for label, found in enumerate(images.values()) for _ in found]
+    predefined = [split for found in images.values() for _, split in found]
+    bad_paths = [issue.path for issue in walk.bad]
+    label_errors, label_remarks = other_labels(
+        folder,
+        [issue.path for issue in walk.ignored],
+        [*paths, *bad_paths],
+        [*(names[label] for label in labels), *[""] * len(bad_paths)],
+    )
+    return DatasetListing(
+        Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
+        [valid_unicode(path) for path in paths], np.array(predefined, np.int8),
+        bad=tuple(walk.bad), ignored=tuple(walk.ignored), errors=(*errors, *label_errors),
+        remarks=(*class_remarks(names), *label_remarks, *_remarks(paths, names, predefined)),
+    )  # fmt: skip
+
+
+def _layout_errors(folder: Path, walk: Walk, classes: ClassFolders) -> list[str]:
+    """Errors if there are too few class folders, or if one of them contains the others once more."""
+    errors = []
     if len(classes) < 2:
-        below = [f"{top}/{split}" for found in classes.values() for top, _ in found for split in walk.folders(top)]
+        below = [f"{top}/{inner}" for found in classes.values() for top, _ in found for inner in walk.folders(top)]
         remedy = "with reader csv or arrays, name the table or the arrays"
         if len(below) > 1:
             remedy = f"if they are {listed(below, 3)}, name {told(folder / below[0].rpartition('/')[0])}"
@@ -103,68 +127,56 @@ def _reading(folder: Path, walk: Walk, classes: dict[str, list[tuple[str, int]]]
             f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
             f"at least two ({remedy})"
         )
-    for name, found_at in classes.items():
-        again = [inner for top, _ in found_at for inner in walk.folders(top) if valid_unicode(inner) in classes]
-        if len(again) > 1:
+    for name, found in classes.items():
+        repeated = [inner for top, _ in found for inner in walk.folders(top) if valid_unicode(inner) in classes]
+        if len(repeated) > 1:
             errors.append(
-                f"data.path: the folder {shown(name)!r} holds folders of other classes ({listed(again, 3)}) once more: "
+                f"data.path: the folder {shown(name)!r} holds folders of other classes ({listed(repeated, 3)}) again: "
                 "move it away if an archive was unpacked twice"
             )
-    names: list[str] = []
-    pictures: dict[str, list[tuple[str, int]]] = {}  # and the split of each
+    return errors
+
+
+def _images_of_classes(folder: Path, walk: Walk, classes: ClassFolders, errors: list[str]) -> ClassImages:
+    """The images of each class that has any; masks become bad, and errors are appended for other classes."""
+    images: ClassImages = {}
     bad_files: dict[str, int] = {}
     for name in in_natural_order(classes):
         if means_unlabelled(name):
             errors.append(
-                f"data.path: the folder {shown(name)!r} is called like images without a label, not like a class: move "
+                f"data.path: the folder {shown(name)!r} has a name for images without a label, not for a class: move "
                 "it away, or rename it if it is a class"
             )
             continue
         bad_before = len(walk.bad)
-        pictures[name] = [(path, split) for top, split in sorted(classes[name]) for path in walk.pictures(top)]
+        images[name] = [(path, split) for top, split in sorted(classes[name]) for path in walk.images(top)]
         bad_files[name] = len(walk.bad) - bad_before
-    mask_of = masks([path for found in pictures.values() for path, _ in found])
+    image_of_mask = masks([path for found in images.values() for path, _ in found])
     walk.bad += [
-        FileIssue(valid_unicode(path), f"is a mask of {valid_unicode(image)!r}, by its name: move masks away")
-        for path, image in mask_of.items()
+        FileIssue(valid_unicode(mask), f"is a mask of {valid_unicode(image)!r}, by its name: move masks away")
+        for mask, image in image_of_mask.items()
     ]
-    for name, listing in pictures.items():
-        found = [(path, split) for path, split in listing if path not in mask_of]
+    without_masks = {
+        name: [(path, split) for path, split in found if path not in image_of_mask] for name, found in images.items()
+    }
+    for name, found in without_masks.items():
         if not found:
             where = listed([told(folder / top) for top, _ in classes[name]])
-            bad = bad_files[name] + len(listing)
+            bad = bad_files[name] + len(images[name])
             remedy = f"{counted(bad, 'file')} there cannot be used" if bad else "fill or remove the folder"
             errors.append(f"data.path: no images in {where}: {remedy}")
-            continue
-        paths += [path for path, _ in found]
-        predefined += [split for _, split in found]
-        labels += [len(names)] * len(found)
-        names.append(name)
-    outside = [note.path for note in walk.bad]
-    label_mistakes, label_remarks = other_labels(
-        folder,
-        [note.path for note in walk.ignored],
-        [*paths, *outside],
-        [*(names[label] for label in labels), *[""] * len(outside)],
-    )
-    errors += label_mistakes
-    return DatasetListing(
-        Files(str(folder.absolute()), paths), np.array(labels, np.int64), tuple(names),
-        [valid_unicode(path) for path in paths], np.array(predefined, np.int8),
-        bad=tuple(walk.bad), ignored=tuple(walk.ignored), errors=tuple(errors),
-        remarks=(*class_remarks(names), *label_remarks, *_remarks(paths, names, predefined)),
-    )  # fmt: skip
+    return {name: found for name, found in without_masks.items() if found}
 
 
 def _remarks(paths: list[str], classes: list[str], predefined: list[int]) -> tuple[str, ...]:
-    """Where the folders look like splits that are called otherwise."""
+    """A remark if the folders look like splits with other names."""
     below: dict[str, set[str]] = {}
-    for path, place in zip(paths, predefined, strict=True):
+    for path, split in zip(paths, predefined, strict=True):
         top, *folders, _ = path.split("/")
-        if place == UNASSIGNED:
+        if split == UNASSIGNED:
             below.setdefault(top, set()).add(folders[0] if folders else "")
     same = set.intersection(*below.values()) if below else set()
-    if len(below) < 2 or len(same) < 2 or "" in same or any(each != same for each in below.values()):
+    if len(below) < 2 or len(same) < 2 or "" in same or any(folders != same for folders in below.values()):
         return ()
     return (
         f"every class ({', '.join(classes)}) holds the same sub-folders, {', '.join(sorted(same))}: if these are the "
@@ -174,7 +186,7 @@ def _remarks(paths: list[str], classes: list[str], predefined: list[int]) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in a folder: its name, its path below the root, and where it really lies, if it is a folder."""
+    """An entry of a folder: its name, its path below the root, and whether it is a folder."""
 
     name: str
     path: str
@@ -183,14 +195,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Walk:
-    """Walks through folders below `root`, sorted by name, and notes what is no picture.
+    """Walk through folders below `root`, in the order of names, and record what is not an image.
 
     Attributes:
         root: the folder; all paths are relative to it.
         follow_links: whether links may lead out of it.
-        bad: what cannot be taken in.
-        ignored: what is no picture and was not expected to be.
-        linked: where links have led that were followed to a folder.
+        bad: files and folders that cannot be used.
+        ignored: files that are no images and were not expected to be.
+        linked: folders to which links were followed.
     """
 
     root: Path
@@ -199,20 +211,20 @@ class Walk:
     ignored: list[FileIssue] = field(default_factory=list)
     linked: set[str] = field(default_factory=set)
 
-    def pictures(self, top: str) -> Iterator[str]:
-        """Paths of all pictures, by their names, below the folder `top`."""
-        waiting = [Entry("", top, is_folder=True)]
-        while waiting:
-            entry = waiting.pop()
+    def images(self, top: str) -> Iterator[str]:
+        """Paths of all images, by their suffixes, below the folder `top`."""
+        stack = [Entry("", top, is_folder=True)]
+        while stack:
+            entry = stack.pop()
             if entry.is_folder:
-                waiting += reversed(self._entries(entry.path))
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - quicker than a Path
+                stack += reversed(self._entries(entry.path))
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - faster than a Path
                 yield entry.path
             else:
-                self._pass_over(entry)
+                self._ignore_or_refuse(entry)
 
     def listed(self, top: str, reason: str) -> list[Entry]:
-        """What lies in `top`, where only folders are expected: images there belong to no class, and are bad."""
+        """The entries of `top`, where only folders are expected: images there have no class, and become bad."""
         entries = self._entries(top)
         for entry in entries:
             if entry.is_folder:
@@ -220,29 +232,29 @@ class Walk:
             if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
                 self._refuse(entry.path, reason)
             else:
-                self._pass_over(entry)
+                self._ignore_or_refuse(entry)
         return entries
 
     def folders(self, top: str) -> list[str]:
         """Names of the folders in `top`."""
         try:
-            return sorted(each.name for each in (self.root / top).iterdir() if each.is_dir())
-        except OSError:  # walking through it will say so
+            return sorted(entry.name for entry in (self.root / top).iterdir() if entry.is_dir())
+        except OSError:  # walking through it reports the error
             return []
 
     def _entries(self, top: str) -> list[Entry]:
         try:
             with os.scandir(os.path.join(self.root, top)) as found:  # noqa: PTH118
-                entries = sorted(found, key=lambda each: each.name)
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             self._refuse(top, f"cannot be read: {error.strerror}")
             return []
-        return [entry for each in entries if (entry := self._entry(each, top))]
+        return [entry for found_entry in entries if (entry := self._entry(found_entry, top))]
 
     def _entry(self, found: os.DirEntry[str], top: str) -> Entry | None:
         path = f"{top}/{found.name}" if top else found.name
-        if found.name.startswith(".") or found.name.lower() in LITTER:
-            self._ignore(path, "hidden" if found.name.startswith(".") else "left by the computer")
+        if found.name.startswith(".") or found.name.lower() in SYSTEM_FILES:
+            self._ignore(path, "hidden" if found.name.startswith(".") else "created by the operating system")
         elif found.is_symlink() and (reason := self._wrong_link(path)):
             self._refuse(path, reason)
         else:
@@ -263,15 +275,15 @@ class Walk:
                 f"is a link out of the folder, to {valid_unicode(real)}: copy it here, or set data.follow_links to true"
             )
         if os.path.isdir(real):  # noqa: PTH112
-            if inside or real in self.linked:  # links in a ring would lead on for ever
-                return "is a link to a folder that is taken in anyway: remove it"
+            if inside or real in self.linked:  # circular links would never end
+                return "is a link to a folder that is read anyway: remove it"
             self.linked.add(real)
         return None
 
     def _refuse(self, path: str, reason: str) -> None:
         self.bad.append(FileIssue(valid_unicode(path), reason))
 
-    def _pass_over(self, entry: Entry) -> None:
+    def _ignore_or_refuse(self, entry: Entry) -> None:
         try:
             reason = unread_image(os.path.join(self.root, entry.path))  # noqa: PTH118
         except OSError as error:
@@ -279,7 +291,7 @@ class Walk:
         if reason:
             self._refuse(entry.path, reason)
         else:
-            self._ignore(entry.path, "no image, by its name")
+            self._ignore(entry.path, "not an image, by its name")
 
     def _ignore(self, path: str, reason: str) -> None:
         self.ignored.append(FileIssue(valid_unicode(path), reason))
@@ -288,7 +300,7 @@ class Walk:
 def _is_folder(found: os.DirEntry[str]) -> bool:
     try:
         return found.is_dir()
-    except OSError:  # decoding will say why
+    except OSError:  # decoding reports the error
         return False
 
 

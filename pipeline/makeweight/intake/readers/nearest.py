@@ -1,4 +1,4 @@
-"""The file that a path in a table means, where it names none that is there, and how the path must be changed."""
+"""Suggestions for paths in tables that name no file: the nearest file, and how to change the path."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 
 class Files:
-    """All files below a folder, found by names that differ in folder, suffix, case or Unicode form."""
+    """All files below a folder, to be found by names that differ in folder, suffix, case or Unicode form."""
 
     def __init__(self, root: Path) -> None:
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for folder, _, names in os.walk(root):
             for name in names:
-                path = os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - a million of them
+                path = os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - faster than a Path, for millions of files
                 self._by_name[_key(name)].append(path)
                 self._by_stem[_key(os.path.splitext(name)[0])].append(path)  # noqa: PTH122
 
     def nearest(self, written: str) -> str | None:
-        """The one file whose name, or name without suffix, and most of whose folders are those of `written`."""
+        """The file that matches `written` in its name, with or without suffix, and in most folders, if it is unique."""
         parts = written.replace("\\", "/").split("/")
         stem = _key(os.path.splitext(parts[-1])[0])  # noqa: PTH122
         candidates = self._by_name.get(_key(parts[-1])) or self._by_stem.get(_key(parts[-1])) or self._by_stem.get(stem)
@@ -32,17 +32,17 @@ class Files:
 
 
 def changes(written: str, path: str) -> str:
-    """What turns the path `written` into `path`, in words that are the same for all paths with the same fault."""
+    """How to change the path `written` into `path`, in words that are the same for all paths with the same fault."""
     words = ["write / instead of \\"] if "\\" in written else []
-    had, has = written.replace("\\", "/").split("/"), path.split("/")
-    (stem, suffix), (true_stem, true_suffix) = (os.path.splitext(parts[-1]) for parts in (had, has))  # noqa: PTH122
-    if _key(had[-1]) == _key(true_stem):
+    old, new = written.replace("\\", "/").split("/"), path.split("/")
+    (stem, suffix), (true_stem, true_suffix) = (os.path.splitext(parts[-1]) for parts in (old, new))  # noqa: PTH122
+    if _key(old[-1]) == _key(true_stem):
         words.append(f"add {true_suffix}")
-        stem = had[-1]
+        stem = old[-1]
     elif suffix != true_suffix:
         words.append(f"write {true_suffix} instead of {suffix}")
-    words += _folder_changes(had[:-1], has[:-1])
-    pairs = [*zip(reversed(had[:-1]), reversed(has[:-1]), strict=False), (stem, true_stem)]
+    words += _folder_changes(old[:-1], new[:-1])
+    pairs = [*zip(reversed(old[:-1]), reversed(new[:-1]), strict=False), (stem, true_stem)]
     if any(_nfc(a) != _nfc(b) and _key(a) == _key(b) for a, b in pairs):
         words.append("use the same capital letters")
     if any(a != b and _nfc(a) == _nfc(b) for a, b in pairs):
@@ -51,16 +51,16 @@ def changes(written: str, path: str) -> str:
     return " and ".join(words)
 
 
-def _folder_changes(had: list[str], has: list[str]) -> list[str]:
-    shared = _folders_shared([*had, ""], [*has, ""])
-    missing, surplus = "/".join(has[: len(has) - shared]), "/".join(had[: len(had) - shared])
+def _folder_changes(old: list[str], new: list[str]) -> list[str]:
+    shared = _folders_shared([*old, ""], [*new, ""])
+    missing, surplus = "/".join(new[: len(new) - shared]), "/".join(old[: len(old) - shared])
     if surplus and missing:
         return [f"write {missing}/ instead of {surplus}/"]
     return [f"put {missing}/ before it"] if missing else [f"leave out {surplus}/"] if surplus else []
 
 
 def _folders_shared(one: list[str], other: list[str]) -> int:
-    """How many of the last folders of two paths agree."""
+    """How many of the innermost folders of two paths agree."""
     pairs = zip(reversed(one[:-1]), reversed(other[:-1]), strict=False)
     return sum(1 for _ in takewhile(lambda pair: _key(pair[0]) == _key(pair[1]), pairs))
 

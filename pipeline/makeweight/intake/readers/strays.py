@@ -1,4 +1,4 @@
-"""Files in image folders that the reader does not take for images of a class: other formats, masks, other labels."""
+"""Files in image folders that are not images of a class: unsupported formats, masks, other labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from makeweight.core.text import listed, shown
 
 DICOM, NIFTI, RAW = "DICOM", "NIfTI", "a raw photograph"
-VOLUME, SLIDE, OTHER = "a medical volume", "a microscope's or scanner's file", "an image format"
+VOLUME, SLIDE, OTHER = "a medical volume", "a file of a microscope or slide scanner", "an image format"
 FORMAT_OF = {
     **dict.fromkeys((".dcm", ".dicom", ".ima"), DICOM),
     **dict.fromkeys((".nii", ".nii.gz"), NIFTI),
@@ -32,7 +32,7 @@ FORMAT_OF = {
 READABLE = {
     b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"II*\0": ".tif", b"MM\0*": ".tif",
 }  # fmt: skip
-HEAD = 352  # bytes, as many as a NIfTI header has
+HEAD = 352  # bytes of a NIfTI header
 MASK = re.compile(r"[ ._-]*(masks?|seg|segmentation|gt|ground_?truth|annotation)([ ._-]*[0-9]+)?$", re.IGNORECASE)
 MASK_BEFORE = re.compile(r"^(masks?|seg|segmentation|gt|ground_?truth|annotation)[ ._-]+", re.IGNORECASE)
 MASK_FOLDER = re.compile(r"masks?|segmentations?|seg|gt|ground_?truth|annotations|labels", re.IGNORECASE)
@@ -43,12 +43,12 @@ LARGEST_LABEL_FILE = 1 << 26  # bytes
 
 
 def unread_image(path: str) -> str | None:
-    """Why the file `path`, which is not named like an image that is read, is an image all the same; None if it is none.
+    """Why the file `path`, whose name is not that of a supported image, may be an image anyway; None if it is none.
 
     Raises:
         OSError: it cannot be read.
     """
-    name = os.path.basename(path).lower()  # noqa: PTH119 - a million of them
+    name = os.path.basename(path).lower()  # noqa: PTH119 - faster than a Path, for millions of files
     suffix = next((suffix for suffix in FORMAT_OF if name.endswith(suffix)), None)
     kind = FORMAT_OF[suffix] if suffix else None
     if not kind and stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
@@ -57,7 +57,7 @@ def unread_image(path: str) -> str | None:
         if right := _readable_suffix(head):
             return f"is an image by its content, but not by its name: give it the suffix {right}, or remove it"
         kind = DICOM if head[128:132] == b"DICM" else NIFTI if head[344:348] in (b"n+1\0", b"ni1\0") else None
-    return f"is {kind}, which is not read: convert it to PNG or TIFF, or move it away" if kind else None
+    return f"is {kind}, which is not supported: convert it to PNG or TIFF, or move it away" if kind else None
 
 
 def _readable_suffix(head: bytes) -> str | None:
@@ -67,7 +67,7 @@ def _readable_suffix(head: bytes) -> str | None:
 
 
 def masks(paths: Sequence[str]) -> dict[str, str]:
-    """Those of `paths` that are masks by their names, each with the image that it belongs to."""
+    """The masks among `paths`, by their names, each with the image that it belongs to."""
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         by_stem[_stem(path)].append(path)
@@ -75,14 +75,15 @@ def masks(paths: Sequence[str]) -> dict[str, str]:
     for path in paths:
         folder, stem = os.path.dirname(path), _stem(path)  # noqa: PTH120
         plain = MASK_BEFORE.sub("", MASK.sub("", stem))
-        within_masks = MASK_FOLDER.fullmatch(os.path.basename(folder))  # noqa: PTH119
-        if plain == stem and not within_masks:
+        in_mask_folder = MASK_FOLDER.fullmatch(os.path.basename(folder))  # noqa: PTH119
+        if plain == stem and not in_mask_folder:
             continue
-        above = os.path.dirname(folder)  # noqa: PTH120
+        parent = os.path.dirname(folder)  # noqa: PTH120
         for other in by_stem.get(plain, []):
-            beside = os.path.dirname(other)  # noqa: PTH120
-            images = os.path.dirname(beside) == above and IMAGE_FOLDER.fullmatch(os.path.basename(beside))  # noqa: PTH119, PTH120
-            if (beside == folder and plain != stem) or (within_masks and (images or beside == above)):
+            other_folder = os.path.dirname(other)  # noqa: PTH120
+            name = os.path.basename(other_folder)  # noqa: PTH119
+            sibling = os.path.dirname(other_folder) == parent and IMAGE_FOLDER.fullmatch(name)  # noqa: PTH120
+            if (other_folder == folder and plain != stem) or (in_mask_folder and (sibling or other_folder == parent)):
                 found[path] = other
     return found
 
@@ -94,20 +95,20 @@ def _stem(path: str) -> str:
 def other_labels(
     root: Path, files: Iterable[str], images: Sequence[str], classes: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Mistakes and remarks about files that name the images and may hold other labels than their folders.
+    """Errors and remarks about files that name the images and may hold other labels than their folders.
 
     Args:
-        root: the folder that all paths are relative to.
+        root: the folder to which all paths are relative.
         files: paths of files that are no images.
         images: paths of the images.
-        classes: the class of each image, by its folder; "" where it lies in none.
+        classes: the class of each image, by its folder; "" if it is in no class folder.
     """
     errors, remarks = [], []
-    known = _positions(images)
+    positions = _positions(images)
     for file in files:
         if not file.lower().endswith(LABEL_FILES) or (root / file).stat().st_size > LARGEST_LABEL_FILE:
             continue
-        found = [(known[text], label) for text, label in _pairs(root / file) if text in known]
+        found = [(positions[text], label) for text, label in _pairs(root / file) if text in positions]
         if not found:
             continue
         labels = {index: label for index, label in found if label is not None}
@@ -115,8 +116,8 @@ def other_labels(
         if outside or len(set(classes) - {""}) < 2 or _contradict(labels, classes):
             example = next((f", for instance {label!r} of {images[index]!r}" for index, label in labels.items()), "")
             errors.append(
-                f"data.path: {shown(file)} holds labels of its own{shown(example)}, and they are not those of the "
-                "folders: write them into a table for data.reader: csv, or move the file away if the folders are right"
+                f"data.path: {shown(file)} has its own labels{shown(example)}, which contradict the folders: write "
+                "them into a table for data.reader: csv, or move the file away if the folders are right"
             )
         else:
             names = listed(sorted(set(classes) - {""}), 5)
@@ -125,25 +126,25 @@ def other_labels(
 
 
 def _positions(images: Sequence[str]) -> dict[str, int]:
-    """The position of each image by what it may be called: its path or name, with the suffix or without."""
-    known: dict[str, int] = {}
-    several: set[str] = set()
+    """The position of each image by its path or name, with or without the suffix, where these are unambiguous."""
+    positions: dict[str, int] = {}
+    ambiguous: set[str] = set()
     for index, path in enumerate(images):
         name = os.path.basename(path)  # noqa: PTH119
         for text in {path, name, os.path.splitext(name)[0], os.path.splitext(path)[0]}:  # noqa: PTH122
-            if known.setdefault(text, index) != index:
-                several.add(text)
-    return {text: index for text, index in known.items() if text not in several}
+            if positions.setdefault(text, index) != index:
+                ambiguous.add(text)
+    return {text: index for text, index in positions.items() if text not in ambiguous}
 
 
 def _contradict(labels: dict[int, str], classes: Sequence[str]) -> bool:
-    """Whether labels cut across classes: neither divides the other further."""
-    together = {(label, classes[index]) for index, label in labels.items()}
-    return len({label for label, _ in together}) < len(together) > len({name for _, name in together})
+    """Whether labels and classes cross: neither is a refinement of the other."""
+    pairs = {(label, classes[index]) for index, label in labels.items()}
+    return len({label for label, _ in pairs}) < len(pairs) > len({name for _, name in pairs})
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Texts of a table or of JSON that may name an image, each with the label beside it, where there is one."""
+    """Texts of a table or a JSON file that may name an image, each with its label, or None."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":

@@ -1,4 +1,4 @@
-"""Tables of paths and labels: a CSV of one's own, or the `metadata.csv` of Hugging Face's image folders."""
+"""Tables of paths and labels: any CSV file, or the `metadata.csv` of Hugging Face's `imagefolder`."""
 
 from __future__ import annotations
 
@@ -21,52 +21,27 @@ from makeweight.intake.decoding.sources import Files
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.readers import nearest
 from makeweight.intake.readers.folder import existing_folder, leads_out
-from makeweight.intake.readers.labels import class_mistakes, class_remarks, known_groups, no_label
+from makeweight.intake.readers.labels import class_errors, class_remarks, known_groups, no_label
 
 METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
-PATH_MEANT = frozenset(
-    {
-        "path",
-        "file",
-        "filename",
-        "filepath",
-        "image",
-        "imagepath",
-        "imageid",
-        "imagename",
-        "img",
-        "imgpath",
-        "imageindex",
-    }
-)
-ALSO_MEANT = {
-    "path": PATH_MEANT,
-    "file_name": PATH_MEANT,
-    "label": frozenset(
-        {
-            "class",
-            "classid",
-            "classname",
-            "category",
-            "target",
-            "labels",
-            "findinglabels",
-            "diagnosis",
-            "dx",
-            "species",
-            "y",
-        }
-    ),
-}
-GONE = "does not exist"
-MARK = b"\xef\xbb\xbf"
-WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# Names, without underscores, that columns of paths and labels often have.
+PATH_SYNONYMS = frozenset({
+    "path", "file", "filename", "filepath", "image", "imagepath", "imageid", "imagename", "img", "imgpath",
+    "imageindex",
+})  # fmt: skip
+LABEL_SYNONYMS = frozenset({
+    "class", "classid", "classname", "category", "target", "labels", "findinglabels", "diagnosis", "dx", "species", "y",
+})  # fmt: skip
+SYNONYMS = {"path": PATH_SYNONYMS, "file_name": PATH_SYNONYMS, "label": LABEL_SYNONYMS}
+MISSING_FILE = "does not exist"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table that names a picture which is there."""
+    """A line of a table that names an existing image."""
 
     where: str
     path: str
@@ -77,18 +52,18 @@ class Row:
 
 @dataclass(slots=True)
 class Rows:
-    """The lines of one or several tables so far, and what is wrong with others.
+    """The usable lines of one or several tables so far, and the issues of the others.
 
     Attributes:
         root: the folder to which all paths are relative.
         follow_links: whether links may lead out of it.
-        good: lines that can be used, if their label is known.
-        bad: the others.
+        good: lines that can be used, provided that their label is known.
+        bad: the issues of the others.
         remarks: sentences for the report.
-        lines: for each picture, where it was named first, and its label.
-        contradicted: pictures that a later line gives another label.
-        repairs: how each path that names no file must be changed to name one; "" where that is not clear.
-        files: all that is below `root`, once it was needed.
+        lines: for each image, the line that names it first, and its label.
+        contradicted: images to which a later line gives another label.
+        repairs: for each path that names no file, how to change it to name one; "" if this is unclear.
+        files: all files below `root`, once they are needed.
     """
 
     root: Path
@@ -102,13 +77,13 @@ class Rows:
     files: nearest.Files | None = None
 
     def add(self, table: str, path_column: str, folder: str = "", split: int = UNASSIGNED) -> None:
-        """Read the table `table` below `root`, whose paths are relative to `folder`.
+        """Add the lines of a table below `root`, whose paths are relative to `folder`.
 
         Args:
-            table: its path.
+            table: its path, relative to `root`.
             path_column: the column that holds paths.
             folder: below `root`.
-            split: of all its pictures, unless a column says otherwise.
+            split: of all its images, unless a column says otherwise.
 
         Raises:
             BadInput: it cannot be read, or lacks a column.
@@ -117,9 +92,9 @@ class Rows:
         start, head = next(lines, (1, []))
         names = [name.strip().lower() for name in head]
         columns = {name: index for index, name in enumerate(names)}
-        if doubled := [name for name in (path_column, *COLUMNS) if names.count(name) > 1]:
+        if repeated := [name for name in (path_column, *COLUMNS) if names.count(name) > 1]:
             raise BadInput(
-                f"data.path: {told(table)}, line {start}: there are several columns {' and '.join(doubled)}: keep one"
+                f"data.path: {told(table)}, line {start}: there are several columns {' and '.join(repeated)}: keep one"
             )
         if missing := [name for name in (path_column, "label") if name not in columns]:
             raise BadInput(
@@ -134,13 +109,13 @@ class Rows:
                 self.bad.append(FileIssue(where, f"has {len(cells)} cells instead of {len(head)}"))
                 continue
             values = {name: cells[index].strip() for name, index in columns.items()}
-            self._take(where, values[path_column], folder, values, split)
+            self._add_row(where, values[path_column], folder, values, split)
 
-    def _take(self, where: str, named: str, folder: str, values: dict[str, str], split: int) -> None:
-        path = os.path.normpath(f"{folder}/{named}" if folder else named)
+    def _add_row(self, where: str, name_in_table: str, folder: str, values: dict[str, str], split: int) -> None:
+        path = os.path.normpath(f"{folder}/{name_in_table}" if folder else name_in_table)
         called = split_called(values.get("split", ""))
-        if reason := self._wrong(named, path, values, folder) or self._doubled(path, values["label"]):
-            self.bad.append(FileIssue(f"{where}: {valid_unicode(named)}", reason))
+        if reason := self._wrong(name_in_table, path, values, folder) or self._repeated(path, values["label"]):
+            self.bad.append(FileIssue(f"{where}: {valid_unicode(name_in_table)}", reason))
             return
         self.lines[path] = (where, values["label"])
         place = SPLITS.index(called) if called else split
@@ -148,23 +123,26 @@ class Rows:
             Row(where, path, valid_unicode(values["label"]), place, valid_unicode(values.get("group", "")))
         )
 
-    def _wrong(self, named: str, path: str, values: dict[str, str], folder: str) -> str | None:
-        """Why a line cannot be used, or None."""
+    def _wrong(self, name_in_table: str, path: str, values: dict[str, str], folder: str) -> str | None:
+        """The reason why a line cannot be used, or None."""
         split = values.get("split", "")
         checks: tuple[tuple[Callable[[], bool], str], ...] = (
-            (lambda: not named, "names no picture: the cell is empty"),
-            (lambda: "\0" in named, "is no path: it holds a zero byte"),
-            (lambda: named.startswith("/"), "is an absolute path: write it as it is seen from the table's folder"),
+            (lambda: not name_in_table, "names no image: the cell is empty"),
+            (lambda: "\0" in name_in_table, "is not a path: it contains a null byte"),
+            (
+                lambda: name_in_table.startswith("/"),
+                "is an absolute path: write it relative to the table's folder",
+            ),
             (
                 lambda: path.partition("/")[0] == "..",
-                "leads out of the folder that holds the table: put the table above all pictures",
+                "leads out of the folder that holds the table: move the table to a folder above all images",
             ),
             (lambda: no_label(values["label"]) is not None, no_label(values["label"]) or ""),
             (
                 lambda: bool(split) and not split_called(split),
                 f"has the unknown split {split!r}: train, validation or test",
             ),
-            (lambda: not (self.root / path).exists(), GONE),
+            (lambda: not (self.root / path).exists(), MISSING_FILE),
             (
                 lambda: not self.follow_links and leads_out(self.root, path),
                 "is a link out of the folder: copy it here, or set data.follow_links to true",
@@ -174,53 +152,55 @@ class Rows:
             reason = next((reason for wrong, reason in checks if wrong()), None)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
-        return self._missing(named, folder) if reason == GONE else reason
+        return self._missing(name_in_table, folder) if reason == MISSING_FILE else reason
 
-    def _missing(self, named: str, folder: str) -> str:
-        """That there is no such file, and which one may be meant."""
+    def _missing(self, name_in_table: str, folder: str) -> str:
+        """The reason for a path that names no file, with the file that is probably meant."""
         self.files = self.files or nearest.Files(self.root)
-        found = self.files.nearest(f"{folder}/{named}" if folder else named)
+        found = self.files.nearest(f"{folder}/{name_in_table}" if folder else name_in_table)
         if found is None:
             self.repairs.append("")
-            return GONE
+            return MISSING_FILE
         seen = os.path.relpath(found, folder or ".")
-        self.repairs.append(nearest.changes(named, seen))
-        return f"{GONE}; the nearest file is {valid_unicode(seen)!r}: {self.repairs[-1]}"
+        self.repairs.append(nearest.changes(name_in_table, seen))
+        return f"{MISSING_FILE}; the nearest file is {valid_unicode(seen)!r}: {self.repairs[-1]}"
 
     def _same_repair(self) -> list[str]:
-        """One line where all paths that name no file have the same fault."""
+        """One line if all paths that name no file have the same fault, else none."""
         if len(self.repairs) < 2 or len(set(self.repairs)) > 1 or not self.repairs[0]:
             return []
         return [f"all {len(self.repairs)} paths that name no file have the same fault: {shown(self.repairs[0])}"]
 
-    def _doubled(self, path: str, label: str) -> str | None:
-        """What an earlier line says of the same picture, or None."""
+    def _repeated(self, path: str, label: str) -> str | None:
+        """The reason if an earlier line names the same image, or None."""
         if path not in self.lines:
             return None
         first, earlier = self.lines[path]
         if label == earlier:
-            return f"is named in {first} already"
+            return f"is already named in {first}"
         self.contradicted.add(path)
-        return f"is named in {first} already, as {earlier!r} and here as {label!r}: neither is used"
+        return f"is already named in {first}, as {earlier!r}, but here as {label!r}: neither is used"
 
-    def reading(self) -> DatasetListing:
-        """All lines together; those with a label that no training line has are bad."""
+    def listing(self) -> DatasetListing:
+        """The dataset listing of all lines; those with a label that no training line has are bad."""
         rows = [row for row in self.good if row.path not in self.contradicted]
-        placed = {row.split for row in rows}
-        if len(placed) > 1:
+        if len({row.split for row in rows}) > 1:
             known = {row.label for row in rows if row.split in (SPLITS.index("train"), UNASSIGNED)}
             self.bad += [
-                FileIssue(f"{row.where}: {valid_unicode(row.path)}", f"has a label unknown in training lines: {row.label!r}")
-                for row in rows if row.label not in known
-            ]  # fmt: skip
+                FileIssue(
+                    f"{row.where}: {valid_unicode(row.path)}", f"has a label that no training line has: {row.label!r}"
+                )
+                for row in rows
+                if row.label not in known
+            ]
             rows = [row for row in rows if row.label in known]
         groups = known_groups([row.group for row in rows], self.remarks)
         classes = in_natural_order({row.label for row in rows})
-        errors = class_mistakes(classes)
+        errors = class_errors(classes)
         self.remarks += [*class_remarks(classes), *self._same_repair()]
         if len(classes) < 2:
             errors.append(
-                f"data.path: the table names pictures of {len(classes)} classes; there must be two or more"
+                f"data.path: the table names images of {len(classes)} classes; there must be two or more"
                 + (f" ({len(self.bad)} lines cannot be used)" if self.bad else "")
             )
             errors += [f"data.path: {line}" for line in self._same_repair()]
@@ -235,12 +215,12 @@ class Rows:
 
 
 def _column_remedy(head: list[str], missing: list[str]) -> str:
-    """How to name the columns `missing`, as far as the first line shows it."""
-    if len(head) == 1 and (sign := next((sign for sign in ";\t|" if sign in head[0]), None)):
-        return f": the cells are separated by {sign!r}: save the table with commas"
+    """How to name the columns `missing`, as far as the first line shows."""
+    if len(head) == 1 and (separator := next((sign for sign in ";\t|" if sign in head[0]), None)):
+        return f": the cells are separated by {separator!r}: save the table with commas"
     names = [name.strip() for name in head]
     meant = {
-        column: next((name for name in names if name.casefold().replace("_", "") in ALSO_MEANT[column]), None)
+        column: next((name for name in names if name.casefold().replace("_", "") in SYNONYMS[column]), None)
         for column in missing
     }
     renamed = [f"rename {name} to {column}" for column, name in meant.items() if name]
@@ -253,21 +233,21 @@ def _column_remedy(head: list[str], missing: list[str]) -> str:
 
 
 def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a table with their numbers, from 1; blank ones as well."""
+    """The lines of a table, blank ones included, with their numbers from 1."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"data.path: {told(path)} cannot be read ({error.strerror}): name a CSV file") from error
-    if content.startswith(WIDE_MARKS):
+    if content.startswith(UTF_16_MARKS):
         raise BadInput(f"data.path: {told(name)}, line 1: is UTF-16: save it as UTF-8")
-    if content.startswith(MARK):
-        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is passed over")
-        content = content.removeprefix(MARK)
+    if content.startswith(BYTE_ORDER_MARK):
+        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is ignored")
+        content = content.removeprefix(BYTE_ORDER_MARK)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as such") from error
+        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     number = 1
     try:
@@ -276,23 +256,23 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
             number = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(
-            f"data.path: {told(name)}, line {number}: is no CSV ({error}): mend the quotation marks"
+            f"data.path: {told(name)}, line {number}: is not valid CSV ({error}): correct the quotation marks"
         ) from error
 
 
 class CSV:
-    """A table with the columns `path` and `label`, and if need be `split` and `group`; paths start from its folder."""
+    """A table with the columns `path`, `label` and optionally `split` and `group`; paths are relative to its folder."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> DatasetListing:
-        """Every line of the table `data.path`. BadInput where it is none."""
+        """List the images of the table `data.path`; BadInput if it is not a table."""
         table = Path(settings.path or "")
         if table.is_dir():
             raise BadInput(f"data.path: {told(table)} is a folder; the reader csv needs a CSV file")
         rows = Rows(table.parent, settings.follow_links)
         rows.add(table.name, "path")
-        return rows.reading()
+        return rows.listing()
 
 
 class HuggingFace:
@@ -301,33 +281,31 @@ class HuggingFace:
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
     def read(self, settings: DataSettings) -> DatasetListing:
-        """Every line of the tables. BadInput where there are none."""
+        """List the images of the tables; BadInput if there are none."""
         folder = existing_folder(settings.path or "")
         rows = Rows(folder, settings.follow_links)
         if (folder / METADATA).is_file():
             rows.add(METADATA, "file_name")
-            rows.good = [_placed_by_folder(row) for row in rows.good]
-            return rows.reading()
-        called = {
-            each.name: split_called(each.name) for each in sorted(folder.iterdir()) if (each / METADATA).is_file()
-        }
-        splits = {name: split for name, split in called.items() if split}
+            rows.good = [_with_split_of_folder(row) for row in rows.good]
+            return rows.listing()
+        folders = [entry.name for entry in sorted(folder.iterdir()) if (entry / METADATA).is_file()]
+        splits = {name: split for name in folders if (split := split_called(name))}
         if not splits:
-            lines = any((each / "metadata.jsonl").is_file() for each in (folder, *folder.iterdir()))
+            json_lines = any((entry / "metadata.jsonl").is_file() for entry in (folder, *folder.iterdir()))
             raise BadInput(
                 f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
-                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if lines else
+                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if json_lines else
                    "below it (no other table is read); if sub-folders are the labels, set data.reader to folder")
             )  # fmt: skip
         if len(set(splits.values())) < len(splits):
             raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")
         for name, split in splits.items():
             rows.add(f"{name}/{METADATA}", "file_name", name, SPLITS.index(split))
-        return rows.reading()
+        return rows.listing()
 
 
-def _placed_by_folder(row: Row) -> Row:
-    """In the split that its folder is called after, as Hugging Face's own reader has it, if nothing else says so."""
+def _with_split_of_folder(row: Row) -> Row:
+    """The row with the split that its top folder names, as in Hugging Face's own reader, unless it has a split."""
     first, *rest = row.path.split("/")
     split = split_called(first) if rest else None
     if row.split != UNASSIGNED or not split:
