@@ -26,12 +26,13 @@ RESULT_PACKAGES = (
     "torch",
     "torchvision",
 )  # different versions give different results
+GPU_MEMORY_PER_WORKER = 4 * 2**30  # bytes: the CUDA context, a network with its optimizer, and a batch's activations
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The settings `compute`, as resolved on a machine. Every field changes rounding, so all are part of fingerprints."""
+    """The settings `compute`, as resolved on a machine. All change rounding, so all are part of fingerprints."""
 
     device: str
     precision: str
@@ -79,11 +80,22 @@ def _processor_has_bfloat16() -> bool:
 
 
 def workers(compute: ComputeSettings, tasks: int) -> int:
-    """Number of worker processes: `compute.workers`, where `auto` fills the cores; at most the number of tasks."""
+    """Number of worker processes: `compute.workers`, or a number that suits the machine; at most the number of tasks.
+
+    `auto` fills the cores, and on a GPU at most its free memory, with `GPU_MEMORY_PER_WORKER` for each process.
+    """
     if distributed.world_size() > 1:
         return 1
-    most = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
+    most = _automatic_workers(compute) if compute.workers == "auto" else compute.workers
     return min(most, tasks)
+
+
+def _automatic_workers(compute: ComputeSettings) -> int:
+    most = cores() // compute.threads_per_replicate
+    if machine(compute).device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        most = min(most, free // GPU_MEMORY_PER_WORKER)
+    return max(1, most)
 
 
 @contextmanager
