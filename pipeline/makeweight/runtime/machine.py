@@ -100,18 +100,23 @@ def _automatic_workers(compute: ComputeSettings) -> int:
 
 @contextmanager
 def fixed_threads(threads: int) -> Iterator[None]:
-    """A fixed number of threads and deterministic kernels in all libraries while the block lasts."""
-    before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
+    """A fixed number of threads, deterministic kernels and full float32 in all libraries while the block lasts.
+
+    bfloat16 is chosen by `Machine.autocast` alone: what stays in float32 is never rounded to TF32.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    backends_before = cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)  # a thread pool of OpenCV in each worker would compete for the cores
-    torch.backends.cudnn.deterministic = True
+    cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False
     try:
         with threadpool_limits(threads):  # of NumPy's and scikit-learn's libraries
             yield
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
-        torch.backends.cudnn.deterministic = before[2]
+        cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = backends_before
 
 
 def retain_heap() -> None:
