@@ -92,7 +92,7 @@ def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the
     assert checkpoints.due
     checkpoints.write("0", b"not periodic")
     assert checkpoints.due
-    checkpoints.write_periodically("0", b"fast")
+    checkpoints.write_periodically("0", lambda: b"fast")
     now[0] = 9.9
     assert not checkpoints.due
     now[0] = 10.0
@@ -102,8 +102,25 @@ def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the
         now[0] += 1.0
 
     monkeypatch.setattr("makeweight.training.checkpoints.os.fsync", slow)
-    checkpoints.write_periodically("0", b"slow")
+    checkpoints.write_periodically("0", lambda: b"slow")
     now[0] = 60.0
     assert not checkpoints.due
     now[0] = 61.0
+    assert kept.due
+
+
+def test_the_time_of_packing_counts_towards_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("makeweight.training.checkpoints.time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path, seconds=5)
+
+    def pack_slowly() -> bytes:
+        now[0] += 1.0
+        return b"packed"
+
+    checkpoints.write_periodically("0", pack_slowly)
+    assert (tmp_path / "0").read_bytes() == b"packed"
+    now[0] = 50.9
+    assert not checkpoints.due
+    now[0] = 51.0
     assert checkpoints.due

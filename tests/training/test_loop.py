@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +231,25 @@ def test_checkpoints_are_kept_now_and_then_also_where_good_states_come_often(
     seen: list[int] = []
     walk(run(seen))
     assert seen[0] == 35
+
+
+def test_slow_packing_makes_checkpoints_of_a_loop_less_frequent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, packings = [0.0], list[float]()
+
+    def pack_slowly(state: State, position: Mapping[str, object]) -> bytes:
+        now[0] += 1.0
+        packings.append(now[0])
+        return pack(state, position)
+
+    def pass_time(step: int, state: object) -> None:
+        now[0] += 1.0
+
+    monkeypatch.setattr("makeweight.training.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("makeweight.training.checkpoints.SHARE", 0.02)
+    monkeypatch.setattr("makeweight.training.loop.pack", pack_slowly)
+    run = TrainingContext(CPU, None, monitor=monitor(), checkpoints=Checkpoints(tmp_path, 5.0))
+    walk(run, at=pass_time)
+    # The state at the start, ten good states, and two checkpoints: after 5 seconds, and the last one.
+    assert len(packings) == 1 + 10 + 2

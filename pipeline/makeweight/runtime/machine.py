@@ -26,6 +26,7 @@ RESULT_PACKAGES = (
     "torch",
     "torchvision",
 )  # different versions give different results
+GPU_MEMORY_PER_WORKER = 4 * 2**30  # bytes: the CUDA context, a network with its optimizer, and a batch's activations
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -79,27 +80,43 @@ def _processor_has_bfloat16() -> bool:
 
 
 def workers(compute: ComputeSettings, tasks: int) -> int:
-    """Number of worker processes: `compute.workers`, where `auto` fills the cores; at most the number of tasks."""
+    """Number of worker processes: `compute.workers`, or a number that suits the machine; at most the number of tasks.
+
+    `auto` fills the cores, and on a GPU at most its free memory, with `GPU_MEMORY_PER_WORKER` for each process.
+    """
     if distributed.world_size() > 1:
         return 1
-    most = max(1, cores() // compute.threads_per_replicate) if compute.workers == "auto" else compute.workers
+    most = _automatic_workers(compute) if compute.workers == "auto" else compute.workers
     return min(most, tasks)
+
+
+def _automatic_workers(compute: ComputeSettings) -> int:
+    most = cores() // compute.threads_per_replicate
+    if machine(compute).device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        most = min(most, free // GPU_MEMORY_PER_WORKER)
+    return max(1, most)
 
 
 @contextmanager
 def fixed_threads(threads: int) -> Iterator[None]:
-    """A fixed number of threads and deterministic kernels in all libraries while the block lasts."""
-    before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
+    """A fixed number of threads, deterministic kernels and full float32 in all libraries while the block lasts.
+
+    bfloat16 is chosen by `Machine.autocast` alone: what stays in float32 is never rounded to TF32.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    backends_before = cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)  # a thread pool of OpenCV in each worker would compete for the cores
-    torch.backends.cudnn.deterministic = True
+    cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False
     try:
         with threadpool_limits(threads):  # of NumPy's and scikit-learn's libraries
             yield
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
-        torch.backends.cudnn.deterministic = before[2]
+        cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = backends_before
 
 
 def retain_heap() -> None:

@@ -64,8 +64,10 @@ def _only_runs_a_command(process: psutil.Process) -> bool:
 
 
 def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of cores that this process may use, within its affinity and the quota of its container."""
+    from joblib import cpu_count  # slow to import, and most commands that import this module do not need it
+
+    return int(cpu_count())
 
 
 @contextmanager

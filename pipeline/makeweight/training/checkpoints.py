@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 REST = "rest"  # the tensor that holds everything else as JSON
-SHARE = 0.02  # largest fraction of the time that writing checkpoints may take
+SHARE = 0.02  # largest fraction of the time that packing and writing periodic checkpoints may take
 
 
 class HasState(Protocol):
@@ -109,10 +109,10 @@ class Checkpoints:
         """Whether the next periodic checkpoint is due."""
         return time.monotonic() >= self._next
 
-    def write_periodically(self, name: str, packed: bytes) -> None:
-        """Write a periodic checkpoint, and schedule the next one."""
+    def write_periodically(self, name: str, packed: Callable[[], bytes]) -> None:
+        """Pack and write a periodic checkpoint, and schedule the next one by the time that both took."""
         start = time.monotonic()
-        self.write(name, packed)
+        self.write(name, packed())
         now = time.monotonic()
         self._next = now + max(self.seconds, (now - start) / SHARE)
 

@@ -226,7 +226,7 @@ class _Loop:
     def save_checkpoint(self, step: int, *, last: bool) -> None:
         """Write a checkpoint if one is due or the step is the last."""
         if distributed.is_main_process() and self.run.checkpoints and (last or self.run.checkpoints.due):
-            self.run.checkpoints.write_periodically(self.name, self._packed(step))
+            self.run.checkpoints.write_periodically(self.name, lambda: self._packed(step))
 
     def failure(self) -> TrainingFailure | None:
         """The failure that the last recorded step shows, in the first replicate that has one."""
