@@ -106,7 +106,7 @@ def test_it_is_due_after_so_many_seconds_but_takes_no_more_than_its_share_of_the
     now[0] = 60.0
     assert not checkpoints.due
     now[0] = 61.0
-    assert kept.due
+    assert checkpoints.due
 
 
 def test_the_time_of_packing_counts_towards_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
