@@ -65,6 +65,10 @@ class Preparation:
     report: Path
 
 
+class _Refused(Exception):
+    """The images have errors, which the report lists."""
+
+
 def prepare(
     reader: Reader, settings: DataSettings, seed: int, *, workers: int, out: Path, report: Path
 ) -> tuple[Report, BadInput | None]:
@@ -85,8 +89,10 @@ def prepare(
     try:
         with atomic_directories(out, SPLITS, SCRATCH) as scratch:
             _prepare(Preparation(reader, settings, seed, workers, report), scratch, findings)
+    except _Refused:
+        pass  # the findings hold the errors
     except BadInput as error:
-        findings.errors += [line for line in error.errors if line]
+        findings.errors += error.errors
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -135,7 +141,7 @@ def _prepare(task: Preparation, scratch: Path, report: Report) -> None:
     splits, errors = _split(listing, grouped, settings, task.seed)
     report.errors += errors
     if report.errors:
-        raise BadInput("")
+        raise _Refused
     report.add_duplicates(describe_duplicates(listing, grouped, splits))
     _write(_Output(listing, grouped, hashes, images.images, report.spec["channels"]), splits, scratch)
     report.add_splits(_class_counts(listing, grouped, splits), len(grouped.rows), _subsampling(settings, listing))
