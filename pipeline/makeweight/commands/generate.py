@@ -55,7 +55,8 @@ def generate(
         compute=parameters.compute,
         card=partial(data_card, facts),
     )
-    return f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}; {preview} shows {contents(len(quota))}"
+    written = f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}"
+    return f"{written}; {preview} shows {contents(len(quota))}"
 
 
 main = app(generate)
