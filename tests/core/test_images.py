@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from makeweight.core.images import as_images, from_uint8, halvings
+from makeweight.core.images import as_images, from_uint8, halvings, nearest
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,22 @@ def test_every_grey_value_survives_scaling_there_and_back() -> None:
     assert (scaled.min().item(), scaled.max().item()) == (-1, 1)
     assert np.array_equal(scaled.numpy().ravel(), np.arange(256, dtype=np.float32) / np.float32(127.5) - 1)
     assert np.array_equal(as_images(scaled), pixels)
+
+
+def test_a_search_in_blocks_finds_the_same_neighbours_as_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images, others = (rng.integers(0, 256, (n, 4, 4, 1), dtype=np.uint8) for n in (9, 50))
+    expected = nearest(images, others)
+    sizes: list[int] = []
+
+    def counting(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(b))
+        return cdist(a, b)
+
+    cdist = torch.cdist
+    monkeypatch.setattr(torch, "cdist", counting)
+    monkeypatch.setattr("makeweight.core.images.SEARCH_BLOCK", 7 * 16, raising=False)
+    indices, distances = nearest(images, others)
+    assert max(sizes) == 7
+    assert indices.tolist() == expected[0].tolist()
+    np.testing.assert_allclose(distances, expected[1], rtol=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from makeweight.core.data import Split
-from makeweight.generators.previews import grid
+from makeweight.generators.previews import PREVIEW_ROWS, contents, grid
 
 
 def test_the_preview_has_a_row_for_each_class_and_white_where_images_lack() -> None:
@@ -18,3 +18,12 @@ def test_the_preview_has_a_row_for_each_class_and_white_where_images_lack() -> N
     assert black[1:9].sum() == 2 * 64
     assert black[10:18].sum() == 64
     assert small.shape == (19, 109, 3)
+
+
+def test_the_preview_has_a_limited_number_of_rows() -> None:
+    names = tuple(str(label) for label in range(1000))
+    drawn = Split(np.zeros((1000, 8, 8, 1), np.uint8), np.arange(1000), names)
+    first = Split(drawn.images[:PREVIEW_ROWS], drawn.labels[:PREVIEW_ROWS], names[:PREVIEW_ROWS])
+    assert np.array_equal(np.asarray(grid(drawn)), np.asarray(grid(first)))
+    assert contents(1000) == "some of the first 50 of 1000 classes"
+    assert contents(50) == "some"

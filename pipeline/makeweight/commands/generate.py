@@ -31,6 +31,7 @@ def generate(
     from makeweight.generators.cards import CardFacts, data_card
     from makeweight.generators.generate import Generation
     from makeweight.generators.generate import generate as generate_images
+    from makeweight.generators.previews import contents
     from makeweight.runtime.splits import read_split
 
     parameters = read_parameters(params)
@@ -54,7 +55,8 @@ def generate(
         compute=parameters.compute,
         card=partial(data_card, facts),
     )
-    return f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}; {preview} shows some"
+    written = f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}"
+    return f"{written}; {preview} shows {contents(len(quota))}"
 
 
 main = app(generate)

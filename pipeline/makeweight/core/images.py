@@ -11,14 +11,22 @@ from scipy.spatial.distance import pdist
 
 from makeweight.core.data import Images, Labels, Split
 
+SEARCH_BLOCK = 2**26  # values of images that are converted to floats at a time
 SMALLEST_MAP = 4  # pixels: the side of the smallest feature maps
 
 
 def nearest(images: Images, others: Images) -> tuple[Labels, NDArray[np.float64]]:
     """For each of `images` [n, …], the index of and the Euclidean distance to the nearest of `others` [m, …]."""
-    a, b = (torch.from_numpy(part.reshape(len(part), -1)).float() for part in (images, others))
-    distances, indices = torch.cdist(a, b).min(1)
-    return indices.numpy(), distances.double().numpy()
+    queries = _flat_floats(images)
+    block = max(1, SEARCH_BLOCK // max(1, queries.shape[1]))
+    found = [torch.cdist(queries, _flat_floats(others[i : i + block])).min(1) for i in range(0, len(others), block)]
+    distances, best = torch.stack([distances for distances, _ in found]).min(0)
+    within = torch.stack([indices for _, indices in found]).gather(0, best[None])[0]
+    return (best * block + within).numpy(), distances.double().numpy()
+
+
+def _flat_floats(images: Images) -> torch.Tensor:
+    return torch.from_numpy(images.reshape(len(images), -1)).float()
 
 
 def of_class(split: Split, label: int) -> Images:

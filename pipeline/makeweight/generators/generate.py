@@ -14,11 +14,12 @@ from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import ComputeSettings, GenerateSettings
 from makeweight.core.seeds import derive
+from makeweight.generators.interface import sample_blocks
 from makeweight.generators.previews import grid
-from makeweight.runtime.artifacts import CARD, replicate_name
-from makeweight.runtime.files import atomic_directory, write_text
+from makeweight.runtime.artifacts import CARD, IMAGES, replicate_name
+from makeweight.runtime.files import atomic_directory, new_array, write_text
 from makeweight.runtime.machine import fixed_threads
-from makeweight.runtime.splits import write_split
+from makeweight.runtime.splits import read_split, write_labels
 from makeweight.training.loop import Sampler
 
 
@@ -54,11 +55,25 @@ class Generation:
     settings: GenerateSettings
     seed: int
 
-    def draw(self, replicate: int, labels: Labels) -> Split:
-        """Images of `labels` from the sampler of one replicate."""
+    def draw(self, replicate: int, labels: Labels, folder: Path) -> Split:
+        """Draw images of sorted `labels` from the sampler of one replicate; write them as a split into `folder`."""
         sampler = self.load(self.samplers / replicate_name(replicate))
         rng = torch.Generator().manual_seed(derive(self.seed, "synthetic", replicate))
-        return Split(as_images(sampler.sample(torch.from_numpy(labels), rng=rng)), labels, self.train.classes)
+        folder.mkdir(parents=True)
+        path, shape = folder / IMAGES, (len(labels), *self.train.images.shape[1:])
+        new_array(path, shape, np.uint8)
+        done = 0
+        for block in sample_blocks(sampler, torch.from_numpy(labels), rng):
+            images = as_images(block)
+            if images.shape[1:] != shape[1:]:  # NumPy would broadcast grey images into RGB
+                raise ValueError(f"{self.family} drew images of shape {images.shape[1:]}, not {shape[1:]}")
+            # Mapped anew for each block, since pages of a map count as memory of the process until it goes.
+            np.load(path, mmap_mode="r+")[done : done + len(images)] = images
+            done += len(images)
+        if done != len(labels):
+            raise ValueError(f"{self.family} drew {done} images for {len(labels)} labels")
+        write_labels(folder, labels, self.train.classes, _rows(self.family, replicate, labels))
+        return read_split(folder)
 
 
 def generate(
@@ -95,8 +110,7 @@ def generate(
         )
     with atomic_directory(out) as folder, fixed_threads(compute.threads_per_replicate):
         for k in range(replicates):
-            synthetic = generation.draw(k, labels)
-            write_split(folder / replicate_name(k), synthetic, _rows(family, k, labels))
+            synthetic = generation.draw(k, labels, folder / replicate_name(k))
             if k == 0:
                 preview.parent.mkdir(parents=True, exist_ok=True)
                 grid(synthetic).save(preview)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
 
 from makeweight.core.data import Split
 from makeweight.core.plugins import configured
@@ -80,6 +84,25 @@ class FittedInClosedForm:
     def images_per_step(self) -> int:
         """None that a rate could count."""
         return 0
+
+
+class BlockSampler(ABC):
+    """Base class of samplers that draw many images with the memory of few."""
+
+    @abstractmethod
+    def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
+        """The images of `sample(labels, rng=rng)`, bit for bit, some at a time and in order; `labels` are sorted."""
+
+
+def sample_blocks(sampler: Sampler, labels: Tensor, rng: torch.Generator) -> Iterator[Tensor]:
+    """Images of sorted labels (int64 [n]), some at a time: float [block, c, h, w] in [-1, 1].
+
+    A sampler that is no `BlockSampler` draws all of them at once.
+    """
+    if isinstance(sampler, BlockSampler):
+        yield from sampler.sample_blocks(labels, rng=rng)
+    else:
+        yield sampler.sample(labels, rng=rng)
 
 
 def find_family(name: str, families: Mapping[str, Any]) -> Family:

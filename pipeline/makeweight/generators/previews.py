@@ -15,7 +15,7 @@ from makeweight.training.loop import SHOWN_EACH
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PREVIEW_COLUMNS, PREVIEW_WIDTH = 12, 480  # images; approximate pixels
+PREVIEW_ROWS, PREVIEW_COLUMNS, PREVIEW_WIDTH = 50, 12, 480  # classes; images of each; approximate pixels
 
 
 def strip(frames: Mapping[str, Images], name: str) -> Figure:
@@ -33,13 +33,18 @@ def strip(frames: Mapping[str, Images], name: str) -> Figure:
     return figure
 
 
+def contents(classes: int) -> str:
+    """What `grid` shows of so many classes, for a message."""
+    return "some" if classes <= PREVIEW_ROWS else f"some of the first {PREVIEW_ROWS} of {classes} classes"
+
+
 def grid(images: Split) -> Image.Image:
-    """The first images of each class, one row per class; white where a class has too few."""
-    margin, side = 1, images.size
+    """The first images of each of the first `PREVIEW_ROWS` classes, one row per class; white where it has too few."""
+    margin, side, rows = 1, images.size, min(len(images.classes), PREVIEW_ROWS)
     cell = side + margin
-    height, width = len(images.classes) * cell + margin, PREVIEW_COLUMNS * cell + margin
+    height, width = rows * cell + margin, PREVIEW_COLUMNS * cell + margin
     canvas = np.full((height, width, images.channels), 255, dtype=np.uint8)
-    for row in range(len(images.classes)):
+    for row in range(rows):
         for column, index in enumerate(np.flatnonzero(images.labels == row)[:PREVIEW_COLUMNS]):
             top, left = row * cell + margin, column * cell + margin
             canvas[top : top + side, left : left + side] = images.images[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -124,11 +125,11 @@ class Decoder(nn.Module):
         return images[:, :, margin : margin + self.size, margin : margin + self.size]
 
     @torch.no_grad()
-    def draw(self, codes: Tensor, condition: Tensor) -> Tensor:
-        """One image for each code, in batches; on the CPU, in evaluation mode."""
+    def draw(self, codes: Tensor, labels: Tensor) -> Iterator[Tensor]:
+        """One image for each code [n, latent] and label (int64 [n]), in batches; on the CPU, in evaluation mode."""
         self.cpu().eval()
-        batches = zip(codes.split(SAMPLING_BATCH), condition.split(SAMPLING_BATCH), strict=True)
-        return torch.cat([self(*batch) for batch in batches])
+        for batch, batch_labels in zip(codes.split(SAMPLING_BATCH), labels.split(SAMPLING_BATCH), strict=True):
+            yield self(batch, conditions(batch_labels, self.classes))
 
     def save(self, folder: Path) -> None:
         """Write weights and configuration."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,9 +19,9 @@ from makeweight.core.parameters import Count, Positive
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.densities import class_gaussians, draw_gaussians
-from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
+from makeweight.generators.blocks.networks import Decoder, Encoder, Shape
 from makeweight.generators.blocks.training_data import TrainingData
-from makeweight.generators.interface import TrainedInSteps
+from makeweight.generators.interface import BlockSampler, TrainedInSteps
 from makeweight.runtime import distributed
 from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
@@ -127,7 +127,7 @@ class Autoencoding(nn.Module):
         return codes.float()
 
 
-class CodeSampler:
+class CodeSampler(BlockSampler):
     """A trained decoder with the codes of the training images, from which it samples new codes.
 
     `neighbours` interpolates between a code and one of its nearest neighbours in the class; a class of one image always
@@ -140,8 +140,12 @@ class CodeSampler:
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        return torch.cat(list(self.sample_blocks(labels, rng=rng)))
+
+    def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
+        """The images of `sample`, in batches."""
         codes = DRAWS[self.draw](self, labels, rng)
-        return self.decoder.draw(codes, conditions(labels, self.decoder.classes))
+        return self.decoder.draw(codes, labels)
 
     def between_neighbours(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Codes interpolated between two neighbours (Dablain et al. 2023, algorithm 1)."""

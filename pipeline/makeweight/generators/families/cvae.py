@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.networks import Decoder, Encoder, Shape, conditions
 from makeweight.generators.blocks.training_data import TrainingData
-from makeweight.generators.interface import TrainedInSteps
+from makeweight.generators.interface import BlockSampler, TrainedInSteps
 from makeweight.runtime import distributed
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA, evaluation_mode
@@ -144,7 +144,7 @@ class VariationalAutoencoding(nn.Module):
         return self.decoder(mean + (log_variance / 2).exp() * noise, condition), mean, log_variance
 
 
-class VAESampler:
+class VAESampler(BlockSampler):
     """A trained decoder of codes drawn from the prior."""
 
     def __init__(self, decoder: Decoder) -> None:
@@ -152,8 +152,12 @@ class VAESampler:
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        return torch.cat(list(self.sample_blocks(labels, rng=rng)))
+
+    def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
+        """The images of `sample`, in batches."""
         codes = torch.randn(len(labels), self.decoder.latent, generator=rng)
-        return self.decoder.draw(codes, conditions(labels, self.decoder.classes))
+        return self.decoder.draw(codes, labels)
 
     def save(self, folder: Path) -> None:
         """Write the decoder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Fraction
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.densities import class_gaussians, draw_gaussians
-from makeweight.generators.interface import FittedInClosedForm
+from makeweight.generators.interface import BlockSampler, FittedInClosedForm
 from makeweight.training.loop import TrainingContext
 
 FULL_SVD_SIZE = 1000  # up to so many images or pixels, whichever are fewer, components are exact
 PCA_SAMPLE = 5000  # images from which components are computed, and that are held as floats at once
+SAMPLED_AT_ONCE = 2**24  # values of pixels
 MAX_COMPONENTS = 512  # more make the covariances of classes slow to compute, and add little variance
 
 
@@ -62,7 +63,7 @@ def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return from_uint8(torch.from_numpy(pixels)).numpy()
 
 
-class GaussianSampler:
+class GaussianSampler(BlockSampler):
     """Samples components from the label's Gaussian and maps them to pixels."""
 
     def __init__(self, fitted: dict[str, Tensor]) -> None:
@@ -70,9 +71,15 @@ class GaussianSampler:
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]."""
+        return torch.cat(list(self.sample_blocks(labels, rng=rng)))
+
+    def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
+        """The images of `sample`, in batches."""
         channels, size = self.fitted["shape"].tolist()
-        pixels = draw_gaussians(self.fitted, labels, rng) @ self.fitted["axes"] + self.fitted["centre"]
-        return pixels.clamp(-1, 1).reshape(-1, size, size, channels).permute(0, 3, 1, 2)
+        codes = draw_gaussians(self.fitted, labels, rng)
+        for batch in codes.split(max(1, SAMPLED_AT_ONCE // len(self.fitted["centre"]))):
+            pixels = batch @ self.fitted["axes"] + self.fitted["centre"]
+            yield pixels.clamp(-1, 1).reshape(-1, size, size, channels).permute(0, 3, 1, 2)
 
     def save(self, folder: Path) -> None:
         """Write means, factors and components."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
 from makeweight.core.parameters import Count
 from makeweight.core.validation import Settings
-from makeweight.generators.interface import FittedInClosedForm
+from makeweight.generators.interface import BlockSampler, FittedInClosedForm
 from makeweight.runtime.files import read_arrays, write_arrays
 from makeweight.training.loop import TrainingContext
 
@@ -39,7 +39,7 @@ class PixelSMOTE(FittedInClosedForm, Settings):
         return SMOTESampler(arrays["images"], arrays["labels"], int(arrays["neighbours"]))
 
 
-class SMOTESampler:
+class SMOTESampler(BlockSampler):
     """Interpolates between an image and one of its neighbours in the class; a class of one image gives that image."""
 
     def __init__(self, images: Images, labels: Labels, neighbours: int) -> None:
@@ -54,6 +54,11 @@ class SMOTESampler:
             positions = labels == label
             images[positions] = torch.from_numpy(self._interpolated(label, int(positions.sum()), seed))
         return from_uint8(images.permute(0, 3, 1, 2))
+
+    def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
+        """The images of `sample` for sorted labels, class by class."""
+        for of_class in labels.split(labels.unique(return_counts=True)[1].tolist()):
+            yield self.sample(of_class, rng=rng)
 
     def _interpolated(self, label: int, n: int, seed: int) -> NDArray[np.float32]:
         images = self.images[self.labels == label]

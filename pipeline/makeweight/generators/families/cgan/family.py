@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.augmentation import Operation
 from makeweight.generators.blocks.losses import LOSSES, LeCam, LossName
-from makeweight.generators.blocks.networks import Decoder, LabelInput, Shape, conditions
+from makeweight.generators.blocks.networks import Decoder, LabelInput, Shape
 from makeweight.generators.blocks.training_data import TrainingData
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Conditioning, Discriminator
 from makeweight.generators.families.cgan.presets import PRESETS, Preset
@@ -30,7 +30,7 @@ from makeweight.generators.families.cgan.steps import (
     update_discriminator,
     update_generator,
 )
-from makeweight.generators.interface import TrainedInSteps
+from makeweight.generators.interface import BlockSampler, TrainedInSteps
 from makeweight.runtime.files import read_json, write_json
 from makeweight.training.checkpoints import State
 from makeweight.training.ema import EMA
@@ -193,7 +193,7 @@ class ConditionalGAN(TrainedInSteps, Settings):
         return GANSampler(Decoder.load(folder), read_json(folder / TEMPERATURE))
 
 
-class GANSampler:
+class GANSampler(BlockSampler):
     """A trained generator: the EMA of its weights.
 
     Args:
@@ -206,8 +206,12 @@ class GANSampler:
 
     def sample(self, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """Draw one image for each label (int64 [n]): float [n, c, h, w] in [-1, 1]; `rng` is on the CPU."""
+        return torch.cat(list(self.sample_blocks(labels, rng=rng)))
+
+    def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
+        """The images of `sample`, in batches."""
         noise = self.temperature * torch.randn(len(labels), self.generator.latent, generator=rng)
-        return self.generator.draw(noise, conditions(labels, self.generator.classes))
+        return self.generator.draw(noise, labels)
 
     def save(self, folder: Path) -> None:
         """Write the generator and the temperature."""
