@@ -69,6 +69,11 @@ def test_a_horizontal_flip_is_what_albumentations_makes_of_it() -> None:
         ([{"Afine": {}}], "no transform named 'Afine'"),
         ([{"Compose": {}}], "no transform named 'Compose'"),
         ([{"Affine": {}, "Rotate": {}}], "a step is one transform"),
+        ([{"OneOf": {}}], "OneOf needs `transforms`, a list of transforms"),
+        ([{"OneOf": {"transforms": []}}], "OneOf needs `transforms`"),
+        ([{"OneOf": {"transforms": [{"Blur": None}]}}], "Blur: its arguments are None"),
+        ([{"Sequential": {"transforms": [{"Afine": {}}]}}], "no transform named 'Afine'"),
+        ([{"SomeOf": {"transforms": [{"Blur": {}}], "m": 2}}], "SomeOf: .*'m'"),
         ([{"Affine": None}], r"recipes\.classical"),
         ("Affine", r"recipes\.classical is 'Affine'"),
     ],
@@ -83,6 +88,30 @@ def test_a_mistake_in_a_recipe_is_an_error_in_one_line(recipe: Any, message: str
 def test_a_recipe_that_changes_what_an_image_is_is_refused(step: Any) -> None:
     with pytest.raises(BadInput, match="keep size, channels and type"):
         classical([step]).apply(images(), seed=0)
+
+
+FLIPS = [{"HorizontalFlip": {"p": 1.0}}, {"VerticalFlip": {"p": 1.0}}]
+
+
+@pytest.mark.parametrize(
+    ("composition", "flipped"),
+    [
+        ({"OneOf": {"transforms": FLIPS, "p": 1.0}}, {"h", "v"}),
+        ({"SomeOf": {"transforms": FLIPS, "n": 1, "p": 1.0}}, {"h", "v"}),
+        ({"Sequential": {"transforms": FLIPS, "p": 0.5}}, {"hv", "no"}),
+        ({"OneOf": {"transforms": [{"Sequential": {"transforms": FLIPS, "p": 1.0}}], "p": 0.5}}, {"hv", "no"}),
+    ],
+)
+def test_compositions_apply_their_transforms_by_the_seed_alone(composition: Any, flipped: set[str]) -> None:
+    same = np.repeat(images()[:1], 50, axis=0)
+    results = {"no": same[0], "h": same[0][:, ::-1], "v": same[0][::-1], "hv": same[0][::-1, ::-1]}
+    transform = classical([composition])
+    after = transform.apply(same, seed=1)
+    assert {
+        name for name, result in results.items() if any(np.array_equal(image, result) for image in after)
+    } == flipped
+    assert np.array_equal(classical([composition]).apply(same, seed=1), after)
+    assert not np.array_equal(transform.apply(same, seed=2), after)
 
 
 def test_plain_changes_nothing_and_has_nothing_to_set() -> None:

@@ -179,6 +179,8 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"classifier": {"name": "vgg"}}, "classifier.name: 'vgg' is not among"),
         ({"recipes": {"classical": [{"Afine": {}}]}}, "Albumentations has no transform named 'Afine'"),
         ({"recipes": {"classical": [{"Affine": {"rotat": 5}}]}}, "rotat"),
+        ({"recipes": {"classical": [{"Normalize": {}}]}}, "use transforms that keep size, channels and type"),
+        ({"recipes": {"classical": [{"MaskDropout": {"p": 1.0}}]}}, "no mask for instance"),
         ({"compute": {"workers": 0}}, "compute.workers"),
         (
             {"compare": {"control": "oversample-fancy"}},
@@ -202,6 +204,20 @@ def test_a_mistake_in_the_parameters_is_one_line_that_names_it(
     assert message in output
     assert len(output.splitlines()) == 1, output
     assert not (workspace / ".makeweight").exists()
+
+
+@pytest.mark.parametrize("step", [{"RandomCrop": {"height": 9, "width": 9}}, {"RandomRain": {"p": 1.0}}])
+def test_a_recipe_that_does_not_suit_the_images_ends_prepare(step: object, workspace: Path, invoke: Invoke) -> None:
+    assert invoke("prepare")[0] == 0
+    recipes = {"recipes": {"classical": [step]}}
+    write_params(workspace / "params.yaml", recipes)
+    code, output = invoke("check")  # the prepared images tell their size and channels
+    assert (code, len(output.splitlines())) == (2, 1), output
+    shutil.rmtree("logs")
+    assert invoke("check")[0] == 0
+    code, output = invoke("prepare")
+    assert code == 2
+    assert output.splitlines()[-1].startswith("recipes.classical ")
 
 
 def photos(folder: Path, counts: dict[str, int]) -> Path:

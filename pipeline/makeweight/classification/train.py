@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from makeweight.classification.fit import SCORED, Training
+from makeweight.classification.trial import try_on
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
@@ -45,7 +46,7 @@ def train_classifiers(
     """
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
-    training.transform.apply(training.train.images[:2], 0)  # fails before anything is trained
+    try_on(training.transform, training.train.images)  # fails before anything is trained
     name, outputs = f"{training.arm.stage} {training.arm}", out / REPLICATES
     finished = _run(training, name, replicates, compute, outputs)
     one_generator = []

@@ -18,6 +18,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the netwo
 import albumentations
 
 Step = dict[str, dict[str, Any]]
+COMPOSITIONS = {"OneOf", "OneOrOther", "RandomOrder", "Sequential", "SomeOf"}  # their `transforms` are steps
 
 
 class Plain(RootModel[tuple[()]]):
@@ -31,7 +32,10 @@ class Plain(RootModel[tuple[()]]):
 
 
 class Classical(RootModel[tuple[Step, ...]]):
-    """An Albumentations recipe: a list of transforms, each `{Name: {argument: value}}`, applied in order."""
+    """An Albumentations recipe: a list of transforms, each `{Name: {argument: value}}`, applied in order.
+
+    A composition such as `OneOf` takes a list of the same form as its argument `transforms`.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -51,12 +55,12 @@ class Classical(RootModel[tuple[Step, ...]]):
         of the batch depend on the seed alone, and arms that show the same image there augment it in the same way.
 
         Raises:
-            BadInput: the recipe changes the size, the channels or the type of an image.
+            BadInput: a transform fails, or the recipe changes the size, the channels or the type of an image.
         """
         # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators with
         # the same seed, so that two steps with `p: 0.5` are either both applied or both skipped.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed = [self._compose(image=np.ascontiguousarray(image))["image"] for image in images]
+        changed = [self._augmented(image) for image in images]
         for image in changed:
             if image.size != images[0].size or image.shape[:2] != images.shape[1:3] or image.dtype != np.uint8:
                 raise BadInput(
@@ -65,13 +69,31 @@ class Classical(RootModel[tuple[Step, ...]]):
                 )
         return np.stack(changed).reshape(images.shape)
 
+    def _augmented(self, image: Images) -> Any:
+        try:
+            return self._compose(image=np.ascontiguousarray(image))["image"]
+        except Exception as error:
+            colour = "greyscale" if image.shape[2] == 1 else "RGB"
+            raise BadInput(
+                f"recipes.classical fails on {colour} images of {image.shape[1]}×{image.shape[0]} pixels: "
+                f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}: use transforms that suit "
+                "such images and need nothing else, no mask for instance"
+            ) from error
+
 
 def _build(step: Step) -> Any:
     if len(step) != 1:
         raise ValueError(f"a step is one transform, {{Name: {{argument: value}}}}, not {step}")
     ((name, arguments),) = step.items()
     kind = getattr(albumentations, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
+    if not isinstance(arguments, dict):  # of a step in a composition
+        raise ValueError(f"{name}: its arguments are {arguments!r}, but should be keys with values")
+    if name in COMPOSITIONS:
+        steps = arguments.get("transforms")
+        if not steps or not isinstance(steps, list) or not all(isinstance(inner, dict) for inner in steps):
+            raise ValueError(f"{name} needs `transforms`, a list of transforms")
+        arguments = {**arguments, "transforms": [_build(inner) for inner in steps]}
+    elif not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
         raise ValueError(f"Albumentations has no transform named {name!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # an argument that it does not know is only a warning to Albumentations

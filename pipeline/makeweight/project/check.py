@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from makeweight.classification.interface import find_transform
+from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find
@@ -35,6 +36,10 @@ def _require_data(parameters: Parameters) -> None:
         raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
 
 
+def _try_transform(name: str, parameters: Parameters) -> None:
+    try_on_noise(find_transform(name, parameters.recipes), parameters.data)
+
+
 def third_party(parameters: Parameters) -> dict[str, str]:
     """The hash of each third-party plug-in that the parameters name, by group and name."""
     selected = {
@@ -60,7 +65,7 @@ def _errors(parameters: Parameters) -> Iterator[str]:
         *(partial(find, "controls", name) for name in parameters.controls),
         lambda: primary(parameters),
         *(partial(find_family, name, parameters.families) for name in parameters.generators),
-        *(partial(find_transform, name, parameters.recipes) for name in parameters.transforms),
+        *(partial(_try_transform, name, parameters) for name in parameters.transforms),
     ]
     for run_check in checks:
         try:

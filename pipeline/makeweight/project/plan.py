@@ -16,22 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.classification.interface import find_transform
+from makeweight.classification.trial import try_on
 from makeweight.comparison.inference import ALPHA
 from makeweight.comparison.power import anticipated, detectable_effect
 from makeweight.comparison.test_sets import TestSet
-from makeweight.core.data import Labels
+from makeweight.core.data import SPLITS, Labels
+from makeweight.core.errors import BadInput
 from makeweight.core.parameters import ComputeSettings, Parameters
 from makeweight.core.study import contrasts, primary
 from makeweight.core.text import counted, readable, shown
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
-from makeweight.runtime.artifacts import LOGS
+from makeweight.runtime.artifacts import IMAGES, LOGS
 from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.files import read_json, write_json
 from makeweight.runtime.machine import Machine, machine, workers
 from makeweight.runtime.replicates import Job
-from makeweight.runtime.splits import read_groups
+from makeweight.runtime.splits import read_groups, read_split
 
 # In the study of digits (94 to 96% are right), two arms differ on 2 to 3% of the test images in one replicate and on
 # 0.3 to 0.9% whatever the replicate, and the gain has a standard deviation of 0.6 to 1.3 points. On images that are
@@ -49,12 +51,13 @@ def lines(parameters: Parameters) -> list[str]:
     """The plan as lines; only the trainings if `measure` has not run on splits prepared with these parameters.
 
     Raises:
-        BadInput: the parameters name something that does not exist.
+        BadInput: the parameters name something that does not exist, or a transform that cannot be applied.
     """
     measured = _measured(parameters)
     if measured is None:
         return [trainings(parameters), f"{PREPARE} for an estimate of time and power"]
     data = Path(measured["data"])
+    try_transforms(parameters, data)
     study, resolved = kinds(parameters, data), machine(parameters.compute)
     keys = {kind.job.name: kind.key(parameters.compute, resolved) for kind in study}
     times = {
@@ -67,6 +70,23 @@ def lines(parameters: Parameters) -> list[str]:
         *time_lines(study, times, parameters.compute, resolved),
         *power_lines(parameters, data / "test"),
     ]
+
+
+def try_transforms(parameters: Parameters, data: Path) -> None:
+    """Apply each transform to training images below `data`.
+
+    Raises:
+        BadInput: one line for each transform that cannot be applied to them, or does not exist.
+    """
+    images = read_split(data / "train").images
+    errors: list[str] = []
+    for name in parameters.transforms:
+        try:
+            try_on(find_transform(name, parameters.recipes), images)
+        except BadInput as error:
+            errors += error.errors
+    if errors:
+        raise BadInput(*errors)
 
 
 def measure(parameters: Parameters, data: Path) -> None:
@@ -91,7 +111,7 @@ def _measured(parameters: Parameters) -> Any:
     path = LOGS / STEP_TIMES
     measured = read_json(path) if path.exists() else {}
     current = measured.get("prepared_with") == _prepared_with(parameters)
-    return measured if current and Path(measured["data"], "test", "labels.npy").exists() else None
+    return measured if current and all(Path(measured["data"], name, IMAGES).exists() for name in SPLITS) else None
 
 
 def _prepared_with(parameters: Parameters) -> str:

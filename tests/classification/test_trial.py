@@ -1,0 +1,56 @@
+"""Recipes that cannot be applied, found before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from makeweight.classification.transforms import Classical
+from makeweight.classification.trial import try_on, try_on_noise
+from makeweight.core.errors import BadInput
+from makeweight.core.validation import validate
+from tests.support.data_settings import settings as data
+
+NEEDS_COLOUR = {"RandomRain": {"p": 1.0}}
+
+
+def recipe(step: Any) -> Classical:
+    return validate(Classical, [step], key="recipes.classical")
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"Normalize": {}}, "into float32 .*: use transforms that keep size, channels and type"),
+        ({"ToTensorV2": {}}, "into torch.uint8 "),
+        ({"ToFloat": {"p": 0.1}}, "into float32 "),
+        ({"MaskDropout": {"p": 1.0}}, "requires .'mask'.*need nothing else, no mask"),
+        ({"OneOf": {"transforms": [{"Normalize": {}}, {"HorizontalFlip": {}}], "p": 0.5}}, "into float32 "),
+        ({"RandomCrop": {"height": 200, "width": 200}}, "CropSizeError"),
+    ],
+)
+def test_a_recipe_that_suits_no_images_is_one_line(step: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        try_on_noise(recipe(step), data())
+    assert "\n" not in str(caught.value)
+
+
+def test_what_suits_images_that_the_settings_allow_is_accepted() -> None:
+    try_on_noise(recipe(NEEDS_COLOUR), data())
+    try_on_noise(recipe({"RandomCrop": {"height": 28, "width": 28}}), data())
+    try_on_noise(recipe({"RandomCrop": {"height": 28, "width": 28}}), data(image_size=28))
+
+
+def test_size_and_channels_of_the_settings_count() -> None:
+    with pytest.raises(BadInput, match="keep size"):
+        try_on_noise(recipe({"RandomCrop": {"height": 28, "width": 28}}), data(image_size=32))
+    with pytest.raises(BadInput, match="fails on greyscale images of 32×32 pixels"):
+        try_on_noise(recipe(NEEDS_COLOUR), data(image_size=32, channels=1))
+
+
+def test_a_rare_step_is_found_in_one_real_image() -> None:
+    image = np.zeros((1, 16, 16, 1), np.uint8)
+    with pytest.raises(BadInput, match=r"shape \(8, 8, 1\)"):
+        try_on(recipe({"RandomCrop": {"height": 8, "width": 8, "p": 0.1}}), image)
