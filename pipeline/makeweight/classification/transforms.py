@@ -85,7 +85,7 @@ def _build(step: Step) -> Any:
     if len(step) != 1:
         raise ValueError(f"a step is one transform, {{Name: {{argument: value}}}}, not {step}")
     ((name, arguments),) = step.items()
-    kind = getattr(albumentations, name, None)
+    kind: Any = getattr(albumentations, name, None)
     if not isinstance(arguments, dict):  # of a step in a composition
         raise ValueError(f"{name}: its arguments are {arguments!r}, but should be keys with values")
     if name in COMPOSITIONS:
