@@ -7,17 +7,21 @@ READY := $(VENV)/.ready
 export MAKEWEIGHT_PYTHON ?= $(abspath $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint format types clean lock
+.PHONY: help repro test lint format types clean lock .git-init
+# Scripts of an environment name the folder where it was made: a moved one fails, a copied one runs the original's code.
+ifeq ($(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/makeweight),)
+.PHONY: $(READY)
+endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-repro: $(READY) ## run the whole pipeline and show the comparison
+repro: .git-init $(READY) ## run the whole pipeline and show the comparison
 	@$(BIN)/makeweight check
 	@$(BIN)/dvc repro
 	@$(BIN)/makeweight compare
 
-test: $(READY) ## run every check: format, lint, types and tests
+test: .git-init $(READY) ## run every check: format, lint, types and tests
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
@@ -39,9 +43,13 @@ lock: $(READY) ## rewrite requirements.lock
 	@$(BIN)/python -m pip install -q uv
 	@$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-header --no-annotate --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
+.git-init:
+	@[ -e .git ] || { echo "this folder is no Git repository, which DVC needs: run git init, then make again"; exit 2; }
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 2; }
 	@echo "creating $(VENV) (takes a few minutes the first time)"
+	@grep -sqF '$(CURDIR)/$(BIN)/' $(BIN)/makeweight || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
 	@rm -rf makeweight.egg-info  # left by a version before 0.2: its entry points would be found first

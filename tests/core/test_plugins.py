@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,20 @@ def test_a_plugin_that_imports_the_former_package_is_one_line(tmp_path: Path, mo
         plugins.find("families", "theirs")
 
 
-def test_another_missing_module_of_a_plugin_keeps_its_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import absent_module\n", "ModuleNotFoundError: No module named 'absent_module'"),
+        ("class Other: ...\n", "AttributeError: .*'Theirs'"),
+        ("class Theirs(\n", "SyntaxError: "),
+        ("raise RuntimeError('two\\nlines')\n", "RuntimeError: two lines"),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_one_line(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "makeweight.families", "import absent_module\n")
+    install(tmp_path, "makeweight.families", source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="absent_module"):
+    monkeypatch.delitem(sys.modules, "guest_family", raising=False)
+    with pytest.raises(BadInput, match=rf"^generators: 'theirs' of guest .* cannot be loaded: {message}[^\n]*$"):
         plugins.find("families", "theirs")

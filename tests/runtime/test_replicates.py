@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from makeweight.core.errors import BadInput
 from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_replicates
 from tests.conftest import PROJECT
-from tests.support.replicates import Growing, beside, compute, grouped, job, products, ran
+from tests.support.replicates import Growing, Killed, beside, compute, grouped, job, products, ran
 
 
 @pytest.fixture(autouse=True)
@@ -215,3 +216,11 @@ def test_damaged_outputs_are_run_anew(damage: str, outputs: Path, tmp_path: Path
     folders = run_replicates(job(tmp_path / "log"), 2, compute(), outputs=outputs)
     assert ran(tmp_path / "log") == [0, 1, 1]
     assert (folders[1] / "half").read_text() == "half"
+
+
+def test_a_worker_killed_for_memory_is_one_line_and_what_was_finished_stays(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    killed = Job("killed", Killed(cache), lambda k: {"replicate": k}, steps=2, images_per_step=1)
+    with pytest.raises(BadInput, match=r"^killed, replicate 2: .* memory ran out: lower compute\.workers[^\n]*$"):
+        run_replicates(killed, 3, compute(workers=2), cache=cache)
+    assert len(list(cache.glob("*/record.json"))) == 2

@@ -100,6 +100,20 @@ def test_one_that_is_killed_goes_on_bit_for_bit(kills: list[int], tmp_path: Path
     assert seen[0] == max(1, kills[-1] - 1)
 
 
+def test_one_that_resumes_says_from_which_step_of_which_replicate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(step: int, state: object) -> None:
+        if step == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        walk(TrainingContext(CPU, None, checkpoints=Checkpoints(tmp_path, 0.0)), at=die)
+    assert capsys.readouterr().err == ""
+    walk(TrainingContext(CPU, None, name="train-generator cgan, replicate 3", checkpoints=Checkpoints(tmp_path, 0.0)))
+    assert capsys.readouterr().err == "train-generator cgan, replicate 3 resumes after step 7\n"
+
+
 def test_several_loops_of_one_run_are_resumed_each_by_itself(tmp_path: Path) -> None:
     def both(run: TrainingContext, kill: bool) -> list[bytes]:
         def die(step: int, state: object) -> None:

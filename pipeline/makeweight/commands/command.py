@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import traceback
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
 
-from makeweight.core.errors import BadInput
+from makeweight.core.errors import DISK_FULL, OUT_OF_MEMORY, BadInput
 from makeweight.runtime.processes import end_with_parent
 
 P = ParamSpec("P")
@@ -41,12 +43,13 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
         end_with_parent()
         try:
             typer.echo(work(*args, **kwargs))
-        except (BadInput, OSError) as error:
-            if isinstance(error, OSError) and error.errno is None:
+        except (BadInput, OSError, BrokenProcessPool, MemoryError) as error:
+            line = _line(error, work.__name__.replace("_", "-"))
+            if line is None:
                 raise
             if debug:
                 typer.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-            typer.echo(_line(error), err=True)
+            typer.echo(line, err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing is lost: run the same command again", err=True)
@@ -56,10 +59,23 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
     return guarded
 
 
-def _line(error: BadInput | OSError) -> str:
-    if isinstance(error, BadInput):
-        return str(error)
-    return f"{error.filename or 'a file'}: {error.strerror}"
+def _line(error: Exception, stage: str) -> str | None:
+    """What a user reads about `error` in `stage`; None: it is a fault of the program."""
+    if isinstance(error, BrokenProcessPool | MemoryError):
+        return f"{stage}: {OUT_OF_MEMORY}"
+    if isinstance(error, OSError):
+        if _is_disk_full(error):
+            return (
+                f"{stage}: {error.filename or 'a file'} could not be written, the disk or the quota is full: free some "
+                "space and run the same command again; what was finished is kept"
+            )
+        return f"{error.filename or 'a file'}: {error.strerror}" if error.errno else None
+    return str(error)
+
+
+def _is_disk_full(error: OSError) -> bool:
+    # NumPy reports an incomplete write of an array without an error number.
+    return error.errno in DISK_FULL or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
 
 
 def _add_debug(guarded: Callable[..., None], signature: inspect.Signature) -> None:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # error numbers of a full disk or quota
+OUT_OF_MEMORY = (
+    "a worker process was killed, probably because memory ran out: lower compute.workers or free some memory, and run "
+    "the same command again; what was finished is kept"
+)
+
 
 class BadInput(Exception):
     """Errors in a user's input.

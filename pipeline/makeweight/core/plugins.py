@@ -33,7 +33,7 @@ def find(group: str, name: str) -> Any:
 
     Raises:
         BadInput: the name is not registered, or by two packages; it is not a valid name; or the plug-in was written
-            for an earlier version.
+            for an earlier version, or fails when it is imported.
     """
     if not NAME.fullmatch(name):
         raise BadInput(f"{name!r} is not a valid name in {group}: lower-case letters, digits and _, a letter first")
@@ -53,12 +53,16 @@ def find(group: str, name: str) -> Any:
     (point,) = found.values()
     try:
         return point.load()
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != FORMER_PACKAGE:
-            raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == FORMER_PACKAGE:
+            raise BadInput(
+                f"{_distribution(point)} (module {point.module}) imports {error.name}, but the package "
+                f"{FORMER_PACKAGE} is now makeweight: install a newer version of it, or change its imports"
+            ) from error
         raise BadInput(
-            f"{_distribution(point)} (module {point.module}) imports {error.name}, but the package {FORMER_PACKAGE} is "
-            "now makeweight: install a newer version of it, or change its imports"
+            f"{KEYS.get(group, group)}: {name!r} of {_distribution(point)} ({point.value}) cannot be loaded: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}: repair or reinstall that package, or choose "
+            f"another of {', '.join(names(group))} (--debug shows the traceback)"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.core.data import SPLITS, Labels
-from makeweight.core.errors import BadInput
+from makeweight.core.errors import DISK_FULL, BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted, shown
 from makeweight.intake.decoding.parallel import (
@@ -43,7 +42,6 @@ from makeweight.runtime.files import PREPARATION, atomic_directories, write_json
 from makeweight.runtime.splits import copy_rows, write_labels
 
 SCRATCH = ".prepare"
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from makeweight.core.errors import OUT_OF_MEMORY, BadInput
 from makeweight.core.parameters import ComputeSettings
 from makeweight.core.text import counted
 from makeweight.runtime import distributed, fingerprints
@@ -98,7 +100,7 @@ def run_replicates(
         checkpoints: folder of unfinished replicates and their locks.
 
     Raises:
-        BadInput: another process is running the same job.
+        BadInput: another process is running the same job, or a worker process was killed.
     """
     distributed.init(machine(compute).device)
     resolved = machine(compute)
@@ -122,10 +124,20 @@ def run_replicates(
         title = f"{job.name}, {counted(len(missing), 'replicate')}"
         start = time.monotonic()
         with ProgressReporter(title, counters, job.steps * len(missing), job.images_per_step):
-            run_groups(groups, workers(compute, len(groups)), path)
+            try:
+                run_groups(groups, workers(compute, len(groups)), path)
+            except (BrokenProcessPool, MemoryError) as error:
+                raise _out_of_memory(job, [k for k in missing if not folders[k].exists()], counters) from error
         if distributed.is_main_process():
             _log(job, counters, time.monotonic() - start)
     return folders
+
+
+def _out_of_memory(job: Job, unfinished: Sequence[int], counters: ProgressCounters) -> BadInput:
+    """The error for the death of a worker; the progress shows which replicates were in progress."""
+    started = [k for k in unfinished if counters[k, 0]] or unfinished
+    noun = "replicate" if len(started) == 1 else "replicates"
+    return BadInput(f"{job.name}, {noun} {', '.join(map(str, started))}: {OUT_OF_MEMORY}")
 
 
 def _unfinished(job: Job, replicate: int, checkpoints: Path) -> Path:

@@ -214,6 +214,8 @@ class _Loop:
         good = checkpoints.folder / f"{self.name}.good"
         self.good = good.read_bytes() if good.exists() else self.good
         step = self._restored(position)
+        if distributed.is_main_process():
+            log_line(f"{self.run.name} resumes after step {step}")
         self.run.progress(step)
         return step
 
