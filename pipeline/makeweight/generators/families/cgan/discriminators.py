@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from makeweight.generators.blocks.networks import Encoder, Shape
 Conditioning = Literal["projection", "auxiliary", "concat"]
 
 
-class Discriminator(nn.Module):
+class Discriminator(nn.Module, ABC):
     """Image and condition to a logit. Subclasses define the conditioning.
 
     The convolutions may be under spectral norm; the linear heads are not: under it, ten classes share a norm of one,
@@ -33,9 +34,9 @@ class Discriminator(nn.Module):
         features: Tensor = self.encoder(images).sum((2, 3))
         return features.float()
 
+    @abstractmethod
     def score(self, features: Tensor, condition: Tensor) -> Tensor:
         """Logits [n] of features under conditions; higher means more likely real."""
-        raise NotImplementedError
 
     def label_loss(self, features: Tensor, condition: Tensor) -> Tensor:
         """Classification loss of the labels, part of the loss of both networks; 0 by default."""
