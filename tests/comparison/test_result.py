@@ -103,7 +103,7 @@ def test_agreement_on_few_images_is_not_equivalence(labels: NDArray[np.int64], r
     assert figures["p_equivalence"] > 0.05
     assert figures["power"] < 1
     assert figures["detectable"] > 0
-    assert figures["fixed_low"] is None  # of a variance of zero no interval is told
+    assert figures["fixed_low"] is None  # a variance of zero gives no interval
     assert 0 < figures["probability_equal"] < 1
 
 

@@ -1,4 +1,4 @@
-"""Finds families, readers, transforms, classifiers and controls by name, the built-in ones like a stranger's."""
+"""Look-up of families, readers, transforms, classifiers and controls by name, built-in and third-party alike."""
 
 from __future__ import annotations
 
