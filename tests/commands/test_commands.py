@@ -62,7 +62,7 @@ def test_outputs_alone_spare_all_training_and_stay_byte_for_byte(
     before = {path: path.read_bytes() for name in ("models", "runs") for path in Path(name).rglob("*.*")}
     shutil.rmtree(".makeweight")
     monkeypatch.setattr(
-        "makeweight.runtime.replicates._run_group", lambda *arguments: pytest.fail("something was trained")
+        "makeweight.runtime.replicates.run_groups", lambda *arguments: pytest.fail("something was trained")
     )
     for arguments in (WALK[2], *WALK[4:]):
         code, output = invoke(*arguments)
@@ -187,7 +187,10 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
             "compare.control is 'oversample-fancy', which is not a control arm of this study: "
             "set it to one of none-plain, ",
         ),
-        ({"controls": ["none"]}, "compare.control is 'oversample-classical', which is not a control arm of this study"),
+        (
+            {"controls": ["none"], "compare": {"control": "oversample-classical"}},
+            "compare.control is 'oversample-classical', which is not a control arm of this study",
+        ),
         (
             {"compare": {"primary": "cgan-plain_vs_none-plain"}},
             "compare.primary is 'cgan-plain_vs_none-plain', which is not a tested contrast: set it to one of "
