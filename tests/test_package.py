@@ -52,7 +52,7 @@ def test_a_wheel_holds_nothing_but_makeweight(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=copy, capture_output=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"makeweight", "makeweight-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"makeweight", "makeweight-0.2.0.dist-info"}
     modules = {str(path.relative_to(PROJECT / "pipeline")) for path in (PROJECT / "pipeline").rglob("*.py")}
     assert modules <= set(names)
     assert {"makeweight/py.typed", "makeweight/reporting/templates/report.html"} <= set(names)
