@@ -29,7 +29,7 @@ PLUGINS = {
     "train_generator": ("families",),
     "generate": ("families",),
     "train_baseline": ("transforms", "classifiers", "controls"),
-    "train_augmented": ("transforms", "classifiers"),
+    "train_augmented": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
     "report": (),
 }

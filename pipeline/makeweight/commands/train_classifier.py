@@ -30,16 +30,17 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
     from makeweight.classification.train import train_classifiers
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
-    from makeweight.core.study import Arm
+    from makeweight.core.study import Arm, base
     from makeweight.runtime.artifacts import replicate_name
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
     parameters = read_parameters(inputs.params)
     arm = Arm(source, transform)
     out = out or Path("runs", str(arm))
-    synthetic = None
+    synthetic, control = None, source
     if inputs.synthetic:
         synthetic = [read_split(inputs.synthetic / replicate_name(k)) for k in range(parameters.replicates)]
+        control = base(parameters, Arm.named(parameters.compare.control))
     splits = dict(zip(SPLITS, read_splits(inputs.train, inputs.validation, inputs.test), strict=True))
     training = Training(
         arm=arm,
@@ -48,6 +49,7 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
         transform=find_transform(transform, parameters.recipes),
         settings=parameters.classifier,
         generate=parameters.generate,
+        base=control,
         seed=parameters.seed,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )
