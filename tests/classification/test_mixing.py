@@ -9,7 +9,7 @@ import pytest
 
 from makeweight.classification.controls import oversample_indices
 from makeweight.classification.mixing import control_mixing, generator_mixing, mixed_batches
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.comparison.sentences import exposure
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
@@ -142,7 +142,7 @@ def test_images_that_arms_share_follow_one_another_in_the_same_order() -> None:
 @pytest.mark.parametrize("source", ["oversample", "uniform", "balance"])
 def test_images_at_shared_places_are_augmented_in_the_same_way(source: str) -> None:
     # A transform that took more random numbers for a bright image would change all images after it differently.
-    recipe = validate(Classical, [{"ShotNoise": {"p": 1.0}}, {"HorizontalFlip": {"p": 0.5}}], key="recipe")
+    recipe = validate(Recipe, [{"ShotNoise": {"p": 1.0}}, {"HorizontalFlip": {"p": 0.5}}], key="recipe")
     train, synthetic = split(10, 4, 4, kind=200), split(0 if source == "balance" else 6, 6, 6, kind=3)
     control = control_mixing("oversample", train, batch=8, seed=0)
     mixing = (

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from makeweight.core.data import Images, Labels
 from makeweight.core.errors import BadInput
-from makeweight.core.plugins import configured, find
+from makeweight.core.plugins import configured, find, names, require_valid_name
+from makeweight.core.text import nearest
+from makeweight.core.validation import validate
 
 
 class Transform(Protocol):
@@ -81,10 +83,22 @@ def find_control(name: str) -> Control:
 
 
 def find_transform(name: str, recipes: Mapping[str, Any]) -> Transform:
-    """The registered transform `name` with its recipe.
+    """The registered transform `name` with its settings; else the Albumentations recipe of that name.
 
     Raises:
-        BadInput: no transform has this name, or its recipe is missing or not allowed.
+        BadInput: neither exists, or the recipe is missing or not allowed.
     """
-    transform: Transform = configured("transforms", name, "recipes", recipes)
-    return transform
+    require_valid_name("transforms", name)
+    registered = names("transforms")
+    if name in registered:
+        transform: Transform = configured("transforms", name, "recipes", recipes)
+        return transform
+    if name not in recipes:
+        known = [*recipes, *(other for other in registered if other not in recipes)]
+        raise BadInput(
+            f"transforms: {name!r} is neither a key of recipes nor registered ({', '.join(known)})"
+            f"{nearest(name, known)}; add a recipe of that name, or use one of these"
+        )
+    from makeweight.classification.transforms import Recipe  # imports Albumentations, which controls do not need
+
+    return validate(Recipe, recipes[name], key=f"recipes.{name}")
