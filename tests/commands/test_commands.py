@@ -165,7 +165,7 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"transforms": []}, "transforms is []"),
         (
             {"controls": ["nothing"]},
-            "controls: 'nothing' is not among the registered controls: deferred, logit_adjusted, none, oversample, weighted; ",
+            "controls: 'nothing' is not among the registered controls: deferred, logit_adjusted, none, ",
         ),
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families: autoencoder, cgan"),
         (

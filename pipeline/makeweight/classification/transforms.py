@@ -33,7 +33,7 @@ class Plain(RootModel[tuple[()]]):
 
 
 class Recipe(RootModel[tuple[Step, ...]]):
-    """An Albumentations recipe, under any name: a list of transforms, each `{Name: {argument: value}}`, applied in order.
+    """An Albumentations recipe: a list of transforms, each `{Name: {argument: value}}`, applied in order.
 
     A composition such as `OneOf` takes a list of the same form as its argument `transforms`.
     """
