@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,8 +28,8 @@ import torch
 from benchmarks.judge import judge, labels_for, recognised
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, splits
-from makeweight.classification.fit import fit, predict
-from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
+from makeweight.classification.fit import fit, predict, transformed_batches
+from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing
 from makeweight.core.data import Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores
@@ -61,14 +62,10 @@ def validation_accuracy(
     """Balanced accuracy on validation images of a classifier trained on `mixing` with the classical transform."""
     seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
     transform = find_transform("classical", parameters.recipes)
-    batches = (
-        (transform.apply(images, derive(seed, "transform", step)), labels)
-        for step, (images, labels) in enumerate(mixed_batches(mixing, steps, seed))
-    )
+    batches = partial(transformed_batches, mixing, transform, steps, seed)
     loss = mixing.loss(parameters.classifier.label_smoothing)
-    network, _ = fit(
-        train, batches, parameters.classifier, loss=loss, seed=seed, machine=chosen, progress=lambda step: None
-    )
+    run = TrainingContext(torch.device(chosen.device), chosen.autocast)
+    network, _ = fit(train, batches, parameters.classifier, loss=loss, seed=seed, run=run)
     return scores(validation.labels, predict(network, validation.images, chosen), train.classes)["balanced_accuracy"]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from makeweight.classification.fit import SCORED, Training
+from makeweight.classification.mixup import require_mix_allowed
 from makeweight.classification.trial import try_on
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
@@ -42,11 +43,13 @@ def train_classifiers(
         `scores.csv`: replicate, split, metric, value in [0, 1].
 
     Raises:
-        BadInput: synthetic images are missing, or the transform cannot be applied to these images.
+        BadInput: synthetic images are missing, the transform cannot be applied to these images, or the loss does not
+            suit mixed images.
     """
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
-    try_on(training.transform, training.train.images)  # fails before anything is trained
+    require_mix_allowed(training.base, training.settings)  # both fail before anything is trained
+    try_on(training.transform, training.train.images)
     name, outputs = f"{training.arm.stage} {training.arm}", out / REPLICATES
     finished = _run(training, name, replicates, compute, outputs)
     one_generator = []

@@ -51,6 +51,7 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
         generate=parameters.generate,
         base=control,
         seed=parameters.seed,
+        checkpoint_seconds=parameters.compute.checkpoint_seconds,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )
     table = train_classifiers(
