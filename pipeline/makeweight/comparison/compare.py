@@ -20,10 +20,19 @@ from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
-from makeweight.core.study import Arm, arms, contrasts, other_contrasts, primary
+from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, other_contrasts, primary
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
-from makeweight.runtime.artifacts import ARMS, COMPARISON, GROUPS, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
+from makeweight.runtime.artifacts import (
+    ARMS,
+    COMPARISON,
+    GROUPS,
+    LABELS,
+    ONE_GENERATOR,
+    PREDICTIONS,
+    SCORES,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_files, read_arrays, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json, so that rounding errors of another processor do not fill a diff
@@ -46,7 +55,7 @@ class Comparison:
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
-            over replicates that is due to its generator; no rows where `compare.variance` is false.
+            over replicates that is due to its generator, for the families in `one_generator`.
     """
 
     arms: pd.DataFrame
@@ -71,7 +80,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
-    scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
+    scores = pd.concat([_scores_of_arm(runs, arm, parameters) for arm in arms(parameters)], ignore_index=True)
     labels, groups, predictions = _predictions(runs, arms(parameters), parameters.replicates)
     metric, margin = parameters.compare.metric, parameters.compare.margin
     by_arm = {arm: contributions(metric, labels, predicted) for arm, predicted in predictions.items()}
@@ -113,18 +122,20 @@ def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(images) for name, images in zip(rows["class"], rows["images"], strict=True)}
 
 
-def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
-    path = runs / str(arm) / SCORES
+def _scores_of_arm(runs: Path, arm: Arm, parameters: Parameters) -> pd.DataFrame:
+    return _scores(runs / str(arm) / SCORES, arm, parameters.replicates, arm.stage)
+
+
+def _scores(path: Path, arm: Arm, replicates: int, stage: str) -> pd.DataFrame:
+    """The table of scores in `path`, which the command `stage` writes, with a first column `arm`."""
     if not path.exists():
         raise BadInput(
-            f"{path} is missing: run {arm.stage} for {arm}, or remove its source or transform from the parameters"
+            f"{path} is missing: run {stage} for {arm}, or remove its source or transform from the parameters"
         )
     # As text: class names may look like numbers or like missing values ("nan").
     table = pd.read_csv(path, dtype={"metric": str, "split": str}, keep_default_na=False)
     if set(table["replicate"]) != set(range(replicates)):
-        raise BadInput(
-            f"{path} holds {table['replicate'].nunique()} replicates, not {replicates}: run {arm.stage} again"
-        )
+        raise BadInput(f"{path} holds {table['replicate'].nunique()} replicates, not {replicates}: run {stage} again")
     table.insert(0, "arm", str(arm))
     return table
 
@@ -167,8 +178,7 @@ def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.DataFrame:
     columns = ["arm", "sd", "sd_one_generator", "generator_share", "low", "high"]
-    generated = [arm for arm in arms(parameters) if arm.source in parameters.generators]
-    rows = [_generator_share(arm, runs, scores, parameters) for arm in generated] if parameters.compare.variance else []
+    rows = [_generator_share(arm, runs, scores, parameters) for arm in arms_with_one_generator(parameters)]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -177,10 +187,8 @@ def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Par
 
     The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12). NaN where either is zero.
     """
-    path = runs / str(arm) / VARIANCE
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
-    if len(table) == 0:
-        raise BadInput(f"{path} holds no runs with one generator: run {arm.stage} for {arm} again")
+    path = runs / ONE_GENERATOR / str(arm) / SCORES
+    table = _scores(path, arm, parameters.replicates, "train-one-generator")
     metric = parameters.compare.metric
     own = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
     fixed = table[(table["split"] == "test") & (table["metric"] == metric)]["value"]

@@ -126,12 +126,11 @@ def generator_runs(parameters: Parameters) -> dict[str, list[int]]:
 def classifier_runs(parameters: Parameters) -> dict[str, list[int]]:
     """For each transform the number of classifiers of each run that trains them.
 
-    With `compare.variance`, each generator arm is also trained with one generator for all replicates; the first of
-    them is a replicate of the arm itself.
+    Arms of the families in `one_generator` are also trained with one generator for all replicates; the first of these
+    is a replicate of the arm itself.
     """
     arms = len(parameters.controls) + len(parameters.generators)
-    with_one_generator = len(parameters.generators) if parameters.compare.variance else 0
-    runs = [parameters.replicates] * arms + [parameters.replicates - 1] * with_one_generator
+    runs = [parameters.replicates] * arms + [parameters.replicates - 1] * len(parameters.one_generator)
     return dict.fromkeys(parameters.transforms, runs)
 
 

@@ -218,6 +218,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "controls": list(parameters.controls),
         "generators": list(parameters.generators),
         "transforms": list(parameters.transforms),
+        "one_generator": list(parameters.one_generator),
         "data": parameters.data.model_dump(mode="json"),
         "families": {name: parameters.families[name] for name in parameters.generators},
         "monitor": parameters.monitor.model_dump(),

@@ -18,7 +18,8 @@ CARD = "README.md"  # also in data/synthetic/<family>/
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
 
 # runs/<arm>/
-SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"
+ONE_GENERATOR = "one_generator"  # runs/one_generator/<arm>/: the arm with one generator for all replicates
+SCORES, PREDICTIONS = "scores.csv", "predictions.npz"
 LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate
 
 
