@@ -15,11 +15,22 @@ from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import ComputeSettings
-from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, SCORES, replicate_name
+from makeweight.runtime.artifacts import (
+    CONFUSION,
+    GROUPS,
+    HISTORY,
+    LABELS,
+    METRIC,
+    PREDICTIONS,
+    REPLICATE,
+    REPLICATES,
+    SCORES,
+    SPLIT,
+    VALUE,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, write_arrays, write_csv
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
-
-REPLICATES = "replicates"  # the folder of finished replicates, which a later run reuses
 
 
 @in_use()  # no `clean` before the finished replicates are copied out of the cache
@@ -60,7 +71,7 @@ def train_classifiers(
         }
         write_arrays(folder / PREDICTIONS, {**images, **probabilities})
         write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
-        write_csv(folder / "confusion.csv", _confusion(training.test, probabilities[replicate_name(0)]))
+        write_csv(folder / CONFUSION, _confusion(training.test, probabilities[replicate_name(0)]))
         for k, result in enumerate(finished):
             copy_finished(result, folder / REPLICATES / replicate_name(k))
     return table
@@ -78,7 +89,7 @@ def _score_rows(training: Training, replicate: int, result: Path) -> Iterable[di
     for name in SCORED:
         labels = getattr(training, name).labels
         values = scores(labels, _probabilities(result, name), training.train.classes)
-        yield from ({"replicate": replicate, "split": name, "metric": m, "value": v} for m, v in values.items())
+        yield from ({REPLICATE: replicate, SPLIT: name, METRIC: m, VALUE: v} for m, v in values.items())
 
 
 def _confusion(test: Split, probabilities: NDArray[np.float32]) -> pd.DataFrame:

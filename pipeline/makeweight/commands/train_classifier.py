@@ -33,7 +33,7 @@ def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, ou
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
     from makeweight.core.study import Arm
-    from makeweight.runtime.artifacts import replicate_name
+    from makeweight.runtime.artifacts import METRIC, SPLIT, VALUE, replicate_name
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
     parameters, arm = read_parameters(inputs.params), Arm(source, transform)
@@ -53,8 +53,8 @@ def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, ou
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )
     table = train_classifiers(training, out, stage=stage, replicates=parameters.replicates, compute=parameters.compute)
-    selected = (table["split"] == "validation") & (table["metric"] == "balanced_accuracy")
+    selected = (table[SPLIT] == "validation") & (table[METRIC] == "balanced_accuracy")
     return (
         f"wrote {parameters.replicates} replicates of {arm} to {out}; balanced accuracy on validation images: "
-        f"{100 * table.loc[selected, 'value'].mean():.1f}%"
+        f"{100 * table.loc[selected, VALUE].mean():.1f}%"
     )
