@@ -10,13 +10,16 @@ from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
 from makeweight.commands.generate import generate
+from makeweight.commands.init import init
 from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
 
-makeweight = app(check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean)
+makeweight = app(
+    init, check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean
+)
 
 
 def _show_version(requested: bool) -> None:
