@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from makeweight.core.plugins import find
     from makeweight.core.validation import Settings
     from makeweight.generators.interface import Family
+    from makeweight.generators.saved import load_sampler
     from makeweight.intake.interface import DatasetListing, Reader
     from makeweight.runtime.splits import read_split, write_split
     from makeweight.training.loop import Sampler, TrainingContext
@@ -34,6 +35,7 @@ __all__ = [
     "Transform",
     "as_images",
     "find",
+    "load_sampler",
     "read_parameters",
     "read_split",
     "write_split",
@@ -52,6 +54,7 @@ _MODULES = {
     "Transform": "classification.interface",
     "as_images": "core.images",
     "find": "core.plugins",
+    "load_sampler": "generators.saved",
     "read_parameters": "core.parameters",
     "read_split": "runtime.splits",
     "write_split": "runtime.splits",

@@ -13,12 +13,23 @@ from makeweight.commands.generate import generate
 from makeweight.commands.init import init
 from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
+from makeweight.commands.sample import sample
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
 
 makeweight = app(
-    init, check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean
+    init,
+    check,
+    prepare,
+    train_generator,
+    generate,
+    train_baseline,
+    train_augmented,
+    compare,
+    report,
+    sample,
+    clean,
 )
 
 

@@ -115,8 +115,10 @@ def model_card(
         "Package versions; other versions may round differently and give different weights:",
         _table(("package", "version"), packages.items()),
         "## Usage",
-        "With Makeweight installed, run this in the folder of the card. Labels are those of the table above:",
+        "With Makeweight installed, and nothing else of its project, run this in the folder of the card:",
         _fenced("python", _usage(facts)),
+        "or, in a terminal:",
+        _fenced("sh", "makeweight sample . --count 4 --out images.png\n"),
         "## Monitoring",
         _monitoring(monitor),
         "## Intended use and limitations",
@@ -145,20 +147,12 @@ def _circumstances(facts: CardFacts, machine: Machine) -> dict[str, object]:
 
 
 def _usage(facts: CardFacts) -> str:
-    labels = [label for label, count in enumerate(facts.counts) if count][:3]
+    names = [name for name, count in zip(facts.classes, facts.counts, strict=True) if count][:3]
     return f"""\
-from pathlib import Path
+import makeweight
 
-import torch
-
-from makeweight.core.plugins import find
-from makeweight.core.images import as_images
-
-sampler = find("families", "{facts.family}").load(Path("samplers/replicate_0"))
-labels = torch.tensor({labels})
-samples = sampler.sample(labels, rng=torch.Generator().manual_seed(0))  # float [n, {facts.channels}, {facts.size}, \
-{facts.size}] in [-1, 1]
-images = as_images(samples)  # uint8 [n, {facts.size}, {facts.size}, {facts.channels}]
+images = makeweight.load_sampler(".").sample({names!r}, count=4, seed=0)  # uint8 [{4 * len(names)}, {facts.size}, \
+{facts.size}, {facts.channels}]
 """
 
 

@@ -14,6 +14,7 @@ COMPARISON, ARMS = "comparison.json", "arms.csv"
 
 # models/<family>/
 SAMPLERS = "samplers"
+SAMPLER = "makeweight.json"  # in each replicate's folder: family, classes and images, for use without the project
 CARD = "README.md"  # also in data/synthetic/<family>/
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
 
