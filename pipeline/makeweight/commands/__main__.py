@@ -9,6 +9,7 @@ from makeweight.commands.check import check
 from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
+from makeweight.commands.export import export
 from makeweight.commands.generate import generate
 from makeweight.commands.init import init
 from makeweight.commands.prepare import prepare
@@ -29,6 +30,7 @@ makeweight = app(
     compare,
     report,
     sample,
+    export,
     clean,
 )
 
