@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from makeweight.classification.interface import Transform
+    from makeweight.classification.saved import load_classifier
     from makeweight.core.data import Split
     from makeweight.core.errors import BadInput
     from makeweight.core.images import as_images
@@ -35,6 +36,7 @@ __all__ = [
     "Transform",
     "as_images",
     "find",
+    "load_classifier",
     "load_sampler",
     "read_parameters",
     "read_split",
@@ -54,6 +56,7 @@ _MODULES = {
     "Transform": "classification.interface",
     "as_images": "core.images",
     "find": "core.plugins",
+    "load_classifier": "classification.saved",
     "load_sampler": "generators.saved",
     "read_parameters": "core.parameters",
     "read_split": "runtime.splits",

@@ -15,11 +15,18 @@ from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import ComputeSettings
-from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
+from makeweight.runtime.artifacts import (
+    GROUPS,
+    HISTORY,
+    LABELS,
+    PREDICTIONS,
+    REPLICATES,
+    SCORES,
+    VARIANCE,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, write_arrays, write_csv
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
-
-REPLICATES = "replicates"  # the folder of finished replicates, which a later run reuses
 
 
 @in_use()  # no `clean` before the finished replicates are copied out of the cache

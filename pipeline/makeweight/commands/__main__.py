@@ -10,6 +10,7 @@ from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
 from makeweight.commands.export import export
+from makeweight.commands.export_classifier import export_classifier
 from makeweight.commands.generate import generate
 from makeweight.commands.init import init
 from makeweight.commands.prepare import prepare
@@ -31,6 +32,7 @@ makeweight = app(
     report,
     sample,
     export,
+    export_classifier,
     clean,
 )
 

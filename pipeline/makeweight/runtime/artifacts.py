@@ -20,6 +20,8 @@ HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
 
 # runs/<arm>/
 SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"
+REPLICATES = "replicates"  # the folder of finished replicates, which a later run reuses
+CLASSIFIER, WEIGHTS = "classifier.json", "classifier.safetensors"  # in each replicate's folder
 LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate
 
 
