@@ -13,6 +13,7 @@ from makeweight.commands.export import export
 from makeweight.commands.export_classifier import export_classifier
 from makeweight.commands.generate import generate
 from makeweight.commands.init import init
+from makeweight.commands.plugins import plugins
 from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
 from makeweight.commands.sample import sample
@@ -33,6 +34,7 @@ makeweight = app(
     sample,
     export,
     export_classifier,
+    plugins,
     clean,
 )
 
