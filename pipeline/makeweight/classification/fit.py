@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from makeweight.classification.interface import Transform
 from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
+from makeweight.classification.weights import save_classifier
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
 from makeweight.core.parameters import ClassifierSettings, GenerateSettings
@@ -60,7 +61,7 @@ class Training:
     groups: Mapping[str, Labels]
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Train the classifier of one replicate; write its history and its predictions."""
+        """Train the classifier of one replicate; write its history, its weights and its predictions."""
         (replicate,) = replicates
         # Independent of arm and stage: all arms of a replicate share initial weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
@@ -75,6 +76,7 @@ class Training:
             self.train, batches, self.settings, seed=seed, machine=machine, progress=replicate.progress
         )
         write_csv(replicate.folder / HISTORY, history)
+        save_classifier(network, self.settings.name, self.train, replicate.folder)
         for name in SCORED:
             probabilities = predict(network, getattr(self, name).images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
