@@ -29,8 +29,8 @@ PLUGINS = {
     "train_generator": ("families",),
     "generate": ("families",),
     "train_baseline": ("transforms", "classifiers", "controls"),
-    "train_augmented": ("transforms", "classifiers"),
-    "train_one_generator": ("transforms", "classifiers"),
+    "train_augmented": ("transforms", "classifiers", "controls"),
+    "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
     "report": (),
 }

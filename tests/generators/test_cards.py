@@ -33,7 +33,7 @@ NASTY = (
 )  # fmt: skip
 MONITOR = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
 BALANCE = GenerateSettings(
-    strategy="balance", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=100.0
+    strategy="balance", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=100.0
 )
 COMPUTE = ComputeSettings(
     device="cpu",

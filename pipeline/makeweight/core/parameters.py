@@ -71,6 +71,7 @@ class GenerateSettings(Settings):
     strategy: Literal["uniform", "balance"]
     per_class: Count
     synthetic_fraction: Fraction
+    base: str
     balance_to: Count | None
     max_synthetic_ratio: Positive
 
