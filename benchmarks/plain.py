@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
+from makeweight.classification.networks import WIDTHS
 from makeweight.core.data import Split
+from makeweight.core.images import halvings
 from makeweight.generators.blocks.augmentation import augment
 from makeweight.generators.blocks.losses import LOSSES
 from makeweight.generators.blocks.networks import Decoder, Shape, conditions
@@ -125,6 +127,21 @@ def autoencoder(settings: Autoencoder, train: Split) -> Iterator[nn.Module]:
         loss.backward()
         optimizer.step()
         yield network
+
+
+def small_cnn(channels: int, size: int, classes: int) -> nn.Sequential:
+    """The classifier `small_cnn` as in a tutorial: the same function of the same parameters, and the same initial ones."""
+
+    def convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
+        return [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()]
+
+    layers: list[nn.Module] = []
+    for width in WIDTHS[: halvings(size)]:
+        layers += [*convolution(channels, width), nn.MaxPool2d(2)]
+        channels = width
+    layers += convolution(channels, 2 * channels)
+    side = size // 2 ** halvings(size)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(2 * channels * side**2, classes))
 
 
 LOOPS = {"cgan": cgan, "cvae": cvae, "autoencoder": autoencoder}
