@@ -33,8 +33,8 @@ def test_small_cnn_is_the_plain_network_of_the_same_seed(size: int, channels: in
                     layer.weight.normal_()
                     layer.bias.normal_()
     # Without dropout, since the two draw different masks.
-    next(layer for layer in expected if isinstance(layer, nn.Dropout)).p = 0
-    next(layer for layer in actual if isinstance(layer, DropoutLinear)).kept = 2**16
+    next(layer for layer in expected.modules() if isinstance(layer, nn.Dropout)).p = 0
+    next(layer for layer in actual.modules() if isinstance(layer, DropoutLinear)).kept = 2**16
     images = torch.randn(16, channels, size, size)
     logits = [network(images) for network in (expected, actual)]
     torch.testing.assert_close(logits[1], logits[0])
@@ -52,7 +52,8 @@ def _state(network: nn.Module) -> list[tuple[str, Tensor]]:
 
 def _dropped(head: DropoutLinear, seed: int) -> Tensor:
     torch.manual_seed(seed)
-    return head(torch.ones(50, *head.maps)).detach()
+    logits: Tensor = head(torch.ones(50, *head.maps))
+    return logits.detach()
 
 
 @pytest.fixture
