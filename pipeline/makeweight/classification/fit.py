@@ -133,7 +133,7 @@ def fit(
     Returns:
         The trained network, and its history: step, loss, learning_rate.
     """
-    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream, dropout too
+    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream
     network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, len(train.classes))
     network = network.to(machine.device).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(
@@ -142,6 +142,7 @@ def fit(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     rows = []
     for step, (images, labels) in enumerate(batches, start=1):
+        torch.manual_seed(derive(seed, "dropout", step))  # by step, so that no generator is part of the state
         with mixed_precision(machine.device, machine.autocast):
             logits = network(_as_input(images, machine))
         targets = torch.from_numpy(labels).to(machine.device)

@@ -18,6 +18,8 @@ from makeweight.core.text import nearest
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the network for a newer release
 import albumentations
 
+from makeweight.classification import affine
+
 Step = dict[str, dict[str, Any]]
 COMPOSITIONS = {"OneOf", "OneOrOther", "RandomOrder", "Sequential", "SomeOf"}  # their `transforms` are steps
 
@@ -64,6 +66,8 @@ class Recipe(RootModel[tuple[Step, ...]]):
         # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators with
         # the same seed, so that two steps with `p: 0.5` are either both applied or both skipped.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        if all(map(_is_simple_affine, self._compose.transforms)):
+            return affine.augmented(self._compose, images)
         changed = [self._augmented(image) for image in images]
         for image in changed:
             if image.size != images[0].size or image.shape[:2] != images.shape[1:3] or image.dtype != np.uint8:
@@ -94,6 +98,10 @@ def _known() -> set[str]:
         if isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)
     }
     return transforms | COMPOSITIONS
+
+
+def _is_simple_affine(step: Any) -> bool:
+    return type(step) is albumentations.Affine and not step.fit_output and np.isscalar(step.fill)
 
 
 def _build(step: Step) -> Any:
