@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -69,6 +70,10 @@ class Classical(RootModel[tuple[Step, ...]]):
                 )
         return np.stack(changed).reshape(images.shape)
 
+    def with_each_step_applied(self) -> Iterator[Classical]:
+        """The recipe once for each of its steps, also of those in compositions, with that step as probable as it can be."""
+        return (Classical(tuple(steps)) for steps in _with_each_applied(self.root))
+
     def _augmented(self, image: Images) -> Any:
         try:
             return self._compose(image=np.ascontiguousarray(image))["image"]
@@ -79,6 +84,20 @@ class Classical(RootModel[tuple[Step, ...]]):
                 f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}: use transforms that suit "
                 "such images and need nothing else, no mask for instance"
             ) from error
+
+
+def _with_each_applied(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    for position, step in enumerate(steps):
+        ((name, arguments),) = step.items()
+        if arguments.get("p") == 0:
+            continue
+        certain = {**arguments, "p": 0.5 if name == "OneOrOther" else 1.0}  # of OneOrOther p chooses between its two
+        if name in COMPOSITIONS:
+            variants = [{**certain, "transforms": inner} for inner in _with_each_applied(arguments["transforms"])]
+        else:
+            variants = [certain]
+        for variant in variants:
+            yield [*steps[:position], {name: variant}, *steps[position + 1 :]]
 
 
 def _build(step: Step) -> Any:
