@@ -71,7 +71,7 @@ class Classical(RootModel[tuple[Step, ...]]):
         return np.stack(changed).reshape(images.shape)
 
     def with_each_step_applied(self) -> Iterator[Classical]:
-        """The recipe once for each of its steps, also of those in compositions, with that step as probable as it can be."""
+        """The recipe once for each of its steps, also of those in compositions, with p = 1 for that step."""
         return (Classical(tuple(steps)) for steps in _with_each_applied(self.root))
 
     def _augmented(self, image: Images) -> Any:
