@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +78,13 @@ class Recipe(RootModel[tuple[Step, ...]]):
                 )
         return np.stack(changed).reshape(images.shape)
 
+    def with_each_step_applied(self) -> Iterator[Recipe]:
+        """The recipe once for each of its steps, also of those in compositions, with p = 1 for that step."""
+        for steps in _with_each_applied(self.root):
+            variant = Recipe(tuple(steps))
+            variant._key = self._key
+            yield variant
+
     def _augmented(self, image: Images) -> Any:
         try:
             return self._compose(image=np.ascontiguousarray(image))["image"]
@@ -102,6 +110,20 @@ def _known() -> set[str]:
 
 def _is_simple_affine(step: Any) -> bool:
     return type(step) is albumentations.Affine and not step.fit_output and np.isscalar(step.fill)
+
+
+def _with_each_applied(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    for position, step in enumerate(steps):
+        ((name, arguments),) = step.items()
+        if arguments.get("p") == 0:
+            continue
+        certain = {**arguments, "p": 0.5 if name == "OneOrOther" else 1.0}  # of OneOrOther p chooses between its two
+        if name in COMPOSITIONS:
+            variants = [{**certain, "transforms": inner} for inner in _with_each_applied(arguments["transforms"])]
+        else:
+            variants = [certain]
+        for variant in variants:
+            yield [*steps[:position], {name: variant}, *steps[position + 1 :]]
 
 
 def _build(step: Step) -> Any:
