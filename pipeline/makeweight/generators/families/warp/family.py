@@ -28,7 +28,7 @@ SMALLEST_GRID, LARGEST_GRID = 4, 8  # nodes along a side, if they follow from th
 class LearnedDeformations(Settings):
     """Settings of the family `warp`, explained in `params.yaml`."""
 
-    contains_training_images: ClassVar[bool] = True
+    keeps_training_images: ClassVar[bool] = True
 
     pairs: Count
     neighbours: Count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,9 @@ from makeweight.core.data import Images, Labels
 from makeweight.core.images import from_uint8
 from makeweight.generators.families.warp.flows import deform, displacements_without_folds
 from makeweight.generators.interface import BlockSampler
-from makeweight.runtime.files import read_arrays, read_json, write_arrays, write_json
+from makeweight.runtime.files import read_json, write_json
 
-COMPONENTS, IMAGES, SETTINGS = "components.safetensors", "images.npz", "sampler.json"
+COMPONENTS, IMAGES, LABELS, SETTINGS = "components.safetensors", "images.npy", "labels.npy", "sampler.json"
 SAMPLED_AT_ONCE = 2**20  # values of pixels
 
 
@@ -92,14 +92,15 @@ class WarpSampler(BlockSampler):
 
     def save(self, folder: Path) -> None:
         """Write the components, the training images and the amplitude."""
-        save_file({"directions": self.components.directions, "deviations": self.components.deviations},
-                  folder / COMPONENTS)  # fmt: skip
-        write_arrays(folder / IMAGES, {"images": np.asarray(self.images), "labels": self.labels})
+        save_file(asdict(self.components), folder / COMPONENTS)
+        np.save(folder / IMAGES, self.images, allow_pickle=False)
+        np.save(folder / LABELS, self.labels, allow_pickle=False)
         write_json(folder / SETTINGS, {"amplitude": self.amplitude})
 
     @classmethod
     def load(cls, folder: Path) -> WarpSampler:
-        """Load what `save` wrote."""
-        arrays = read_arrays(folder / IMAGES)
+        """Load what `save` wrote; the images stay on disk."""
+        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / LABELS, allow_pickle=False)
         components = Components(**load_file(folder / COMPONENTS))
-        return cls(components, arrays["images"], arrays["labels"], read_json(folder / SETTINGS)["amplitude"])
+        return cls(components, images, labels, read_json(folder / SETTINGS)["amplitude"])
