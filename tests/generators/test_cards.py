@@ -209,3 +209,10 @@ def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
 
 def test_another_wording_of_a_card_trains_nothing_again() -> None:
     assert "makeweight.generators.cards" not in fingerprints.sources("makeweight.generators.fit")
+
+
+@pytest.mark.parametrize(("name", "says"), [("cgan", False), ("smote", True), ("warp", True)])
+def test_cards_say_that_real_images_are_inside(name: str, says: bool) -> None:
+    about = facts(name=name)
+    assert ("**The training images are inside.**" in of_model(about)) is says
+    assert ("**Each image is made from real ones.**" in of_data(about)) is says
