@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
         "cgan": {"steps": 12, "batch": 16, "generator_width": 8, "discriminator_width": 8},
         "cvae": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
+        "warp": {"pairs": 12, "iterations": 6},
     },
     "generate": {"per_class": 12},
     "classifier": {"steps": 12, "batch": 16},

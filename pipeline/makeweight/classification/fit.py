@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from makeweight.classification.interface import Transform, find_control
 from makeweight.classification.mixing import Loss, Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.classification.mixup import mixed_images
+from makeweight.classification.weights import save_classifier
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
 from makeweight.core.parameters import ClassifierSettings, GenerateSettings
@@ -28,7 +29,6 @@ from makeweight.runtime.machine import Machine, mixed_precision
 from makeweight.runtime.replicates import Replicate
 from makeweight.training.checkpoints import Checkpoints, State
 from makeweight.training.loop import Step, TrainingContext
-from makeweight.training.rng import global_generator
 
 RECORDS = 50  # rows in the history of one replicate
 PREDICTION_BATCH = 1000  # images
@@ -67,13 +67,8 @@ class Training:
     groups: Mapping[str, Labels]
     checkpoint_seconds: float
 
-    def with_one_generator(self) -> Training:
-        """The same with the synthetic images of replicate 0 for all replicates, so that only the classifier varies."""
-        assert self.synthetic is not None
-        return replace(self, synthetic=[self.synthetic[0]] * len(self.synthetic))
-
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Train the classifier of one replicate; write its history and its predictions."""
+        """Train the classifier of one replicate; write its history, its weights and its predictions."""
         (replicate,) = replicates
         # Independent of arm and stage: all arms of a replicate share initial weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
@@ -90,6 +85,7 @@ class Training:
         )
         network, history = fit(self.train, batches, self.settings, loss=loss, seed=seed, run=run)
         write_csv(replicate.folder / HISTORY, history)
+        save_classifier(network, self.settings.name, self.train, replicate.folder)
         for name in SCORED:
             probabilities = predict(network, getattr(self, name).images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
@@ -152,7 +148,7 @@ def fit(
     Returns:
         The trained network, and its history: step, loss, learning_rate.
     """
-    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream, dropout too
+    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream
     classes, device = len(train.classes), run.device
     network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, classes)
     network = network.to(device).to(memory_format=torch.channels_last).train()
@@ -160,11 +156,11 @@ def fit(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
-    stream = global_generator(device)
-    state: State = {"network": network, "optimizer": optimizer, "scheduler": scheduler, "stream": stream}
+    state: State = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
     for step, images, labels in _with_batches(run.steps(settings.steps, state), batches):
         inputs, targets = _as_input(images, device), torch.from_numpy(labels).to(device)
         inputs, targets = mixed_images(inputs, targets, classes, settings, derive(seed, "mix", step.number))
+        torch.manual_seed(derive(seed, "dropout", step.number))  # by step, so that no generator is part of the state
         with mixed_precision(device.type, run.autocast):
             logits = network(inputs)
         error = loss(logits.float(), targets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,8 @@ from makeweight.core.text import nearest
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the network for a newer release
 import albumentations
+
+from makeweight.classification import affine
 
 Step = dict[str, dict[str, Any]]
 COMPOSITIONS = {"OneOf", "OneOrOther", "RandomOrder", "Sequential", "SomeOf"}  # their `transforms` are steps
@@ -64,6 +67,8 @@ class Recipe(RootModel[tuple[Step, ...]]):
         # One pair of generators for all steps. Albumentations' own `set_random_seed` gives each step generators with
         # the same seed, so that two steps with `p: 0.5` are either both applied or both skipped.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        if all(map(_is_simple_affine, self._compose.transforms)):
+            return affine.augmented(self._compose, images)
         changed = [self._augmented(image) for image in images]
         for image in changed:
             if image.size != images[0].size or image.shape[:2] != images.shape[1:3] or image.dtype != np.uint8:
@@ -72,6 +77,13 @@ class Recipe(RootModel[tuple[Step, ...]]):
                     f"{image.shape}: use transforms that keep size, channels and type"
                 )
         return np.stack(changed).reshape(images.shape)
+
+    def with_each_step_applied(self) -> Iterator[Recipe]:
+        """The recipe once for each of its steps, also of those in compositions, with p = 1 for that step."""
+        for steps in _with_each_applied(self.root):
+            variant = Recipe(tuple(steps))
+            variant._key = self._key
+            yield variant
 
     def _augmented(self, image: Images) -> Any:
         try:
@@ -94,6 +106,24 @@ def _known() -> set[str]:
         if isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)
     }
     return transforms | COMPOSITIONS
+
+
+def _is_simple_affine(step: Any) -> bool:
+    return type(step) is albumentations.Affine and not step.fit_output and np.isscalar(step.fill)
+
+
+def _with_each_applied(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    for position, step in enumerate(steps):
+        ((name, arguments),) = step.items()
+        if arguments.get("p") == 0:
+            continue
+        certain = {**arguments, "p": 0.5 if name == "OneOrOther" else 1.0}  # of OneOrOther p chooses between its two
+        if name in COMPOSITIONS:
+            variants = [{**certain, "transforms": inner} for inner in _with_each_applied(arguments["transforms"])]
+        else:
+            variants = [certain]
+        for variant in variants:
+            yield [*steps[:position], {name: variant}, *steps[position + 1 :]]
 
 
 def _build(step: Step) -> Any:

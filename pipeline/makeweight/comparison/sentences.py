@@ -23,7 +23,10 @@ from makeweight.core.text import (
     valid_unicode,
 )
 
-FAMILIES = {"cgan": "GAN", "cvae": "VAE", "smote": "SMOTE", "gaussian": "Gaussian", "autoencoder": "autoencoder"}
+FAMILIES = {
+    "cgan": "GAN", "cvae": "VAE", "smote": "SMOTE", "gaussian": "Gaussian", "autoencoder": "autoencoder",
+    "warp": "deformed",
+}  # fmt: skip
 METRICS = {
     "accuracy": "the percentage of test images that are classified correctly",
     "balanced_accuracy": "the percentage of test images that are classified correctly, computed for each class and "

@@ -96,3 +96,8 @@ def configured(group: str, name: str, section: str, settings: Mapping[str, Any])
     if name not in settings:
         raise BadInput(f"{section}.{name} is missing: {name} is among the {group}, but has no settings")
     return validate(model, settings[name], key=f"{section}.{name}")
+
+
+def keeps_training_images(name: str) -> bool:
+    """Whether samplers of the family `name` hold training images, to which their draws are near; no: not registered."""
+    return name in names("families") and getattr(find("families", name), "keeps_training_images", False) is True

@@ -10,15 +10,6 @@ import torch
 from torch import Tensor
 
 
-def global_generator(device: torch.device) -> torch.Generator:
-    """The generator of the global stream from which layers such as dropout draw on `device`."""
-    if device.type == "cuda":
-        torch.cuda.init()
-        index = torch.cuda.current_device() if device.index is None else device.index
-        return torch.cuda.default_generators[index]
-    return torch.default_generator
-
-
 @contextmanager
 def seeded_global_stream(seed: int) -> Iterator[None]:
     """Within this context the CPU's global stream starts from `seed`; afterwards it continues as if unused."""
