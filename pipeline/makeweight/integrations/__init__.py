@@ -1,0 +1,1 @@
+"""Makeweight in other people's training code: datasets, samplers, augmentation, and the comparison."""
