@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from makeweight.classification.interface import Transform
+    from makeweight.classification.saved import load_classifier
     from makeweight.core.data import Split
     from makeweight.core.errors import BadInput
     from makeweight.core.images import as_images
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from makeweight.core.plugins import find
     from makeweight.core.validation import Settings
     from makeweight.generators.interface import Family
+    from makeweight.generators.saved import load_sampler
     from makeweight.intake.interface import DatasetListing, Reader
     from makeweight.integrations.datasets import BalancedDataset, MixedBatchSampler
     from makeweight.integrations.own_training import OwnComparison, compare
@@ -44,6 +46,8 @@ __all__ = [
     "as_images",
     "compare",
     "find",
+    "load_classifier",
+    "load_sampler",
     "read_parameters",
     "read_split",
     "write_split",
@@ -68,6 +72,8 @@ _MODULES = {
     "as_images": "core.images",
     "compare": "integrations.own_training",
     "find": "core.plugins",
+    "load_classifier": "classification.saved",
+    "load_sampler": "generators.saved",
     "read_parameters": "core.parameters",
     "read_split": "runtime.splits",
     "write_split": "runtime.splits",

@@ -79,7 +79,9 @@ def test_folders_of_the_pipeline_and_loaders_in_other_processes(tmp_path: Path) 
 def test_samplers_of_pytorch_take_the_targets() -> None:
     dataset = BalancedDataset(REAL, DRAWN, target="all")
     counts = np.bincount(dataset.targets)
-    sampler = WeightedRandomSampler((1 / counts)[dataset.targets].tolist(), 32, generator=torch.Generator().manual_seed(0))
+    sampler = WeightedRandomSampler(
+        (1 / counts)[dataset.targets].tolist(), 32, generator=torch.Generator().manual_seed(0)
+    )
     (images, labels), *_ = DataLoader(dataset, batch_size=32, sampler=sampler)
     assert images.shape == (32, 1, 8, 8)
     assert labels.dtype == torch.int64

@@ -22,9 +22,7 @@ TINY = {"steps": 3, "batch": 8, "generator_width": 8, "discriminator_width": 8}
 def few(*, shape: tuple[int, ...] = (64,), dtype: Any = np.float64) -> tuple[NDArray[Any], NDArray[Any]]:
     """40 zeros, 20 ones and 10 twos of 8 × 8 pixels."""
     digits = load_digits()
-    indices = np.concatenate(
-        [np.flatnonzero(digits.target == label)[:n] for label, n in enumerate((40, 20, 10))]
-    )
+    indices = np.concatenate([np.flatnonzero(digits.target == label)[:n] for label, n in enumerate((40, 20, 10))])
     return digits.data[indices].reshape(-1, *shape).astype(dtype), digits.target[indices]
 
 
@@ -35,8 +33,8 @@ def imagelike() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     )
 
 
-# All checks of samplers, except: those with sparse matrices, which no images are; check_samplers_fit, whose data have two
-# features; and check_samplers_sample_indices, _string and _nan, which imbalanced-learn runs for samplers with other tags.
+# All checks of samplers, except: those with sparse matrices, which no images are; check_samplers_fit, whose data have
+# two features; and check_samplers_sample_indices, _string and _nan, which are for samplers with other tags.
 CHECKS = [
     estimator_checks.check_target_type,
     estimator_checks.check_samplers_one_label,

@@ -1,1 +1,1 @@
-"""Makeweight in other people's training code: datasets, samplers, augmentation, and the comparison."""
+"""Makeweight in other people's code: exports, datasets, samplers, transforms, and the comparison of own trainings."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from makeweight.classification.mixing import batch_indices, uniform_mixing
 from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.runtime.splits import read_split
@@ -81,10 +83,14 @@ class BalancedDataset(Dataset[tuple[Any, int]]):
 
     @classmethod
     def from_folders(
-        cls, train: Path | str, synthetic: Path | str, *, transform: Transform | None = None, target: int | str = "largest"
+        cls,
+        train: Path | str,
+        synthetic: Path | str,
+        *,
+        transform: Transform | None = None,
+        target: int | str = "largest",
     ) -> BalancedDataset:
-        """The dataset of two folders that the pipeline wrote, such as `data/train` and
-        `data/synthetic/cgan/replicate_0`.
+        """The dataset of two folders of the pipeline, such as `data/train` and `data/synthetic/cgan/replicate_0`.
 
         Raises:
             BadInput: a folder holds no images, or they do not fit together.
@@ -100,7 +106,9 @@ class BalancedDataset(Dataset[tuple[Any, int]]):
         pixels = self.real.images[index] if index < n else self.added.images[index - n]
         if self.transform is None:
             return _as_tensor(pixels), self.targets[index]
-        return self.transform(Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)), self.targets[index]
+        return self.transform(Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)), self.targets[
+            index
+        ]
 
 
 def _as_tensor(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
@@ -145,14 +153,22 @@ class MixedBatchSampler(Sampler[list[int]]):
         BadInput: a class has no synthetic images, or an argument is out of range.
     """
 
-    def __init__(self, dataset: BalancedDataset, batch_size: int, *, synthetic_fraction: float = 0.5, seed: int = 0) -> None:
+    def __init__(
+        self, dataset: BalancedDataset, batch_size: int, *, synthetic_fraction: float = 0.5, seed: int = 0
+    ) -> None:
         if batch_size < 2:
             raise BadInput("batch_size must be at least 2: one real and one synthetic image")
         if not 0 < synthetic_fraction < 1:
             raise BadInput(f"synthetic_fraction is {synthetic_fraction}, but must lie between 0 and 1")
+        lacking = (dataset.real.counts > 0) & (dataset.added.counts == 0)
+        if lacking.any():
+            raise BadInput(
+                f"the dataset holds no synthetic images of class {dataset.classes[int(lacking.argmax())]!r}: make it "
+                'with target="all"'
+            )
         mixing = uniform_mixing(dataset.real, dataset.added, "oversample", synthetic_fraction, batch_size, seed)
-        self.batches: Iterator[Labels] = batch_indices(mixing, seed)
-        self.length = max(1, len(mixing.epoch) // batch_size)
+        self.batches: Iterator[Labels] = batch_indices(mixing, sys.maxsize, seed)
+        self.length = max(1, len(mixing.phases[0].epoch) // batch_size)
 
     def __len__(self) -> int:
         return self.length

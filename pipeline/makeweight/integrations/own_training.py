@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from rich.console import Console
 from rich.progress import track
 
 from makeweight.comparison.influence import contributions
@@ -146,7 +147,7 @@ def compare(
     trainings = _Trainings(fit, images, classes, len(truth), seed, None if folder is None else Path(folder))
     trainings.claim(labels, units)
     predicted: dict[str, list[Labels]] = {REAL: [], AUGMENTED: []}
-    for k in track(range(replicates), description="pairs of trainings", transient=True):
+    for k in track(range(replicates), "pairs of trainings", console=Console(stderr=True), transient=True):
         predicted[REAL].append(trainings.predict(REAL, k, partial(_given, real)))
         predicted[AUGMENTED].append(trainings.predict(AUGMENTED, k, sets[k]))
     by_side = {side: contributions(metric, truth, np.stack(rows)) for side, rows in predicted.items()}
@@ -252,12 +253,13 @@ def _groups(groups: ArrayLike | None, n: int) -> Labels:
     array = _as_array(groups)
     if array.shape != (n,):
         raise BadInput(f"groups has the shape {list(array.shape)}, but there are {n} test images")
-    return pd.factorize(array)[0].astype(np.int64)
+    return cast(Labels, pd.factorize(array)[0].astype(np.int64))
 
 
 def _as_array(values: Any) -> NDArray[Any]:
     """Values of any array-like, PyTorch tensors on any device included."""
-    return np.asarray(values.detach().cpu()) if hasattr(values, "detach") else np.asarray(values)
+    array: NDArray[Any] = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    return array
 
 
 def _augmented_sets(augmented: Any, replicates: int) -> tuple[list[Callable[[int], Any]], str]:
@@ -266,7 +268,9 @@ def _augmented_sets(augmented: Any, replicates: int) -> tuple[list[Callable[[int
     if isinstance(augmented, list):
         if len(augmented) != replicates:
             raise BadInput(f"augmented holds {len(augmented)} sets for {replicates} replicates: one for each is needed")
-        return [partial(_given, item) for item in augmented], "Scope: this data, this test set, and generators like those of the given sets."
+        return [
+            partial(_given, item) for item in augmented
+        ], "Scope: this data, this test set, and generators like those of the given sets."
     scope = "Scope: this data, this test set, and this generator only: another one may do better or worse."
     return [partial(_given, augmented)] * replicates, scope
 

@@ -127,7 +127,9 @@ class _Layout:
         high: the value that becomes 255.
     """
 
-    def __init__(self, shape: tuple[int, ...], image: tuple[int, int, int], X: NDArray[Any], *, channels_first: bool) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], image: tuple[int, int, int], X: NDArray[Any], *, channels_first: bool
+    ) -> None:
         self.shape, self.image, self.channels_first, self.dtype = shape, image, channels_first, X.dtype
         whole = X.dtype == np.uint8
         self.low, self.high = (0.0, 255.0) if whole else (float(X.min()), float(X.max()))
