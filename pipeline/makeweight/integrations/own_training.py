@@ -253,7 +253,8 @@ def _groups(groups: ArrayLike | None, n: int) -> Labels:
     array = _as_array(groups)
     if array.shape != (n,):
         raise BadInput(f"groups has the shape {list(array.shape)}, but there are {n} test images")
-    return cast(Labels, pd.factorize(array)[0].astype(np.int64))
+    numbers: Labels = pd.factorize(array)[0].astype(np.int64)
+    return numbers
 
 
 def _as_array(values: Any) -> NDArray[Any]:
