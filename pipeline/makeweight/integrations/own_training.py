@@ -215,7 +215,7 @@ class _Trainings:
         if answer.shape == (self.n, len(self.classes)):
             if not np.isfinite(answer.astype(np.float64)).all():
                 raise BadInput(f"{where}: fit returned scores that are NaN or infinite")
-            return answer.argmax(1).astype(np.int64)
+            return cast(Labels, answer.argmax(1))
         if answer.shape != (self.n,):
             raise BadInput(
                 f"{where}: fit returned an array of shape {list(answer.shape)}: it must be class labels [{self.n}] or "
