@@ -4,6 +4,7 @@ from pathlib import Path
 
 CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # from which killed trainings resume
+PIXEL_HASHES = Path(".makeweight/pixels")  # hashes of the pixels of splits
 LOGS = Path("logs")  # times and rates
 
 # data/<split>/ and data/synthetic/<family>/replicate_<k>/
