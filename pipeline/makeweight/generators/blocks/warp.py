@@ -39,12 +39,13 @@ def warp(images: Tensor, grid: Tensor, border: Border) -> Tensor:
     left, x = _split(x, width)
     top, y = _split(y, height)
 
-    right, below = min(1, width - 1), min(1, height - 1) * width  # offsets of the neighbours; 0 in a single line
-    upper = (top * width + left).flatten(1)
-    corners = torch.cat([upper, upper + right, upper + below, upper + (below + right)], 1)
+    right, down = min(1, width - 1), min(1, height - 1) * width  # offsets of the neighbours; 0 in a single line
+    corner = (top * width + left).flatten(1)
+    corners = torch.cat([corner, corner + right, corner + down, corner + (down + right)], 1)
     pixels = images.flatten(2).gather(2, corners[:, None].expand(-1, channels, -1))
-    rows = torch.lerp(*pixels.view(n, channels, 2, 2, -1).unbind(3), x[:, None])
-    return torch.lerp(*rows.unbind(2), y).view(n, channels, *grid.shape[1:3])
+    before, behind = pixels.view(n, channels, 2, 2, -1).unbind(3)
+    above, below = torch.lerp(before, behind, x[:, None]).unbind(2)
+    return torch.lerp(above, below, y).view(n, channels, *grid.shape[1:3])
 
 
 def _in_pixels(coordinates: Tensor, size: int, border: Border) -> Tensor:
