@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from makeweight.classification.interface import Transform
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.core.data import Images
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
@@ -26,7 +26,7 @@ def try_on(transform: Transform, images: Images) -> None:
         BadInput: the transform cannot be applied to these images.
     """
     images = images[np.arange(TRIALS) % min(len(images), TRIALS)]
-    if isinstance(transform, Classical):
+    if isinstance(transform, Recipe):
         for variant in transform.with_each_step_applied():
             variant.apply(images[:TRIALS_OF_STEP], 0)
     transform.apply(images, 0)
