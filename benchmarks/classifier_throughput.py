@@ -26,8 +26,8 @@ import torch
 from benchmarks import plain
 from benchmarks.workspace import PROJECT
 from makeweight.classification.fit import fit
-from makeweight.classification.mixing import Mixing, mixed_batches
-from makeweight.classification.transforms import Classical
+from makeweight.classification.mixing import control_mixing, mixed_batches
+from makeweight.classification.transforms import Recipe
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.parameters import ClassifierSettings, read_parameters
 from makeweight.core.validation import validate
@@ -71,12 +71,12 @@ def noise(size: int) -> Split:
     return Split(images, np.arange(1000) % 10, tuple("abcdefghij"))
 
 
-def measure(settings: ClassifierSettings, transform: Classical, train: Split, on: Machine) -> Stopwatch:
+def measure(settings: ClassifierSettings, transform: Recipe, train: Split, on: Machine) -> Stopwatch:
     """Train `settings.steps` steps, each followed by one of the plain loop on the same batch."""
     watch = Stopwatch()
     current: list[tuple[Images, Labels]] = []
     plain_steps = plain.classifier(settings, train, iter(lambda: current[-1], None))
-    mixing = Mixing((train,), np.arange(len(train.labels)), settings.batch)
+    mixing = control_mixing("none", train, settings.batch, 0)
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         source = mixed_batches(mixing, settings.steps, seed=0)
@@ -101,14 +101,22 @@ def measure(settings: ClassifierSettings, transform: Classical, train: Split, on
         patch.object(torch.Tensor, "backward", watch.timed("backward", backward)),
         patch.object(torch.optim.AdamW, "step", watch.timed("optimizer", update)),
     ):
-        fit(train, batches(), settings, seed=0, machine=on, progress=lambda step: None)
+        fit(
+            train,
+            batches(),
+            settings,
+            loss=mixing.loss(settings.label_smoothing),
+            seed=0,
+            machine=on,
+            progress=lambda step: None,
+        )
     return watch
 
 
 def main(sizes: list[int]) -> None:
     """Print a line for each size."""
     parameters = read_parameters(PROJECT / "params.yaml")
-    transform = validate(Classical, parameters.recipes["classical"], key="recipes.classical")
+    transform = validate(Recipe, parameters.recipes["classical"], key="recipes.classical")
     on = machine(parameters.compute)
     retain_heap()
     print(f"{on}; milliseconds of CPU time of a step of {parameters.classifier.batch} images")

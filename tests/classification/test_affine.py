@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from makeweight.classification import affine
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.core.data import Images
 from makeweight.core.validation import validate
 
@@ -61,5 +61,5 @@ def test_only_recipes_of_simple_affine_transforms_are_computed_for_a_batch(
     recipe: list[Any], batched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(affine, "augmented", lambda compose, images: np.zeros_like(images))
-    augmented = validate(Classical, recipe, key="recipes.classical").apply(noise(3, 8, 8), seed=0)
+    augmented = validate(Recipe, recipe, key="recipes.classical").apply(noise(3, 8, 8), seed=0)
     assert (augmented.max() == 0) is np.bool_(batched)

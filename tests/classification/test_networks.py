@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from benchmarks.plain import small_cnn as reference_cnn
 from makeweight.classification.networks import DropoutLinear, small_cnn
 from makeweight.core.plugins import find, names
+from tests.support.determinism import NONDETERMINISTIC, OperationRecorder
 
 
 @pytest.mark.parametrize("name", names("classifiers"))
@@ -87,3 +89,12 @@ def test_all_elements_of_a_dropout_mask_are_kept_equally_often(head: DropoutLine
 def test_the_dropout_mask_follows_from_the_global_seed(head: DropoutLinear) -> None:
     assert torch.equal(_dropped(head, seed=3), _dropped(head, seed=3))
     assert not torch.equal(_dropped(head, seed=3), _dropped(head, seed=4))
+
+
+@pytest.mark.parametrize("name", names("classifiers"))
+def test_no_operation_of_the_training_is_nondeterministic_on_a_gpu(name: str) -> None:
+    network = find("classifiers", name)(3, 28, 7)
+    with OperationRecorder() as recorder:
+        cross_entropy(network(torch.randn(4, 3, 28, 28)), torch.arange(4)).backward()
+    assert "convolution_backward" in recorder.names
+    assert not recorder.names & NONDETERMINISTIC
