@@ -29,9 +29,10 @@ PLUGINS = {
     "train_generator": ("families",),
     "generate": ("families",),
     "train_baseline": ("transforms", "classifiers", "controls"),
-    "train_augmented": ("transforms", "classifiers"),
+    "train_augmented": ("transforms", "classifiers", "controls"),
+    "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
-    "report": (),
+    "report": ("families",),
 }
 # Modules that a stage imports without declaring them, with all that these import: their results are printed and
 # enter no output (`test_the_plan_changes_no_output`). Declared, they would make `prepare` run again after each change
@@ -116,6 +117,7 @@ RUNS = {
     "generate": ("generate", "--family", "cgan"),
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
+    "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
 }

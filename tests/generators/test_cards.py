@@ -33,7 +33,7 @@ NASTY = (
 )  # fmt: skip
 MONITOR = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
 BALANCE = GenerateSettings(
-    strategy="balance", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=100.0
+    strategy="balance", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=100.0
 )
 COMPUTE = ComputeSettings(
     device="cpu",
@@ -209,3 +209,10 @@ def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
 
 def test_another_wording_of_a_card_trains_nothing_again() -> None:
     assert "makeweight.generators.cards" not in fingerprints.sources("makeweight.generators.fit")
+
+
+@pytest.mark.parametrize(("name", "says"), [("cgan", False), ("smote", True), ("warp", True)])
+def test_cards_say_that_real_images_are_inside(name: str, says: bool) -> None:
+    about = facts(name=name)
+    assert ("**The training images are inside.**" in of_model(about)) is says
+    assert ("**Each image is made from real ones.**" in of_data(about)) is says

@@ -25,7 +25,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        table = train_classifiers(training(), Path("runs", ARM), replicates=2, compute=COMPUTE, variance=False)
+        table = train_classifiers(training(), Path("runs", ARM), stage="train-baseline", replicates=2, compute=COMPUTE)
     better = (table["replicate"] == 1) & (table["split"] == "validation")
     table["value"] = np.where(better, 0.9, np.where(table["split"] == "validation", 0.8, 0.5))
     write_csv(folder / "runs" / ARM / "scores.csv", table)

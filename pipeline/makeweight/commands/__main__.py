@@ -20,6 +20,7 @@ from makeweight.commands.sample import sample
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
+from makeweight.commands.train_one_generator import train_one_generator
 
 makeweight = app(
     init,
@@ -29,6 +30,7 @@ makeweight = app(
     generate,
     train_baseline,
     train_augmented,
+    train_one_generator,
     compare,
     report,
     sample,

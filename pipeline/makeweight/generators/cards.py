@@ -23,6 +23,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import MonitorSettings
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.text import in_markdown
 from makeweight.generators.interface import Family
 from makeweight.runtime.machine import Machine, versions
@@ -122,6 +123,7 @@ def model_card(
         "## Monitoring",
         _monitoring(monitor),
         "## Intended use and limitations",
+        *([REAL_IMAGES_IN_MODEL] if keeps_training_images(facts.family) else []),
         MODEL_LIMITS,
     )
 
@@ -170,6 +172,10 @@ In such a case the training {REACTIONS[monitor.on_divergence]} (`monitor.on_dive
 `history.csv` and `history.png` hold the recorded figures, `learning.png` images drawn during the training."""
 
 
+REAL_IMAGES_IN_MODEL = """\
+**The training images are inside.** Each folder `samplers/replicate_<k>/` holds all of them, and generated images are
+near to them by construction. Publish the generators only if you may publish the training images."""
+
 MODEL_LIMITS = """\
 Intended for one use: generating images to train a classifier, in addition to real ones, where the same study measures
 whether they help. Not intended for illustrating the classes, for evaluating a classifier, or as evidence.
@@ -177,7 +183,7 @@ whether they help. Not intended for illustrating the classes, for evaluating a c
 - **Few training images.** Rare variation is interpolated from few examples: check the table above for the class counts.
 - **Memorisation.** A generator of few images overfits and may reproduce them. Before publishing drawn images, compare
   them with their nearest training images. Do not publish the generators if the training images must stay private: the
-  weights may reveal them, and some families (`smote`, `autoencoder`) store the images or their codes.
+  weights may reveal them, and some families store the images (`smote`, `warp`) or their codes (`autoencoder`).
 - **Test images.** The generators have seen the images that the project's `data/train/metadata.csv` lists: these may
   not test a classifier that was trained with generated images.
 - **Bias.** The generators reproduce the biases of the training images, and under-represent rare variation further.
@@ -209,6 +215,7 @@ def data_card(facts: CardFacts, quota: Labels) -> str:
         _fenced("python", _loading(facts, int(quota.sum()))),
         METADATA,
         "## Intended use and limitations",
+        *([REAL_IMAGES_IN_DATA] if keeps_training_images(facts.family) else []),
         DATA_LIMITS,
     )
 
@@ -271,6 +278,10 @@ METADATA = f"""\
 `metadata.csv` holds {", ".join(f"`{name}`" for name in COLUMNS)} for each image; `index` is
 its position in the arrays. `synthetic` is `true` in each row, so that rows can be merged with those of real images. The
 YAML header describes these rows; the Hub's viewer shows them, since it does not read `.npy` files."""
+
+REAL_IMAGES_IN_DATA = """\
+**Each image is made from real ones.** The generator alters or mixes training images, so that what it draws is near to
+them by construction, and shows what they show. Publish the images only if you may publish the training images."""
 
 DATA_LIMITS = """\
 - **No new information.** The images were generated from the real training images counted above, and contain nothing

@@ -18,13 +18,25 @@ from makeweight.core.data import SPLITS, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import nearest, of_class
 from makeweight.core.parameters import Parameters
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.study import arms
 from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, readable, split_sizes
 from makeweight.reporting import embed, tables
 from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
-from makeweight.runtime.artifacts import ARMS, COMPARISON, DATA_REPORT_JSON, HISTORY, SAMPLERS, replicate_name
+from makeweight.runtime.artifacts import (
+    ARMS,
+    CLASS,
+    COMPARISON,
+    DATA_REPORT_JSON,
+    HISTORY,
+    REPLICATE,
+    SAMPLERS,
+    STEP,
+    SYNTHETIC_FOLDER,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_files, read_json
 from makeweight.runtime.replicates import recorded
 from makeweight.runtime.splits import read_split, read_splits
@@ -32,6 +44,10 @@ from makeweight.runtime.splits import read_split, read_splits
 MAX_CLASSES = 10  # of which images are shown: the rarest ones
 IMAGES_PER_CLASS, NEIGHBOURS = 6, 3  # shown; generated images that are shown with their nearest training image
 HASH_DIGITS = 16
+NEAR_BY_CONSTRUCTION = (
+    "This family alters or mixes training images, so that a low distance ratio is by construction, and no sign of "
+    "memorisation."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +82,7 @@ def report(parameters: Parameters, places: Places, similarities: Mapping[str, li
     """
     train, validation, test = read_splits(*(places.data / name for name in SPLITS))
     synthetic = {
-        name: read_split(places.data / "synthetic" / name / replicate_name(0)) for name in parameters.generators
+        name: read_split(places.data / SYNTHETIC_FOLDER / name / replicate_name(0)) for name in parameters.generators
     }
     compared, table = _compared(places.results)
     tested = [contrast for contrast in compared["contrasts"] if contrast["tested"]]
@@ -127,7 +143,7 @@ def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     for name in (COMPARISON, ARMS):
         if not (results / name).exists():
             raise BadInput(f"{results / name} is missing: run compare first")
-    table = pd.read_csv(results / ARMS, converters={"class": from_cell}, keep_default_na=False)
+    table = pd.read_csv(results / ARMS, converters={CLASS: from_cell}, keep_default_na=False)
     return read_json(results / COMPARISON), table
 
 
@@ -169,14 +185,14 @@ def _family(
     shown = np.sort([label for label in rarest if synthetic.counts[label] and train.counts[label]][:MAX_CLASSES])
     return {
         "name": name,
-        "quality": _quality(similarity),
+        "quality": _quality(similarity, NEAR_BY_CONSTRUCTION if keeps_training_images(name) else ""),
         "curves": embed.as_svg(plots.curves(history, 2, plots.NARROW)) if len(history.columns) > 2 else None,
         "all_shown": len(shown) == len(train.classes),
         "rows": [_images(train.classes[label], of_class(train, label), of_class(synthetic, label)) for label in shown],
     }
 
 
-def _quality(similarity: Sequence[Mapping[str, Any]]) -> Table:
+def _quality(similarity: Sequence[Mapping[str, Any]], note: str) -> Table:
     cells = [
         [NOTHING if np.isnan(value) else f"{value:.2f}" for value in (row["diversity"], row["novelty"])]
         for row in similarity
@@ -185,6 +201,7 @@ def _quality(similarity: Sequence[Mapping[str, Any]]) -> Table:
         "Sample quality; 1: as real, held-out images of the class; 0: copies",
         ["class", "diversity (distance between images)", "nearest-neighbour distance ratio (to training images)"],
         [Row(row["class"], pair) for row, pair in zip(similarity, cells, strict=True)],
+        note,
     )
 
 
@@ -205,7 +222,7 @@ def _classifiers(parameters: Parameters, runs: Path) -> str:
     for arm in arms(parameters):
         history = pd.read_csv(runs / str(arm) / HISTORY)
         losses[str(arm)] = history["loss"]
-    table = pd.DataFrame({"replicate": history["replicate"], "step": history["step"], **losses})
+    table = pd.DataFrame({REPLICATE: history[REPLICATE], STEP: history[STEP], **losses})
     return embed.as_svg(plots.curves(table, 2, plots.NARROW))
 
 
@@ -218,6 +235,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "controls": list(parameters.controls),
         "generators": list(parameters.generators),
         "transforms": list(parameters.transforms),
+        "one_generator": list(parameters.one_generator),
         "data": parameters.data.model_dump(mode="json"),
         "families": {name: parameters.families[name] for name in parameters.generators},
         "monitor": parameters.monitor.model_dump(),
@@ -274,7 +292,7 @@ def _hashes(parameters: Parameters, places: Places) -> Table:
     outputs: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
     for name in parameters.generators:
         outputs[f"train-generator {name}"] = [places.models / name / SAMPLERS]
-        outputs[f"generate {name}"] = [places.data / "synthetic" / name]
+        outputs[f"generate {name}"] = [places.data / SYNTHETIC_FOLDER / name]
     for arm in arms(parameters):
         outputs[f"{arm.stage} {arm}"] = [places.runs / str(arm)]
     outputs["compare"] = [places.results / COMPARISON]
