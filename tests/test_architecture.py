@@ -29,7 +29,8 @@ PLUGINS = {
     "train_generator": ("families",),
     "generate": ("families",),
     "train_baseline": ("transforms", "classifiers", "controls"),
-    "train_augmented": ("transforms", "classifiers"),
+    "train_augmented": ("transforms", "classifiers", "controls"),
+    "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
     "report": ("families",),
 }
@@ -116,6 +117,7 @@ RUNS = {
     "generate": ("generate", "--family", "cgan"),
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
+    "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.classification.trial import try_on, try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.validation import validate
@@ -16,8 +16,8 @@ from tests.support.data_settings import settings as data
 NEEDS_COLOUR = {"RandomRain": {"p": 1.0}}
 
 
-def recipe(step: Any) -> Classical:
-    return validate(Classical, [step], key="recipes.classical")
+def recipe(step: Any) -> Recipe:
+    return validate(Recipe, [step], key="recipes.classical")
 
 
 @pytest.mark.parametrize(

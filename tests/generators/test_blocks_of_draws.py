@@ -17,7 +17,7 @@ from makeweight.training.loop import Sampler
 from tests.support.families import fitted, split
 
 SETTINGS = GenerateSettings(
-    strategy="uniform", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=1.0
+    strategy="uniform", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=1.0
 )
 LABELS = np.repeat([0, 1, 2], [7, 0, 12]).astype(np.int64)
 

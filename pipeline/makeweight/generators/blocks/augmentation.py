@@ -38,7 +38,6 @@ def _centres(side: int, device: torch.device) -> Tensor:
     return (2 * torch.arange(side, device=device) + 1) / side - 1
 
 
-
 def translation(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     """Shift by up to an eighth of the side, in whole pixels; new pixels are -1 (black)."""
     n, _, height, width = images.shape
