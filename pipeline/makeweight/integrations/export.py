@@ -129,8 +129,8 @@ OPENED_BY: dict[Format, str] = {
 
 
 ALTERED = """\
-- **Synthetic images are altered real ones.** The family makes them from images of `data/train`, so that they are near to
-  these by construction, and show what they show. Publish them only if you may publish the real images.
+- **Synthetic images are altered real ones.** The family makes them from images of `data/train`, so that they are near
+  to these by construction, and show what they show. Publish them only if you may publish the real images.
 """
 
 
