@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
         "cvae": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
     },
+    "monitor": {"scorer_steps": 4},
     "generate": {"per_class": 12},
     "classifier": {"steps": 12, "batch": 16},
 }

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from makeweight.comparison import compare as comparing
 from makeweight.comparison import test_sets
-from makeweight.comparison.compare import Comparison, _arms_table, compare, on_test_images, write_comparison
+from makeweight.comparison.compare import Comparison, _arms_table, on_test_images, write_comparison
 from makeweight.comparison.influence import contributions
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.runtime.files import read_arrays, write_arrays, write_csv
+from makeweight.runtime.files import read_arrays, write_arrays, write_csv, write_json
 from tests.conftest import write_params
+from tests.support.study import sample_quality
 
 CLASSES = ("nan", "7")
 IMAGES = 100  # of each class
@@ -28,6 +30,8 @@ STEPS = np.array([-0.01, 0.0, 0.01])
 
 
 def parameters(folder: Path, **changes: object) -> Parameters:
+    (folder / "models/cgan").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "models/cgan/sample_quality.json", sample_quality("cgan", CLASSES))
     return read_parameters(write_params(folder / "params.yaml", {"replicates": 3, **changes}))
 
 
@@ -55,6 +59,10 @@ def study(folder: Path, plain: float, classical: np.ndarray) -> Path:
     values = {arm: mean + STEPS for arm, mean in CONTROLS.items()}
     write_runs(folder / "runs", {**values, "cgan-plain": plain + STEPS, "cgan-classical": classical})
     return folder / "runs"
+
+
+def compare(chosen: Parameters, runs: Path) -> Comparison:
+    return comparing.compare(chosen, runs, runs.parent / "models")
 
 
 def contrast(comparison: Comparison, arm: str, control: str) -> dict[str, Any]:

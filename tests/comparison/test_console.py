@@ -16,7 +16,7 @@ NAMES = ("[bold]", "b", "c")
 
 def shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Comparison, str]:
     parameters, places = finished(folder, Study(test=(2, 30, 40), names=NAMES))
-    comparison = compare(parameters, places.runs)
+    comparison = compare(parameters, places.runs, places.models)
     capsys.readouterr()
     show(comparison)
     return comparison, capsys.readouterr().out

@@ -22,6 +22,7 @@ from makeweight.generators.generate import Generation, generate
 from makeweight.runtime import fingerprints
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, fitted, split
+from tests.support.monitoring import monitor_settings
 
 NASTY = (
     "no", "NA", "null", "1e-3", "0o17", "1_000", "12:30:45", "2020-01-01", "", " ", "---", "...", "- a", "a: b # c",
@@ -29,7 +30,7 @@ NASTY = (
     "a\nb", "a\n---\nb", "a\r\nb", "\ta", "it's \"quoted\"", "*a* _b_ ~~c~~ $d$", "&lt;", "![a](b)", "naïve 猫 🐈",
     "a\u2028b", "a\u202eb", "\x00\x85",
 )  # fmt: skip
-MONITOR = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
+MONITOR = monitor_settings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
 BALANCE = GenerateSettings(
     strategy="balance", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=100.0
 )
@@ -48,9 +49,9 @@ def facts(classes: tuple[str, ...] = ("a", "b", "c"), name: str = "cgan") -> Car
     return CardFacts(name, classes, tuple(range(2, 2 + len(classes))), 8, 1, replicates=2, seed=7)
 
 
-def of_model(about: CardFacts | None = None, monitor: MonitorSettings = MONITOR) -> str:
+def of_model(about: CardFacts | None = None, monitor: MonitorSettings = MONITOR, warnings: tuple[str, ...] = ()) -> str:
     about = about or facts()
-    return model_card(about, family(about.family), monitor, releases(), MACHINE)
+    return model_card(about, family(about.family), monitor, releases(), MACHINE, warnings)
 
 
 def of_data(about: CardFacts | None = None, per_class: int = 5) -> str:
@@ -110,7 +111,7 @@ def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str)
 @pytest.mark.parametrize("name", ["no", "on", "y", "null", "true"])
 def test_a_family_may_be_called_like_something_else_in_yaml(name: str) -> None:
     about = facts(name=name)
-    card = model_card(about, family("cgan"), MONITOR, releases(), MACHINE)
+    card = model_card(about, family("cgan"), MONITOR, releases(), MACHINE, ())
     assert all(header["makeweight"]["family"] == name for header in headers(card))
     assert all(name in header["tags"] for header in (*headers(card), *headers(of_data(about))))
 
@@ -185,7 +186,7 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
 
 @pytest.mark.parametrize("on_divergence", ["rollback", "stop"])
 def test_what_would_have_happened_is_told(on_divergence: Any) -> None:
-    monitor = MonitorSettings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
+    monitor = monitor_settings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
     card = of_model(monitor=monitor)
     assert f"`monitor.on_divergence: {on_divergence}`" in card
     assert "error of at most 0.03 on training images" in card

@@ -10,10 +10,10 @@ import torch
 
 from makeweight.core.data import Split
 from makeweight.core.images import median_distance
-from makeweight.core.parameters import MonitorSettings
 from makeweight.training.monitors import discriminator_saturation, mode_collapse, non_finite, real_distances
+from tests.support.monitoring import monitor_settings
 
-SETTINGS = MonitorSettings(on_divergence="stop", min_discriminator_error=0.01, min_diversity_ratio=0.1)
+SETTINGS = monitor_settings(on_divergence="stop", min_discriminator_error=0.01, min_diversity_ratio=0.1)
 
 
 def test_non_finite_figures_and_weights_are_named() -> None:

@@ -15,6 +15,7 @@ COMPARISON, ARMS = "comparison.json", "arms.csv"
 # models/<family>/
 SAMPLERS = "samplers"
 CARD = "README.md"  # also in data/synthetic/<family>/
+SAMPLE_QUALITY = "sample_quality.json"  # figures of generated images, class by class
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
 
 # runs/<arm>/

@@ -14,7 +14,6 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import MonitorSettings
 from makeweight.core.validation import validate
 from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES
@@ -26,6 +25,7 @@ from makeweight.generators.families.cgan.steps import error_rates
 from makeweight.training.loop import Monitor, TrainingContext
 from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
+from tests.support.monitoring import monitor_settings
 
 CPU = torch.device("cpu")
 
@@ -130,7 +130,7 @@ def test_settings_combine_freely(changes: dict[str, Any]) -> None:
 
 
 def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
-    rules = MonitorSettings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
+    rules = monitor_settings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
     context = TrainingContext(CPU, None, monitor=Monitor(rules, corners()))
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     untrainable = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
@@ -141,7 +141,7 @@ def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_no
 def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rules = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.0)
+    rules = monitor_settings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.0)
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     model = settings(steps=60, conditioning="projection", generator_learning_rate=1e-6, **strong)
     train = corners()
