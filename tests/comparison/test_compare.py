@@ -18,7 +18,7 @@ from makeweight.comparison.influence import contributions
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.runtime.files import read_arrays, write_arrays, write_csv, write_json
+from makeweight.runtime.files import read_arrays, read_json, write_arrays, write_csv, write_json
 from tests.conftest import write_params
 from tests.support.study import sample_quality
 
@@ -201,6 +201,23 @@ def test_writing_leaves_what_else_stands_in_results_and_gives_the_same_bytes(tmp
     assert {path.name for path in out.iterdir()} == {
         "samples", "metrics.json", "arms.csv", "contrasts.csv", "comparison.json", "arms.png"
     }  # fmt: skip
+
+
+def test_uniform_or_unrecognised_images_are_warned_of_and_missing_figures_named(tmp_path: Path) -> None:
+    runs, path = study(tmp_path, 0.84, 0.9 + STEPS), tmp_path / "models/cgan/sample_quality.json"
+    assert compare(parameters(tmp_path), runs).warnings == []
+    chosen = parameters(tmp_path)
+    write_json(path, sample_quality("cgan", CLASSES, diversity=0.3, recognised=0.2))
+    comparison = compare(chosen, runs)
+    assert [warning.split(" (")[0] for warning in comparison.warnings] == [
+        "cgan: generated images of 2 classes vary much less than training images",
+        "cgan: generated images of 2 classes are hard to recognise",
+    ]
+    write_comparison(comparison, tmp_path / "results")
+    assert read_json(tmp_path / "results/comparison.json")["warnings"] == comparison.warnings
+    path.unlink()
+    with pytest.raises(BadInput, match="sample_quality.json is missing: run train-generator --family cgan"):
+        compare(chosen, runs)
 
 
 def test_a_missing_arm_and_a_missing_replicate_are_named(tmp_path: Path) -> None:

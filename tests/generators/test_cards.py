@@ -184,6 +184,14 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
     assert [names["classes"][label] for label in names["labels"]] == names["rows"]["class"].tolist()
 
 
+def test_warnings_stand_before_everything_else_and_markup_in_them_means_nothing() -> None:
+    card = of_model(warnings=("cgan: images of <b>", "another"))
+    assert card.index("## Warnings") < card.index("## Training data")
+    assert "<b>" not in card
+    assert "\n- another\n" in card
+    assert "## Warnings" not in of_model()
+
+
 @pytest.mark.parametrize("on_divergence", ["rollback", "stop"])
 def test_what_would_have_happened_is_told(on_divergence: Any) -> None:
     monitor = monitor_settings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)

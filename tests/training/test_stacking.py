@@ -181,7 +181,7 @@ def test_after_a_failure_they_are_trained_one_by_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters(PROJECT / "params.yaml")
-    unwatched = parameters.monitor.model_copy(update={"min_diversity_ratio": 0.0})
+    unwatched = parameters.monitor.model_copy(update={"min_diversity_ratio": 0.0, "scorer_steps": 4})
     model = family(tmp_path, *CASES["autoencoder"])
     fit = type(model).fit
 
@@ -210,7 +210,8 @@ def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pyte
     parameters = read_parameters(PROJECT / "params.yaml")
     compute = parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3})
     model = family(tmp_path, *CASES["default"])
-    work = Fit("cgan", model, split(), split(), parameters.monitor, 0, compute.checkpoint_seconds)
+    monitor = parameters.monitor.model_copy(update={"scorer_steps": 4})
+    work = Fit("cgan", model, split(), split(), monitor, 0, compute.checkpoint_seconds)
     train_generators(work, tmp_path / "out", replicates=3, compute=compute, card=lambda machine, warnings: "")
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history.groupby("replicate")["step"].max().to_dict() == {0: STEPS, 1: STEPS, 2: STEPS}

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
+from makeweight.core.images import as_images
 from makeweight.core.validation import validate
 from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES
@@ -23,6 +24,7 @@ from makeweight.generators.families.cgan.family import ConditionalGAN, GANSample
 from makeweight.generators.families.cgan.presets import CLASSIC
 from makeweight.generators.families.cgan.steps import error_rates
 from makeweight.training.loop import Monitor, TrainingContext
+from makeweight.training.monitors import diversity_ratios, real_diversities
 from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
 from tests.support.monitoring import monitor_settings
@@ -243,3 +245,51 @@ def test_temperature_widens_what_is_drawn() -> None:
     hot = GANSampler(sampler.generator, 2.0)
     deviations = [float(draw(sampler, [1] * 100).std(0).mean()) for sampler in (cold, sampler, hot)]
     assert deviations == sorted(deviations)
+
+
+def noisy(counts: tuple[int, ...]) -> Split:
+    """Noise, with other brightness in each class."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = np.random.default_rng(0).integers(0, 100, (len(labels), 8, 8, 1)) + 10 * labels[:, None, None, None]
+    return Split(images.astype(np.uint8), labels, tuple(f"class {k}" for k in range(len(counts))))
+
+
+@pytest.mark.parametrize(
+    ("counts", "changes"),
+    [
+        ((6, 4), {"mode_seeking": 1e30}),
+        ((6, 1), {"mode_seeking": 5.0}),
+        ((1, 1), {"mode_seeking": 5.0}),
+        ((3,) * 12, {"mode_seeking": 5.0, "batch": 2}),
+        ((6, 4), {"mode_seeking": 5.0, "warm_up": 0.5}),
+    ],
+    ids=["any weight", "a class of one image", "classes of one image", "fewer images than classes", "warm-up"],
+)
+def test_mode_seeking_works_with(counts: tuple[int, ...], changes: dict[str, Any]) -> None:
+    train, context = noisy(counts), run()
+    (sampler,) = settings(steps=10, conditioning="projection", **changes).fit(
+        train, monitor=train, seeds=[0], run=context
+    )
+    assert np.isfinite([list(row.values()) for row in context.histories[0]]).all()
+    assert draw(sampler, list(range(len(counts)))).isfinite().all()
+
+
+def test_mode_seeking_makes_a_collapsing_generator_draw_diverse_images() -> None:
+    digits = load_digits()
+    train = Split(
+        np.round(digits.images[:200] * 255 / 16).astype(np.uint8)[..., None], digits.target[:200].astype(np.int64),
+        tuple("0123456789"),
+    )  # fmt: skip
+    labels = np.repeat(np.arange(10), 30)
+    ratios = []
+    for largest in (0.0, 20.0):
+        # Concatenated labels collapse: docs/decisions/0004-conditioning.md.
+        (sampler,) = settings(
+            steps=400, batch=32, generator_width=16, discriminator_width=16, conditioning="concat", loss="hinge",
+            generator_learning_rate=0.002, discriminator_learning_rate=0.001, beta2=0.99, ema_decay=0.99,
+            matching_aware_weight=0.5, mode_seeking=largest,
+        ).fit(train, monitor=train, seeds=[0], run=run())  # fmt: skip
+        drawn = as_images(draw(sampler, labels.tolist()))
+        ratios.append(float(diversity_ratios(drawn, labels, real_diversities(train)).mean()))
+    assert ratios[0] < 0.6
+    assert 0.75 < ratios[1] < 1.25
