@@ -30,6 +30,7 @@ PLUGINS = {
     "generate": ("families",),
     "train_baseline": ("transforms", "classifiers", "controls"),
     "train_augmented": ("transforms", "classifiers"),
+    "train_one_generator": ("transforms", "classifiers"),
     "compare": ("controls",),
     "report": (),
 }
@@ -116,6 +117,7 @@ RUNS = {
     "generate": ("generate", "--family", "cgan"),
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
+    "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
 }

@@ -15,8 +15,20 @@ from makeweight.commands.report import report
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
+from makeweight.commands.train_one_generator import train_one_generator
 
-makeweight = app(check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean)
+makeweight = app(
+    check,
+    prepare,
+    train_generator,
+    generate,
+    train_baseline,
+    train_augmented,
+    train_one_generator,
+    compare,
+    report,
+    clean,
+)
 
 
 def _show_version(requested: bool) -> None:

@@ -20,13 +20,15 @@ def compare(
     from makeweight.comparison.compare import write_comparison
     from makeweight.comparison.console import show
     from makeweight.core.parameters import read_parameters
-    from makeweight.core.study import arms
+    from makeweight.core.study import arms, arms_with_one_generator
+    from makeweight.runtime.artifacts import ONE_GENERATOR
     from makeweight.runtime.leftovers import RUNS, remove_others
 
     parameters = read_parameters(params)
     comparison = compare_arms(parameters, runs, models)
     write_comparison(comparison, out)
-    remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
+    remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)
+    remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)
     show(comparison)
     return f"wrote comparison.json, metrics.json, two tables and a plot to {out}"
 

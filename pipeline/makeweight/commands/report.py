@@ -25,14 +25,14 @@ def report(
     from makeweight.quality.similarity import similarities
     from makeweight.reporting.report import Places, write_report
     from makeweight.reporting.report import report as report_values
-    from makeweight.runtime.artifacts import LOGS
+    from makeweight.runtime.artifacts import LOGS, SYNTHETIC_FOLDER
     from makeweight.runtime.leftovers import MODELS, SYNTHETIC, remove_others
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
     write_report(report_values(parameters, places, similarities(data, parameters.generators)), out)
     remove_others(models, parameters.generators, MODELS)
-    remove_others(data / "synthetic", parameters.generators, SYNTHETIC)
+    remove_others(data / SYNTHETIC_FOLDER, parameters.generators, SYNTHETIC)
     return f"wrote report.html and report.md to {out}"
 
 

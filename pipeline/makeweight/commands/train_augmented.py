@@ -31,7 +31,8 @@ def train_augmented(
     if is_control(family):
         raise BadInput(f"{family!r} is a control, not a family: run train-baseline for it")
     inputs = Inputs(params, train, validation, test, synthetic or Path("data/synthetic", family))
-    return train_classifier(family, transform, inputs, out)
+    out = out or Path("runs", f"{family}-{transform}")
+    return train_classifier("train-augmented", family, transform, inputs, out)
 
 
 main = app(train_augmented)

@@ -1,4 +1,4 @@
-"""Training of the classifier of one arm: the part that `train-baseline` and `train-augmented` share."""
+"""Training of the classifier of one arm: the part that the commands which train classifiers share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ class Inputs:
         validation: folder of the validation images.
         test: folder of the test images.
         synthetic: folder of the synthetic images, with a sub-folder for each replicate; None for a control.
+        one_generator: every replicate gets the synthetic images of replicate 0, so that only the classifier varies.
     """
 
     params: Path
@@ -21,25 +22,25 @@ class Inputs:
     validation: Path
     test: Path
     synthetic: Path | None = None
+    one_generator: bool = False
 
 
-def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | None) -> str:
-    """Train and score the classifier of the arm `source`-`transform`; return the last line of the command."""
+def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, out: Path) -> str:
+    """Train and score the arm `source`-`transform` for the command `stage`; return the command's last line."""
     from makeweight.classification.fit import Training
     from makeweight.classification.interface import find_transform
     from makeweight.classification.train import train_classifiers
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
     from makeweight.core.study import Arm
-    from makeweight.runtime.artifacts import replicate_name
+    from makeweight.runtime.artifacts import METRIC, SPLIT, VALUE, replicate_name
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
-    parameters = read_parameters(inputs.params)
-    arm = Arm(source, transform)
-    out = out or Path("runs", str(arm))
+    parameters, arm = read_parameters(inputs.params), Arm(source, transform)
     synthetic = None
     if inputs.synthetic:
-        synthetic = [read_split(inputs.synthetic / replicate_name(k)) for k in range(parameters.replicates)]
+        generators = [0 if inputs.one_generator else k for k in range(parameters.replicates)]
+        synthetic = [read_split(inputs.synthetic / replicate_name(k)) for k in generators]
     splits = dict(zip(SPLITS, read_splits(inputs.train, inputs.validation, inputs.test), strict=True))
     training = Training(
         arm=arm,
@@ -51,15 +52,9 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
         seed=parameters.seed,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )
-    table = train_classifiers(
-        training,
-        out,
-        replicates=parameters.replicates,
-        compute=parameters.compute,
-        variance=synthetic is not None and parameters.compare.variance,
-    )
-    selected = (table["split"] == "validation") & (table["metric"] == "balanced_accuracy")
+    table = train_classifiers(training, out, stage=stage, replicates=parameters.replicates, compute=parameters.compute)
+    selected = (table[SPLIT] == "validation") & (table[METRIC] == "balanced_accuracy")
     return (
         f"wrote {parameters.replicates} replicates of {arm} to {out}; balanced accuracy on validation images: "
-        f"{100 * table.loc[selected, 'value'].mean():.1f}%"
+        f"{100 * table.loc[selected, VALUE].mean():.1f}%"
     )

@@ -28,7 +28,7 @@ from makeweight.core.text import counted, readable, shown
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
-from makeweight.runtime.artifacts import IMAGES, LOGS
+from makeweight.runtime.artifacts import CLASSES, IMAGE_LABELS, IMAGES, LOGS
 from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.files import read_json, write_json
 from makeweight.runtime.machine import Machine, machine, workers
@@ -126,12 +126,11 @@ def generator_runs(parameters: Parameters) -> dict[str, list[int]]:
 def classifier_runs(parameters: Parameters) -> dict[str, list[int]]:
     """For each transform the number of classifiers of each run that trains them.
 
-    With `compare.variance`, each generator arm is also trained with one generator for all replicates; the first of
-    them is a replicate of the arm itself.
+    Arms of the families in `one_generator` are also trained with one generator for all replicates; the first of these
+    is a replicate of the arm itself.
     """
     arms = len(parameters.controls) + len(parameters.generators)
-    with_one_generator = len(parameters.generators) if parameters.compare.variance else 0
-    runs = [parameters.replicates] * arms + [parameters.replicates - 1] * with_one_generator
+    runs = [parameters.replicates] * arms + [parameters.replicates - 1] * len(parameters.one_generator)
     return dict.fromkeys(parameters.transforms, runs)
 
 
@@ -268,8 +267,8 @@ def power_lines(parameters: Parameters, test: Path) -> list[str]:
     Raises:
         BadInput: the study has no such control or primary contrast, or the split is incomplete.
     """
-    labels = np.load(test / "labels.npy", allow_pickle=False)
-    groups, classes = read_groups(test), read_json(test / "classes.json")
+    labels = np.load(test / IMAGE_LABELS, allow_pickle=False)
+    groups, classes = read_groups(test), read_json(test / CLASSES)
     images = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     test_set = TestSet(images, len(np.unique(groups)), parameters.compare.metric, parameters.compare.margin)
     return [*_detectable_lines(parameters, test_set, detectable(parameters, labels, groups)), *_coarse_lines(test_set)]

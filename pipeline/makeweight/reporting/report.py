@@ -24,7 +24,18 @@ from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, r
 from makeweight.reporting import embed, tables
 from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
-from makeweight.runtime.artifacts import ARMS, COMPARISON, DATA_REPORT_JSON, HISTORY, SAMPLERS, replicate_name
+from makeweight.runtime.artifacts import (
+    ARMS,
+    CLASS,
+    COMPARISON,
+    DATA_REPORT_JSON,
+    HISTORY,
+    REPLICATE,
+    SAMPLERS,
+    STEP,
+    SYNTHETIC_FOLDER,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_files, read_json
 from makeweight.runtime.replicates import recorded
 from makeweight.runtime.splits import read_split, read_splits
@@ -66,7 +77,7 @@ def report(parameters: Parameters, places: Places, similarities: Mapping[str, li
     """
     train, validation, test = read_splits(*(places.data / name for name in SPLITS))
     synthetic = {
-        name: read_split(places.data / "synthetic" / name / replicate_name(0)) for name in parameters.generators
+        name: read_split(places.data / SYNTHETIC_FOLDER / name / replicate_name(0)) for name in parameters.generators
     }
     compared, table = _compared(places.results)
     tested = [contrast for contrast in compared["contrasts"] if contrast["tested"]]
@@ -128,7 +139,7 @@ def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     for name in (COMPARISON, ARMS):
         if not (results / name).exists():
             raise BadInput(f"{results / name} is missing: run compare first")
-    table = pd.read_csv(results / ARMS, converters={"class": from_cell}, keep_default_na=False)
+    table = pd.read_csv(results / ARMS, converters={CLASS: from_cell}, keep_default_na=False)
     return read_json(results / COMPARISON), table
 
 
@@ -210,7 +221,7 @@ def _classifiers(parameters: Parameters, runs: Path) -> str:
     for arm in arms(parameters):
         history = pd.read_csv(runs / str(arm) / HISTORY)
         losses[str(arm)] = history["loss"]
-    table = pd.DataFrame({"replicate": history["replicate"], "step": history["step"], **losses})
+    table = pd.DataFrame({REPLICATE: history[REPLICATE], STEP: history[STEP], **losses})
     return embed.as_svg(plots.curves(table, 2, plots.NARROW))
 
 
@@ -223,6 +234,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "controls": list(parameters.controls),
         "generators": list(parameters.generators),
         "transforms": list(parameters.transforms),
+        "one_generator": list(parameters.one_generator),
         "data": parameters.data.model_dump(mode="json"),
         "families": {name: parameters.families[name] for name in parameters.generators},
         "monitor": parameters.monitor.model_dump(),
@@ -279,7 +291,7 @@ def _hashes(parameters: Parameters, places: Places) -> Table:
     outputs: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
     for name in parameters.generators:
         outputs[f"train-generator {name}"] = [places.models / name / SAMPLERS]
-        outputs[f"generate {name}"] = [places.data / "synthetic" / name]
+        outputs[f"generate {name}"] = [places.data / SYNTHETIC_FOLDER / name]
     for arm in arms(parameters):
         outputs[f"{arm.stage} {arm}"] = [places.runs / str(arm)]
     outputs["compare"] = [places.results / COMPARISON]

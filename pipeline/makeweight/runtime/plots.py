@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from makeweight.runtime.artifacts import REPLICATE, STEP
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -58,13 +60,13 @@ def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figur
         columns: of panels.
         width: in inches.
     """
-    names = [name for name in history.columns if name not in ("replicate", "step")] or ["step"]
+    names = [name for name in history.columns if name not in (REPLICATE, STEP)] or [STEP]
     rows = -(-len(names) // columns)
     figure = canvas(width, width / columns * 0.72 * rows)
     panels = figure.subplots(rows, min(columns, len(names)), squeeze=False, sharex=True).ravel()
     for axes, name in zip(panels, names, strict=False):
-        for _, replicate in history.groupby("replicate"):
-            axes.plot(replicate["step"], replicate[name], linewidth=0.8, alpha=0.8)
+        for _, replicate in history.groupby(REPLICATE):
+            axes.plot(replicate[STEP], replicate[name], linewidth=0.8, alpha=0.8)
         axes.set_title(name.replace("_", " "), fontsize="medium")
         axes.grid(alpha=0.3)
     for axes in panels[len(names) :]:
