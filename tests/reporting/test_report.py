@@ -373,3 +373,10 @@ def test_images_stand_under_their_heads(width: int, browser: Chrome, several: tu
             assert cell["label"] == f'"{cell["name"]}"'
             assert cell["display"] == "block"
             assert cell["image"] == pytest.approx(cell["cell"], abs=1)
+
+
+def test_a_family_that_alters_training_images_is_not_said_to_memorise(several: tuple[dict[str, Any], Path]) -> None:
+    facts, _ = several
+    notes = {family["name"]: family["quality"].note for family in facts["families"]}
+    assert notes["cgan"] == ""
+    assert "by construction, and no sign of memorisation" in notes["smote"]

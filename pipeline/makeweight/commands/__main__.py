@@ -9,15 +9,21 @@ from makeweight.commands.check import check
 from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
+from makeweight.commands.export import export
+from makeweight.commands.export_classifier import export_classifier
 from makeweight.commands.generate import generate
+from makeweight.commands.init import init
+from makeweight.commands.plugins import plugins
 from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
+from makeweight.commands.sample import sample
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
 from makeweight.commands.train_one_generator import train_one_generator
 
 makeweight = app(
+    init,
     check,
     prepare,
     train_generator,
@@ -27,6 +33,10 @@ makeweight = app(
     train_one_generator,
     compare,
     report,
+    sample,
+    export,
+    export_classifier,
+    plugins,
     clean,
 )
 

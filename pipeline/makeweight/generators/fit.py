@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from makeweight.core.parameters import MonitorSettings
 from makeweight.core.sample_quality import FIGURES, as_values
 from makeweight.core.seeds import derive
 from makeweight.generators.interface import Family, sample_blocks
-from makeweight.runtime.artifacts import FRAMES, HISTORY, SAMPLE_QUALITY
+from makeweight.runtime.artifacts import FRAMES, HISTORY, SAMPLE_QUALITY, SAMPLER
 from makeweight.runtime.files import write_arrays, write_csv, write_json
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Replicate
@@ -81,6 +82,7 @@ class Fit:
             run.show(self.family.total_steps, *samplers)
         for replicate, sampler, history, frames in zip(replicates, samplers, run.histories, run.frames, strict=True):
             sampler.save(replicate.folder)
+            write_json(replicate.folder / SAMPLER, description(self.name, self.train))
             write_csv(replicate.folder / HISTORY, pd.DataFrame(history))
             write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})
             write_json(replicate.folder / SAMPLE_QUALITY, self._quality(sampler, scorer))
@@ -98,3 +100,15 @@ class Fit:
             recognised(scorer, validation.images, validation.labels, len(train.classes)),
         )
         return {name: as_values(values) for name, values in zip(FIGURES, figures, strict=True)}
+
+
+def description(family: str, train: Split) -> dict[str, object]:
+    """What a program needs to use a sampler by class name, without the parameters and data of its training."""
+    return {
+        "makeweight": version("makeweight"),
+        "family": family,
+        "classes": list(train.classes),
+        "training_images": train.counts.tolist(),
+        "size": train.size,
+        "channels": train.channels,
+    }
