@@ -40,7 +40,7 @@ def _as_a_terminal_starts_it() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _dvc_calls_nobody() -> None:
+def _dvc_without_network() -> None:
     """Whatever a test's `.dvc/config` says, `dvc` shall start no daemon and ask no network."""
     os.environ.update({"DVC_NO_ANALYTICS": "1", "CI": "true"})
 

@@ -152,12 +152,12 @@ def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthe
     assert np.array_equal(arm[real], control[real])
 
 
-def test_missing_synthetic_images_are_a_clear_mistake(tmp_path: Path) -> None:
+def test_missing_synthetic_images_are_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cgan-plain: 1 of 2 replicates have synthetic images"):
         train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", stage="train", replicates=2, compute=COMPUTE)
 
 
-def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_do_not_depend_on_other_images_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.steps
     network, _ = fit(TRAIN, batches, SETTINGS, loss=cross_entropy, seed=0, machine=MACHINE, progress=lambda step: None)
     whole = predict(network, TEST.images, MACHINE)

@@ -12,7 +12,7 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find
 from makeweight.core.study import Arm, base, primary
-from makeweight.core.text import told
+from makeweight.core.text import printable
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
 from makeweight.runtime.machine import machine
@@ -32,8 +32,10 @@ def check(parameters: Parameters) -> None:
 def _require_data(parameters: Parameters) -> None:
     data = parameters.data.with_home_expanded()
     if "path" in find_reader(data).uses and not data.download and not Path(data.path or "").exists():
-        where = told(data.path or "")
-        raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
+        where = printable(data.path or "")
+        raise BadInput(
+            f"data.path: there is no folder {where} and no file of that name, seen from {printable(Path.cwd())}"
+        )
 
 
 def _try_transform(name: str, parameters: Parameters) -> None:
