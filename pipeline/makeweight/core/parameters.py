@@ -110,6 +110,9 @@ class MonitorSettings(Settings):
     on_divergence: Literal["rollback", "stop"]
     min_discriminator_error: Annotated[float, Field(ge=0, lt=0.5)]
     min_diversity_ratio: Annotated[float, Field(ge=0, lt=1)]
+    alarm_diversity_ratio: Annotated[float, Field(ge=0, lt=1)]
+    alarm_recognised_ratio: Annotated[float, Field(ge=0, lt=1)]
+    scorer_steps: Count
 
 
 class ComputeSettings(Settings):
