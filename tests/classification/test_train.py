@@ -81,11 +81,16 @@ def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_pat
     assert stored["groups"].tolist() == GROUPS["test"].tolist()
     assert stored["validation_groups"].tolist() == GROUPS["validation"].tolist()
     for k in range(2):
-        right = (stored[f"replicate_{k}"].argmax(1) == TEST.labels).mean()
+        right = (stored[f"replicate_{k}"] == TEST.labels).mean()
         chosen = (table["replicate"] == k) & (table["split"] == "test") & (table["metric"] == "accuracy")
         assert table.loc[chosen, "value"].tolist() == pytest.approx([right])
-    assert not np.array_equal(stored["replicate_0"], stored["replicate_1"])
-    np.testing.assert_allclose(stored["replicate_0"].sum(1), 1, rtol=1e-5)
+    first, second = (
+        read_arrays(tmp_path / "arm" / "replicates" / f"replicate_{k}" / "test.npz")["probabilities"] for k in range(2)
+    )
+    assert not np.array_equal(first, second)
+    np.testing.assert_allclose(first.sum(1), 1, rtol=1e-5)
+    assert stored["replicate_0"].dtype == np.uint8
+    assert np.array_equal(stored["replicate_0"], first.argmax(1))
 
 
 @pytest.mark.parametrize(("source", "allowed"), [("none", {11}), ("oversample", {11}), ("cgan", {11, 44})])

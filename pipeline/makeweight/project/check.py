@@ -10,7 +10,7 @@ from makeweight.classification.interface import find_control, find_transform
 from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
-from makeweight.core.plugins import find
+from makeweight.core.plugins import find, names
 from makeweight.core.study import Arm, base, primary
 from makeweight.core.text import printable
 from makeweight.generators.interface import find_family
@@ -53,8 +53,9 @@ def third_party(parameters: Parameters) -> dict[str, str]:
     }
     hashes = {
         f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
-        for group, names in selected.items()
-        for name in names
+        for group, selected_names in selected.items()
+        for name in selected_names
+        if name in names(group)  # a transform may be a recipe by itself
     }
     return {key: value for key, value in hashes.items() if value is not None}
 
