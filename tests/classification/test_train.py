@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -186,3 +187,36 @@ def test_the_fingerprint_covers_the_base() -> None:
 def test_the_fingerprint_of_a_replicate_ignores_the_others_images() -> None:
     alone, beside = (training("cgan", drawn).inputs()(0) for drawn in ([DRAWN], [DRAWN, TRAIN]))
     assert alone == beside
+
+
+class Noisy(torch.nn.Linear):
+    """A classifier that records what it draws in each step of training."""
+
+    drawn: ClassVar[list[float]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Draw one number."""
+        self.drawn.append(torch.rand(()).item())
+        logits: torch.Tensor = super().forward(images.flatten(1))
+        return logits
+
+
+def test_what_a_classifier_draws_in_a_step_depends_on_the_seed_and_the_step_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fit_module, "find", lambda group, name: lambda channels, size, classes: Noisy(64, classes))
+
+    def drawn(seed: int, disturbing: bool) -> list[float]:
+        def batches() -> Iterator[tuple[Images, Labels]]:
+            for _ in range(4):
+                if disturbing:
+                    torch.rand(3)
+                yield TRAIN.images[:16], TRAIN.labels[:16]
+
+        Noisy.drawn.clear()
+        settings = SETTINGS.model_copy(update={"steps": 4})
+        fit(TRAIN, batches(), settings, loss=cross_entropy, seed=seed, machine=MACHINE, progress=lambda step: None)
+        return list(Noisy.drawn)
+
+    assert drawn(0, disturbing=False) == drawn(0, disturbing=True)
+    assert len({*drawn(0, disturbing=False), *drawn(1, disturbing=False)}) == 8
