@@ -12,6 +12,7 @@ from makeweight.commands.command import ParamsFile, app, command
 def compare(
     params: ParamsFile = Path("params.yaml"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
+    models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
     out: Annotated[Path, typer.Option(help="Gets tables and a plot.")] = Path("results"),
 ) -> str:
     """Compare the arms and print the verdicts."""
@@ -24,7 +25,7 @@ def compare(
     from makeweight.runtime.leftovers import RUNS, remove_others
 
     parameters = read_parameters(params)
-    comparison = compare_arms(parameters, runs)
+    comparison = compare_arms(parameters, runs, models)
     write_comparison(comparison, out)
     remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)
     remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)

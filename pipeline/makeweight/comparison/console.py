@@ -27,6 +27,8 @@ def show(comparison: Comparison) -> None:
     main = [result for result in tested if result.primary] or tested
     for number, result in enumerate(main):
         _contrast(console, result, comparison.basis if number == 0 else [])
+    if comparison.warnings:
+        _section(console, "Warnings", comparison.warnings)
     _section(console, "What was compared", (f"{term}: {text}" for term, text in comparison.explanations.items()))
     _section(console, "Test images, %: mean ± standard deviation over runs", [_arms(comparison)])
     for result in tested:

@@ -94,6 +94,7 @@ def report(parameters: Parameters, places: Places, similarities: Mapping[str, li
         "main": main,
         "others": [contrast for contrast in tested if contrast not in main],
         "basis": compared["basis"],
+        "warnings": compared["warnings"],
         "explanations": _with_sizes(compared["explanations"], sizes),
         "metric": metric,
         "arms_plot": embed.as_svg(_arms_plot(compared)),
@@ -199,7 +200,11 @@ def _quality(similarity: Sequence[Mapping[str, Any]], note: str) -> Table:
     ]
     return Table(
         "Sample quality; 1: as real, held-out images of the class; 0: copies",
-        ["class", "diversity (distance between images)", "nearest-neighbour distance ratio (to training images)"],
+        [
+            "class",
+            "diversity (difference between images, without brightness and contrast)",
+            "nearest-neighbour distance ratio (to training images)",
+        ],
         [Row(row["class"], pair) for row, pair in zip(similarity, cells, strict=True)],
         note,
     )
