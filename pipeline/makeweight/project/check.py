@@ -11,6 +11,7 @@ from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find
+from makeweight.core.plugins import names as registered
 from makeweight.core.study import Arm, base, primary
 from makeweight.core.text import told
 from makeweight.generators.interface import find_family
@@ -46,7 +47,7 @@ def third_party(parameters: Parameters) -> dict[str, str]:
         "readers": [parameters.data.reader],
         "controls": _controls(parameters),
         "families": parameters.generators,
-        "transforms": parameters.transforms,
+        "transforms": [name for name in parameters.transforms if name in registered("transforms")],  # others: recipes
         "classifiers": [parameters.classifier.name],
     }
     hashes = {
