@@ -48,7 +48,7 @@ def third_party(parameters: Parameters) -> dict[str, str]:
         "readers": [parameters.data.reader],
         "controls": _controls(parameters),
         "families": parameters.generators,
-        "transforms": parameters.transforms,
+        "transforms": [name for name in parameters.transforms if name in names("transforms")],  # others: recipes
         "classifiers": [parameters.classifier.name],
     }
     hashes = {
