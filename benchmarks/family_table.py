@@ -59,7 +59,7 @@ def validation_accuracy(
     mixing: Mixing, train: Split, validation: Split, parameters: Parameters, chosen: Machine
 ) -> float:
     """Balanced accuracy on validation images of a classifier trained on `mixing` with the classical transform."""
-    seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.steps
+    seed, steps = derive(parameters.seed, "classifier", 0), parameters.classifier.budgets[0]
     transform = find_transform("classical", parameters.recipes)
     batches = (
         (transform.apply(images, derive(seed, "transform", step)), labels)

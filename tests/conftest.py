@@ -24,8 +24,10 @@ SMALL: dict[str, Any] = {
         "cvae": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
     },
+    "unions": [],
     "generate": {"per_class": 12},
     "classifier": {"steps": 12, "batch": 16},
+    "choice": {"replicates": 1},
 }
 
 

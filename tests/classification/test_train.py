@@ -54,8 +54,9 @@ GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
 
 
 def training(source: str = "none", synthetic: list[Split] | None = None) -> Training:
+    parts = None if synthetic is None else [[split] for split in synthetic]
     return Training(
-        Arm(source, "plain"), TRAIN, VALIDATION, TEST, synthetic, Plain.model_validate(()), SETTINGS, GENERATE, seed=0,
+        Arm(source, "plain"), TRAIN, VALIDATION, TEST, parts, Plain.model_validate(()), SETTINGS, GENERATE, seed=0,
         groups=GROUPS,
     )  # fmt: skip
 
@@ -156,7 +157,7 @@ def test_missing_synthetic_images_are_a_clear_mistake(tmp_path: Path) -> None:
 
 
 def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.steps
+    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.budgets[0]
     network, _ = fit(TRAIN, batches, SETTINGS, seed=0, machine=MACHINE, progress=lambda step: None)
     whole = predict(network, TEST.images, MACHINE)
     monkeypatch.setattr(fit_module, "PREDICTION_BATCH", 7)
@@ -186,12 +187,18 @@ def test_with_one_generator_only_its_images_are_seen_and_the_first_replicate_is_
     scores, varied = (pd.read_csv(tmp_path / "arm" / name) for name in ("scores.csv", "variance.csv"))
     first, again = (table[table["replicate"] == 0].reset_index(drop=True) for table in (scores, varied))
     pd.testing.assert_frame_equal(first, again)
-    assert [split.images[0, 0, 0, 0] for split in arm.with_one_generator().synthetic or ()] == [44, 44]
+    assert [split.images[0, 0, 0, 0] for (split,) in arm.with_one_generator().synthetic or ()] == [44, 44]
 
 
 def test_without_it_the_table_is_there_and_empty_and_a_control_has_none(tmp_path: Path) -> None:
     train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", replicates=1, compute=COMPUTE, variance=False)
-    assert list(pd.read_csv(tmp_path / "arm" / "variance.csv").columns) == ["replicate", "split", "metric", "value"]
+    assert list(pd.read_csv(tmp_path / "arm" / "variance.csv").columns) == [
+        "replicate",
+        "steps",
+        "split",
+        "metric",
+        "value",
+    ]
     assert len(pd.read_csv(tmp_path / "arm" / "variance.csv")) == 0
     train_classifiers(training(), tmp_path / "control", replicates=1, compute=COMPUTE, variance=False)
     assert not (tmp_path / "control" / "variance.csv").exists()

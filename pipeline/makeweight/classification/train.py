@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from makeweight.classification.fit import SCORED, Training
+from makeweight.classification.fit import Training
 from makeweight.classification.trial import try_on
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
-from makeweight.core.metrics import scores
+from makeweight.core.metrics import Metric, scores
 from makeweight.core.parameters import ComputeSettings
 from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
 from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, write_arrays, write_csv
@@ -39,11 +39,12 @@ def train_classifiers(
         variance: whether to train with one generator as well; if false, `variance.csv` has no rows.
 
     Returns:
-        `scores.csv`: replicate, split, metric, value in [0, 1].
+        `scores.csv`: replicate, steps, split, metric, value in [0, 1].
 
     Raises:
         BadInput: synthetic images are missing, or the transform cannot be applied to these images.
     """
+    assert training.test is not None
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
     try_on(training.transform, training.train.images)  # fails before anything is trained
@@ -63,7 +64,9 @@ def train_classifiers(
             "validation_groups": training.groups["validation"],
         }
         write_arrays(folder / PREDICTIONS, {**images, **probabilities})
-        write_csv(folder / HISTORY, joined(result / HISTORY for result in finished))
+        history = joined(result / HISTORY for result in finished)
+        history.insert(1, "steps", training.steps)
+        write_csv(folder / HISTORY, history)
         write_csv(folder / "confusion.csv", _confusion(training.test, probabilities[replicate_name(0)]))
         if training.synthetic is not None:
             write_csv(folder / VARIANCE, _scores(training, one_generator) if one_generator else table[:0])
@@ -75,9 +78,18 @@ def train_classifiers(
 
 
 def _run(training: Training, name: str, replicates: int, compute: ComputeSettings, outputs: Path) -> list[Path]:
-    settings = training.settings
-    job = Job(name, training, training.inputs(), settings.steps, settings.batch)
-    return run_replicates(job, replicates, compute, outputs=outputs)
+    return run_replicates(training_job(training, name), replicates, compute, outputs=outputs)
+
+
+def training_job(training: Training, name: str) -> Job:
+    """The training of an arm's classifiers as a job with a name."""
+    return Job(name, training, training.inputs(), training.steps, training.settings.batch)
+
+
+def validation_scores(training: Training, finished: Sequence[Path], metric: Metric) -> list[float]:
+    """The metric of each finished training on the validation images, in [0, 1]."""
+    images = training.validation
+    return [scores(images.labels, _probabilities(path, "validation"), images.classes)[metric] for path in finished]
 
 
 def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:
@@ -89,10 +101,10 @@ def _probabilities(result: Path, split: str) -> NDArray[np.float32]:
 
 
 def _score_rows(training: Training, replicate: int, result: Path) -> Iterable[dict[str, object]]:
-    for name in SCORED:
-        labels = getattr(training, name).labels
-        values = scores(labels, _probabilities(result, name), training.train.classes)
-        yield from ({"replicate": replicate, "split": name, "metric": m, "value": v} for m, v in values.items())
+    for name, split in training.scored.items():
+        values = scores(split.labels, _probabilities(result, name), training.train.classes)
+        of_split = {"replicate": replicate, "steps": training.steps, "split": name}
+        yield from ({**of_split, "metric": metric, "value": value} for metric, value in values.items())
 
 
 def _confusion(test: Split, probabilities: NDArray[np.float32]) -> pd.DataFrame:

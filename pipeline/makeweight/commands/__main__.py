@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from makeweight.commands.check import check
+from makeweight.commands.choose import choose
 from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
@@ -15,8 +16,21 @@ from makeweight.commands.report import report
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
+from makeweight.commands.train_union import train_union
 
-makeweight = app(check, prepare, train_generator, generate, train_baseline, train_augmented, compare, report, clean)
+makeweight = app(
+    check,
+    prepare,
+    choose,
+    train_generator,
+    generate,
+    train_baseline,
+    train_augmented,
+    train_union,
+    compare,
+    report,
+    clean,
+)
 
 
 def _show_version(requested: bool) -> None:

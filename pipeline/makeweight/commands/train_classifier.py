@@ -1,4 +1,4 @@
-"""Training of the classifier of one arm: the part that `train-baseline` and `train-augmented` share."""
+"""Training of the classifier of one arm: the part that the commands for the three kinds of arms share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,17 @@ class Inputs:
         train: folder of the training images.
         validation: folder of the validation images.
         test: folder of the test images.
-        synthetic: folder of the synthetic images, with a sub-folder for each replicate; None for a control.
+        choices: what `choose` has written.
+        synthetic: folders of the synthetic images of each family, with a sub-folder for each replicate; none for a
+            control.
     """
 
     params: Path
     train: Path
     validation: Path
     test: Path
-    synthetic: Path | None = None
+    choices: Path
+    synthetic: tuple[Path, ...] = ()
 
 
 def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | None) -> str:
@@ -28,25 +31,31 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
     from makeweight.classification.fit import Training
     from makeweight.classification.interface import find_transform
     from makeweight.classification.train import train_classifiers
+    from makeweight.core.choices import budget
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
     from makeweight.core.study import Arm
     from makeweight.runtime.artifacts import replicate_name
+    from makeweight.runtime.choices import read_choices
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
     parameters = read_parameters(inputs.params)
     arm = Arm(source, transform)
     out = out or Path("runs", str(arm))
+    choices = read_choices(parameters, inputs.choices)
     synthetic = None
     if inputs.synthetic:
-        synthetic = [read_split(inputs.synthetic / replicate_name(k)) for k in range(parameters.replicates)]
+        synthetic = [
+            [read_split(folder / replicate_name(k)) for folder in inputs.synthetic]
+            for k in range(parameters.replicates)
+        ]
     splits = dict(zip(SPLITS, read_splits(inputs.train, inputs.validation, inputs.test), strict=True))
     training = Training(
         arm=arm,
         **splits,
         synthetic=synthetic,
         transform=find_transform(transform, parameters.recipes),
-        settings=parameters.classifier,
+        settings=parameters.classifier.with_budget(budget(parameters.classifier, arm, choices)),
         generate=parameters.generate,
         seed=parameters.seed,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},

@@ -14,13 +14,14 @@ from scipy import stats
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, contrast_text, explanations
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
 from makeweight.comparison.test_sets import TestSet
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
-from makeweight.core.study import Arm, arms, contrasts, other_contrasts, primary
+from makeweight.core.study import Arm, arms, contrasts, generator_arms, other_contrasts, primary
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
 from makeweight.runtime.artifacts import ARMS, COMPARISON, GROUPS, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
@@ -65,8 +66,13 @@ class Comparison:
         return pd.DataFrame([result.figures() for result in self.results])
 
 
-def compare(parameters: Parameters, runs: Path) -> Comparison:
+def compare(parameters: Parameters, runs: Path, choices: Choices = NOTHING_CHOSEN) -> Comparison:
     """Read scores and predictions of every arm below `runs`, and compare.
+
+    Args:
+        parameters: of the study, with the chosen control.
+        runs: a folder for each arm.
+        choices: of budgets and control, for the sentences that name them.
 
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
@@ -84,7 +90,7 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
         scores=scores,
         metric=metric,
         test_set=test_set,
-        basis=based_on(test_set, parameters.replicates, parameters.generate),
+        basis=[*based_on(test_set, parameters.replicates, parameters.generate), *chosen(parameters, choices)],
         explanations=explanations(parameters, test_set),
         mcnemar={
             str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)
@@ -167,8 +173,8 @@ def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.DataFrame:
     columns = ["arm", "sd", "sd_one_generator", "generator_share", "low", "high"]
-    generated = [arm for arm in arms(parameters) if arm.source in parameters.generators]
-    rows = [_generator_share(arm, runs, scores, parameters) for arm in generated] if parameters.compare.variance else []
+    generated = generator_arms(parameters) if parameters.compare.variance else []
+    rows = [_generator_share(arm, runs, scores, parameters) for arm in generated]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -232,7 +238,7 @@ def _all_figures(comparison: Comparison) -> dict[str, Any]:
             "differences": (result.differences.round(9) + 0.0).tolist(),
             "margin": result.margin,
             "mcnemar_p": comparison.mcnemar.get(str(result.contrast)),
-            **(asdict(contrast_text(result)) if result.tested else {}),
+            **({**asdict(contrast_text(result)), "brief": in_brief(result)} if result.tested else {}),
         }
         for result in comparison.results
     ]

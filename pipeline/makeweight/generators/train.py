@@ -33,24 +33,7 @@ def train_generators(
     Raises:
         BadInput: a training failed and could not recover, or settings do not fit the images.
     """
-    inputs = {
-        "work": "train-generator",
-        "family": fit.name,
-        "settings": fit.family.model_dump(),
-        "monitor": fit.monitor.model_dump(),
-        "train": fingerprints.of_split(fit.train),
-        "validation": fingerprints.of_split(fit.validation),
-        "seed": fit.seed,
-        "code": plugin_code.of_code(Fit.__module__, plugin_code.Plugin("families", fit.name, fit.family)),
-    }
-    job = Job(
-        name=f"train-generator {fit.name}",
-        work=fit,
-        inputs=lambda replicate: {**inputs, "replicate": replicate},
-        steps=fit.family.total_steps,
-        images_per_step=fit.family.images_per_step,
-        batched=getattr(fit.family, "supports_batched_seeds", False),
-    )
+    job = generator_job(fit, f"train-generator {fit.name}")
     finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
     if not distributed.is_main_process():
         return
@@ -62,3 +45,25 @@ def train_generators(
         save_picture(plots.curves(history), folder / "history.png")
         save_picture(strip(read_arrays(finished[0] / FRAMES), fit.name), folder / "learning.png")
         write_text(folder / CARD, card(machine(compute)))
+
+
+def generator_job(fit: Fit, name: str) -> Job:
+    """The fit of a family as a job with a name."""
+    inputs = {
+        "work": "train-generator",
+        "family": fit.name,
+        "settings": fit.family.model_dump(),
+        "monitor": fit.monitor.model_dump(),
+        "train": fingerprints.of_split(fit.train),
+        "validation": fingerprints.of_split(fit.validation),
+        "seed": fit.seed,
+        "code": plugin_code.of_code(Fit.__module__, plugin_code.Plugin("families", fit.name, fit.family)),
+    }
+    return Job(
+        name=name,
+        work=fit,
+        inputs=lambda replicate: {**inputs, "replicate": replicate},
+        steps=fit.family.total_steps,
+        images_per_step=fit.family.images_per_step,
+        batched=getattr(fit.family, "supports_batched_seeds", False),
+    )

@@ -10,6 +10,7 @@ IMAGES = "images.npy"  # in the folder of a split
 
 # results/
 DATA_REPORT_JSON, DATA_REPORT_TABLE = "data_report.json", "data_report.md"
+CHOICES = "choices.json"  # what was chosen on validation images
 COMPARISON, ARMS = "comparison.json", "arms.csv"
 
 # models/<family>/
