@@ -23,7 +23,7 @@ from makeweight.comparison.test_sets import TestSet
 from makeweight.core.data import SPLITS, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import ComputeSettings, Parameters
-from makeweight.core.study import AUTO, arms, control_arms, generator_arms
+from makeweight.core.study import AUTO, arms, check_contrasts, control_arms, generator_arms
 from makeweight.core.text import counted, readable, shown
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
@@ -320,6 +320,7 @@ def detectable(parameters: Parameters, labels: Labels, groups: Labels) -> float:
         labels: of the test images, int64 [images].
         groups: int64 [images], equal numbers for images that belong together.
     """
+    check_contrasts(parameters)
     tests = len(generator_arms(parameters)) if parameters.compare.primary is None else 1
     alpha = ALPHA / tests
     units = units_of_classes(parameters.compare.metric, labels, groups)
