@@ -32,6 +32,7 @@ PLUGINS = {
     "train_baseline": ("transforms", "classifiers", "controls"),
     "train_augmented": ("transforms", "classifiers"),
     "train_union": ("transforms", "classifiers"),
+    "train_one_generator": ("transforms", "classifiers"),
     "compare": ("controls",),
     "report": (),
 }
@@ -120,6 +121,7 @@ RUNS = {
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
     "train_union": ("train-union", "--union", "cgan+gaussian", "--transform", "plain"),
+    "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
 }

@@ -67,13 +67,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_classifier_learns_what_is_easy(tmp_path: Path) -> None:
-    table = train_classifiers(training(), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)
+    table = train_classifiers(training(), tmp_path / "arm", stage="train", replicates=2, compute=COMPUTE)
     accuracy = table[(table["metric"] == "accuracy") & (table["split"] == "test")]["value"]
     assert (accuracy > 0.95).all()
 
 
 def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_path: Path) -> None:
-    train_classifiers(training(), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)
+    train_classifiers(training(), tmp_path / "arm", stage="train", replicates=2, compute=COMPUTE)
     table = pd.read_csv(tmp_path / "arm" / "scores.csv")
     stored = read_arrays(tmp_path / "arm" / "predictions.npz")
     assert stored["labels"].tolist() == TEST.labels.tolist()
@@ -104,7 +104,7 @@ def test_only_training_and_synthetic_images_are_learned_from(
 
     monkeypatch.setattr(fit_module, "fit", watching)
     synthetic = [DRAWN] if source == "cgan" else None
-    train_classifiers(training(source, synthetic), tmp_path / "arm", replicates=1, compute=COMPUTE, variance=False)
+    train_classifiers(training(source, synthetic), tmp_path / "arm", stage="train", replicates=1, compute=COMPUTE)
     assert seen == allowed
 
 
@@ -124,7 +124,7 @@ def test_all_arms_of_a_replicate_share_first_weights_and_budget(
 
     monkeypatch.setattr(fit_module, "fit", watching)
     for source, synthetic in (("none", None), ("oversample", None), ("cgan", [DRAWN])):
-        train_classifiers(training(source, synthetic), tmp_path / source, replicates=1, compute=COMPUTE, variance=False)
+        train_classifiers(training(source, synthetic), tmp_path / source, stage="train", replicates=1, compute=COMPUTE)
     assert sizes == [[16] * 30] * 3
     for weights in first_weights[1:]:
         torch.testing.assert_close(weights, first_weights[0], rtol=0, atol=1e-20)
@@ -144,7 +144,7 @@ def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthe
 
     monkeypatch.setattr(fit_module, "fit", watching)
     for source, synthetic in (("oversample", None), ("cgan", [DRAWN])):
-        train_classifiers(training(source, synthetic), tmp_path / source, replicates=1, compute=COMPUTE, variance=False)
+        train_classifiers(training(source, synthetic), tmp_path / source, stage="train", replicates=1, compute=COMPUTE)
     control, arm = (np.stack(served[source]) for source in ("oversample", "cgan"))
     real = arm[:, :, 0, 0, 0] == 11
     assert real.mean() == 1 - GENERATE.synthetic_fraction
@@ -153,7 +153,7 @@ def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthe
 
 def test_missing_synthetic_images_are_a_clear_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cgan-plain: 1 of 2 replicates have synthetic images"):
-        train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", replicates=2, compute=COMPUTE, variance=False)
+        train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", stage="train", replicates=2, compute=COMPUTE)
 
 
 def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,30 +175,3 @@ def test_another_generator_share_trains_anew_but_only_where_it_matters() -> None
 def test_the_fingerprint_of_a_replicate_ignores_the_others_images() -> None:
     alone, beside = (training("cgan", drawn).inputs()(0) for drawn in ([DRAWN], [DRAWN, TRAIN]))
     assert alone == beside
-
-
-def test_with_one_generator_only_its_images_are_seen_and_the_first_replicate_is_not_trained_twice(
-    tmp_path: Path,
-) -> None:
-    drawn = [halves(40, seed, mark) for seed, mark in ((4, 44), (5, 55))]
-    arm = training("cgan", drawn)
-    train_classifiers(arm, tmp_path / "arm", replicates=2, compute=COMPUTE, variance=True)
-    assert len(list((tmp_path / ".makeweight/cache").iterdir())) == 3
-    scores, varied = (pd.read_csv(tmp_path / "arm" / name) for name in ("scores.csv", "variance.csv"))
-    first, again = (table[table["replicate"] == 0].reset_index(drop=True) for table in (scores, varied))
-    pd.testing.assert_frame_equal(first, again)
-    assert [split.images[0, 0, 0, 0] for (split,) in arm.with_one_generator().synthetic or ()] == [44, 44]
-
-
-def test_without_it_the_table_is_there_and_empty_and_a_control_has_none(tmp_path: Path) -> None:
-    train_classifiers(training("cgan", [DRAWN]), tmp_path / "arm", replicates=1, compute=COMPUTE, variance=False)
-    assert list(pd.read_csv(tmp_path / "arm" / "variance.csv").columns) == [
-        "replicate",
-        "steps",
-        "split",
-        "metric",
-        "value",
-    ]
-    assert len(pd.read_csv(tmp_path / "arm" / "variance.csv")) == 0
-    train_classifiers(training(), tmp_path / "control", replicates=1, compute=COMPUTE, variance=False)
-    assert not (tmp_path / "control" / "variance.csv").exists()

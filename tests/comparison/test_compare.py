@@ -143,8 +143,9 @@ def test_the_generators_share_is_what_goes_away_with_one_generator(spread: float
     for arm in ("cgan-plain", "cgan-classical"):
         table = pd.read_csv(runs / arm / "scores.csv", keep_default_na=False)
         table["value"] = 0.9 + spread * (table["value"] - 0.9)
-        table.to_csv(runs / arm / "variance.csv", index=False)
-    table = compare(parameters(tmp_path, compare={"variance": True}), runs).variance
+        (runs / "one_generator" / arm).mkdir(parents=True)
+        table.to_csv(runs / "one_generator" / arm / "scores.csv", index=False)
+    table = compare(parameters(tmp_path, one_generator=["cgan"]), runs).variance
     row = table[table["arm"] == "cgan-classical"].iloc[0]
     assert row["sd"] == pytest.approx(0.01)
     assert row["sd_one_generator"] == pytest.approx(0.01 * spread, abs=1e-9)
@@ -158,8 +159,10 @@ def test_the_generators_share_is_what_goes_away_with_one_generator(spread: float
 
 def test_runs_with_one_generator_that_are_missing_are_named(tmp_path: Path) -> None:
     runs = study(tmp_path, 0.84, 0.9 + STEPS)
-    with pytest.raises(BadInput, match=r"variance\.csv holds no runs with one generator"):
-        compare(parameters(tmp_path, compare={"variance": True}), runs)
+    with pytest.raises(
+        BadInput, match=r"one_generator/cgan-plain/scores\.csv is missing: run train-one-generator for "
+    ):
+        compare(parameters(tmp_path, one_generator=["cgan"]), runs)
 
 
 def test_arms_are_summed_up_over_replicates_with_the_recall_of_each_class(tmp_path: Path) -> None:

@@ -12,9 +12,7 @@ from makeweight.core.parameters import CompareSettings
 from makeweight.core.study import Arm, Contrast
 
 CONTRAST = Contrast(Arm("cgan", "classical"), Arm("oversample", "classical"))
-SETTINGS = CompareSettings(
-    metric="balanced_accuracy", control="oversample-classical", primary=None, margin=0.01, variance=False
-)
+SETTINGS = CompareSettings(metric="balanced_accuracy", control="oversample-classical", primary=None, margin=0.01)
 
 
 def result(

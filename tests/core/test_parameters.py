@@ -55,6 +55,8 @@ def errors(path: Path) -> list[str]:
         ({"compute": {"workers": "all"}}, "compute.workers is 'all', but should be a valid integer or 'auto'"),
         ({"transforms": ["plain", "plain"]}, "transforms has duplicates: plain, plain"),
         ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
+        ({"one_generator": ["cgan", "cgan"]}, "one_generator has duplicates: cgan, cgan"),
+        ({"one_generator": ["cvae"]}, "one_generator names 'cvae', which generators does not: add it there or remove"),
         ({"controls": "none"}, "controls is 'none', but should be a list"),
         ({"classifier": []}, "classifier is [], but should be keys with values"),
         ({"generators": []}, "generators is [], but should be a list of at least 1"),
@@ -141,6 +143,17 @@ def test_a_renamed_parameter_is_one_line_with_its_new_name(old: list[str], new: 
         read_parameters(tmp_path / "params.yaml")
     assert str(raised.value).startswith(line)
     assert "\n" not in str(raised.value)
+
+
+def test_the_former_switch_of_runs_with_one_generator_is_one_line_that_names_the_list(tmp_path: Path) -> None:
+    values = YAML(typ="safe").load(write_params(tmp_path / "params.yaml"))
+    del values["one_generator"]
+    values["compare"]["variance"] = True
+    YAML(typ="safe").dump(values, tmp_path / "params.yaml")
+    assert errors(tmp_path / "params.yaml") == [
+        "compare.variance is now one_generator: rename it (a list of families at the top level: true is that of "
+        "`generators`, false is [])"
+    ]
 
 
 def test_a_renamed_parameter_of_a_family_is_one_line_with_its_new_name(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def written(folder: Path, counts: Sequence[int], groups: Sequence[int] | None = 
         ),
         # With one generator for all replicates, each generator arm has one training less: its first is the arm's own.
         (
-            {"replicates": 5, "compare": {"variance": True}},
+            {"replicates": 5, "one_generator": ["cgan"]},
             "The study trains 5 generators (cgan) and 38 classifiers.",
         ),
         (
@@ -128,10 +128,10 @@ def test_replicates_side_by_side_take_the_time_of_their_rounds(tmp_path: Path) -
     chosen = parameters(tmp_path, **TIMED)
     (line,) = line_of_times(chosen, generator_cgan=1.0, classifier_classical=0.5)
     assert line.startswith("Training takes about 9 min on this machine")
-    # `compare.variance` adds 4 classifiers, which are 2 rounds: 575 s. One worker: 5 × 100 + 19 × 25 = 975 s.
-    more = parameters(tmp_path, **{**TIMED, "compare": {"variance": True}})
+    # `one_generator` adds 4 classifiers, which are 2 rounds: 575 s. One worker: 5 × 100 + 19 × 25 = 975 s.
+    more = parameters(tmp_path, **{**TIMED, "one_generator": ["cgan"]})
     assert "about 10 min" in line_of_times(more, generator_cgan=1.0, classifier_classical=0.5)[0]
-    alone = parameters(tmp_path, **{**TIMED, "compare": {"variance": True}, "compute": {"workers": 1}})
+    alone = parameters(tmp_path, **{**TIMED, "one_generator": ["cgan"], "compute": {"workers": 1}})
     assert "about 16 min" in line_of_times(alone, generator_cgan=1.0, classifier_classical=0.5)[0]
 
 

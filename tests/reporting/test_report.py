@@ -37,7 +37,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
 
 TWO_GENERATORS: dict[str, Any] = {
     "replicates": 4, "generators": ["cgan", "smote"], "transforms": ["plain", "classical"],
-    "compare": {"control": "oversample-classical", "variance": False},
+    "one_generator": [],
+    "compare": {"control": "oversample-classical"},
     "data": {"reader": "folder", "path": "/home/somebody/photos/birds", "imbalance": None},
 }  # fmt: skip
 

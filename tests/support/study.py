@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from makeweight.comparison.compare import compare, write_comparison
 from makeweight.core.data import Split
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.core.study import arms
+from makeweight.core.study import arms, arms_with_one_generator
 from makeweight.reporting.report import Places
 from makeweight.runtime.files import write_arrays, write_csv, write_json
 from makeweight.runtime.splits import write_split
@@ -24,7 +25,7 @@ EVIL = "<script>alert(1)</script>"
 CLASSES = (EVIL, "a|b *c* _d_", "nan")
 ARMS = ("none-plain", "oversample-plain", "cgan-plain")
 SMALL_CHANGES: dict[str, Any] = {
-    "replicates": 3, "transforms": ["plain"], "compare": {"variance": True, "control": "oversample-plain"}
+    "replicates": 3, "transforms": ["plain"], "one_generator": ["cgan"], "compare": {"control": "oversample-plain"}
 }  # fmt: skip
 
 RECORD = {
@@ -81,6 +82,8 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
     for number, arm in enumerate(map(str, arms(parameters))):
         accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
         _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
+    for arm in map(str, arms_with_one_generator(parameters)):
+        shutil.copytree(places.runs / arm, places.runs / "one_generator" / arm)
     (folder / "logs").mkdir()
     write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
     write_comparison(compare(parameters, places.runs), places.results)
@@ -114,6 +117,5 @@ def _run(
     ]
     (run / "replicates/replicate_0").mkdir(parents=True)
     write_json(run / "replicates/replicate_0/record.json", study.record)
-    for table in ("scores.csv", "variance.csv"):
-        write_csv(run / table, pd.DataFrame(rows))
+    write_csv(run / "scores.csv", pd.DataFrame(rows))
     write_csv(run / "history.csv", history.rename(columns={"generator_loss": "loss"}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -70,11 +70,6 @@ class Training:
         """The splits whose images are classified."""
         splits = {"validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
-
-    def with_one_generator(self) -> Training:
-        """The same with the synthetic images of replicate 0 for all replicates, so that only the classifier varies."""
-        assert self.synthetic is not None
-        return replace(self, synthetic=[self.synthetic[0]] * len(self.synthetic))
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Train the classifier of one replicate; write its history and its predictions."""

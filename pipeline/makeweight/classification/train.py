@@ -15,28 +15,39 @@ from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import Metric, scores
 from makeweight.core.parameters import ComputeSettings
-from makeweight.runtime.artifacts import GROUPS, HISTORY, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
+from makeweight.runtime.artifacts import (
+    CONFUSION,
+    GROUPS,
+    HISTORY,
+    LABELS,
+    METRIC,
+    PREDICTIONS,
+    REPLICATE,
+    REPLICATES,
+    SCORES,
+    SPLIT,
+    STEPS,
+    VALUE,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_directory, in_use, joined, read_arrays, write_arrays, write_csv
 from makeweight.runtime.replicates import Job, copy_finished, run_replicates
-
-REPLICATES = "replicates"  # the folder of finished replicates, which a later run reuses
 
 
 @in_use()  # no `clean` before the finished replicates are copied out of the cache
 def train_classifiers(
-    training: Training, out: Path, *, replicates: int, compute: ComputeSettings, variance: bool
+    training: Training, out: Path, *, stage: str, replicates: int, compute: ComputeSettings
 ) -> pd.DataFrame:
     """Train and score an arm's classifier, once for each replicate.
 
     Args:
         training: the arm.
         out: gets `scores.csv`, `predictions.npz` (test images: probabilities, labels and groups; groups of the
-            validation images), `history.csv`, `confusion.csv` (test images of replicate 0), `replicates/` (each
-            finished replicate as a whole) and, for a generator's arm, `variance.csv`: the scores with one generator for
-            all replicates.
+            validation images), `history.csv`, `confusion.csv` (test images of replicate 0) and `replicates/` (each
+            finished replicate as a whole).
+        stage: the command, for messages and the names of checkpoints and logs.
         replicates: how many.
         compute: where to compute.
-        variance: whether to train with one generator as well; if false, `variance.csv` has no rows.
 
     Returns:
         `scores.csv`: replicate, steps, split, metric, value in [0, 1].
@@ -48,12 +59,8 @@ def train_classifiers(
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
     try_on(training.transform, training.train.images)  # fails before anything is trained
-    name, outputs = f"{training.arm.stage} {training.arm}", out / REPLICATES
-    finished = _run(training, name, replicates, compute, outputs)
-    one_generator = []
-    if variance and training.synthetic is not None:
-        fixed = training.with_one_generator()
-        one_generator = _run(fixed, f"{name} with one generator", replicates, compute, outputs)
+    job = training_job(training, f"{stage} {training.arm}")
+    finished = run_replicates(job, replicates, compute, outputs=out / REPLICATES)
     table = _scores(training, finished)
     with atomic_directory(out) as folder:
         write_csv(folder / SCORES, table)
@@ -65,20 +72,12 @@ def train_classifiers(
         }
         write_arrays(folder / PREDICTIONS, {**images, **probabilities})
         history = joined(result / HISTORY for result in finished)
-        history.insert(1, "steps", training.steps)
+        history.insert(1, STEPS, training.steps)
         write_csv(folder / HISTORY, history)
-        write_csv(folder / "confusion.csv", _confusion(training.test, probabilities[replicate_name(0)]))
-        if training.synthetic is not None:
-            write_csv(folder / VARIANCE, _scores(training, one_generator) if one_generator else table[:0])
+        write_csv(folder / CONFUSION, _confusion(training.test, probabilities[replicate_name(0)]))
         for k, result in enumerate(finished):
             copy_finished(result, folder / REPLICATES / replicate_name(k))
-        for k, result in enumerate(one_generator[1:], start=1):  # the first is replicate 0 of the arm itself
-            copy_finished(result, folder / REPLICATES / f"one_generator_{k}")
     return table
-
-
-def _run(training: Training, name: str, replicates: int, compute: ComputeSettings, outputs: Path) -> list[Path]:
-    return run_replicates(training_job(training, name), replicates, compute, outputs=outputs)
 
 
 def training_job(training: Training, name: str) -> Job:
@@ -103,8 +102,8 @@ def _probabilities(result: Path, split: str) -> NDArray[np.float32]:
 def _score_rows(training: Training, replicate: int, result: Path) -> Iterable[dict[str, object]]:
     for name, split in training.scored.items():
         values = scores(split.labels, _probabilities(result, name), training.train.classes)
-        of_split = {"replicate": replicate, "steps": training.steps, "split": name}
-        yield from ({**of_split, "metric": metric, "value": value} for metric, value in values.items())
+        of_split = {REPLICATE: replicate, STEPS: training.steps, SPLIT: name}
+        yield from ({**of_split, METRIC: metric, VALUE: value} for metric, value in values.items())
 
 
 def _confusion(test: Split, probabilities: NDArray[np.float32]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from makeweight.commands.report import report
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
+from makeweight.commands.train_one_generator import train_one_generator
 from makeweight.commands.train_union import train_union
 
 makeweight = app(
@@ -27,6 +28,7 @@ makeweight = app(
     train_baseline,
     train_augmented,
     train_union,
+    train_one_generator,
     compare,
     report,
     clean,

@@ -21,7 +21,8 @@ def compare(
     from makeweight.comparison.console import show
     from makeweight.core.choices import resolved
     from makeweight.core.parameters import read_parameters
-    from makeweight.core.study import arms
+    from makeweight.core.study import arms, arms_with_one_generator
+    from makeweight.runtime.artifacts import ONE_GENERATOR
     from makeweight.runtime.choices import read_choices
     from makeweight.runtime.leftovers import RUNS, remove_others
 
@@ -29,7 +30,8 @@ def compare(
     chosen = read_choices(parameters, choices)
     comparison = compare_arms(resolved(parameters, chosen), runs, chosen)
     write_comparison(comparison, out)
-    remove_others(runs, {str(arm) for arm in arms(parameters)}, RUNS)
+    remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)
+    remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)
     show(comparison)
     return f"wrote comparison.json, metrics.json, two tables and a plot to {out}"
 

@@ -32,7 +32,9 @@ def train_augmented(
     if is_control(family):
         raise BadInput(f"{family!r} is a control, not a family: run train-baseline for it")
     folders = (synthetic or Path("data/synthetic", family),)
-    return train_classifier(family, transform, Inputs(params, train, validation, test, choices, folders), out)
+    inputs = Inputs(params, train, validation, test, choices, folders)
+    out = out or Path("runs", f"{family}-{transform}")
+    return train_classifier("train-augmented", family, transform, inputs, out)
 
 
 main = app(train_augmented)

@@ -31,7 +31,9 @@ def train_baseline(
         raise BadInput(
             f"{source!r} is not a control ({', '.join(names('controls'))}): run train-augmented for a family"
         )
-    return train_classifier(source, transform, Inputs(params, train, validation, test, choices), out)
+    inputs = Inputs(params, train, validation, test, choices)
+    out = out or Path("runs", f"{source}-{transform}")
+    return train_classifier("train-baseline", source, transform, inputs, out)
 
 
 main = app(train_baseline)

@@ -1,4 +1,4 @@
-"""Training of the classifier of one arm: the part that the commands for the three kinds of arms share."""
+"""Training of the classifier of one arm: the part that the commands which train classifiers share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ class Inputs:
         choices: what `choose` has written.
         synthetic: folders of the synthetic images of each family, with a sub-folder for each replicate; none for a
             control.
+        one_generator: every replicate gets the synthetic images of replicate 0, so that only the classifier varies.
     """
 
     params: Path
@@ -24,10 +25,11 @@ class Inputs:
     test: Path
     choices: Path
     synthetic: tuple[Path, ...] = ()
+    one_generator: bool = False
 
 
-def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | None) -> str:
-    """Train and score the classifier of the arm `source`-`transform`; return the last line of the command."""
+def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, out: Path) -> str:
+    """Train and score the arm `source`-`transform` for the command `stage`; return the command's last line."""
     from makeweight.classification.fit import Training
     from makeweight.classification.interface import find_transform
     from makeweight.classification.train import train_classifiers
@@ -35,20 +37,16 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
     from makeweight.core.study import Arm
-    from makeweight.runtime.artifacts import replicate_name
+    from makeweight.runtime.artifacts import METRIC, SPLIT, VALUE, replicate_name
     from makeweight.runtime.choices import read_choices
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
-    parameters = read_parameters(inputs.params)
-    arm = Arm(source, transform)
-    out = out or Path("runs", str(arm))
+    parameters, arm = read_parameters(inputs.params), Arm(source, transform)
     choices = read_choices(parameters, inputs.choices)
     synthetic = None
     if inputs.synthetic:
-        synthetic = [
-            [read_split(folder / replicate_name(k)) for folder in inputs.synthetic]
-            for k in range(parameters.replicates)
-        ]
+        generators = [0 if inputs.one_generator else k for k in range(parameters.replicates)]
+        synthetic = [[read_split(folder / replicate_name(k)) for folder in inputs.synthetic] for k in generators]
     splits = dict(zip(SPLITS, read_splits(inputs.train, inputs.validation, inputs.test), strict=True))
     training = Training(
         arm=arm,
@@ -60,15 +58,9 @@ def train_classifier(source: str, transform: str, inputs: Inputs, out: Path | No
         seed=parameters.seed,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )
-    table = train_classifiers(
-        training,
-        out,
-        replicates=parameters.replicates,
-        compute=parameters.compute,
-        variance=synthetic is not None and parameters.compare.variance,
-    )
-    selected = (table["split"] == "validation") & (table["metric"] == "balanced_accuracy")
+    table = train_classifiers(training, out, stage=stage, replicates=parameters.replicates, compute=parameters.compute)
+    selected = (table[SPLIT] == "validation") & (table[METRIC] == "balanced_accuracy")
     return (
         f"wrote {parameters.replicates} replicates of {arm} to {out}; balanced accuracy on validation images: "
-        f"{100 * table.loc[selected, 'value'].mean():.1f}%"
+        f"{100 * table.loc[selected, VALUE].mean():.1f}%"
     )

@@ -27,13 +27,18 @@ def train_union(
 ) -> str:
     """Train the classifier of one arm on real images and on equal parts of several families' synthetic images."""
     from makeweight.core.errors import BadInput
-    from makeweight.core.parameters import families_of
+    from makeweight.core.parameters import families_of, read_parameters
     from makeweight.core.study import is_union
+    from makeweight.runtime.leftovers import SYNTHETIC, remove_others
 
     if not is_union(union):
         raise BadInput(f"{union!r} is not a union of families, such as cgan+cvae: run train-augmented for one family")
+    # This stage depends on the whole folder, which `report` sweeps later.
+    remove_others(synthetic, read_parameters(params).generators, SYNTHETIC)
     folders = tuple(synthetic / family for family in families_of(union))
-    return train_classifier(union, transform, Inputs(params, train, validation, test, choices, folders), out)
+    inputs = Inputs(params, train, validation, test, choices, folders)
+    out = out or Path("runs", f"{union}-{transform}")
+    return train_classifier("train-union", union, transform, inputs, out)
 
 
 main = app(train_union)

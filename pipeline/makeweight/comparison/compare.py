@@ -21,15 +21,34 @@ from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
-from makeweight.core.study import Arm, arms, contrasts, generator_arms, other_contrasts, primary
+from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, other_contrasts, primary
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
-from makeweight.runtime.artifacts import ARMS, COMPARISON, GROUPS, LABELS, PREDICTIONS, SCORES, VARIANCE, replicate_name
+from makeweight.runtime.artifacts import (
+    ARM,
+    ARMS,
+    CLASS,
+    COMPARISON,
+    FEW,
+    GROUPS,
+    LABELS,
+    MEAN,
+    METRIC,
+    ONE_GENERATOR,
+    PREDICTIONS,
+    RECALL_OF_CLASS,
+    REPLICATE,
+    SCORES,
+    SD,
+    SPLIT,
+    VALUE,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_files, read_arrays, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json, so that rounding errors of another processor do not fill a diff
 METRICS_OF_CONTRAST = ("gain", "low", "high", "verdict")  # in metrics.json, for a tested contrast
-FEW = 30  # test images of a class below which its recall is imprecise
+FEW_IMAGES = 30  # test images of a class below which its recall is imprecise
 
 
 @dataclass(frozen=True)
@@ -47,7 +66,7 @@ class Comparison:
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
-            over replicates that is due to its generator; no rows where `compare.variance` is false.
+            over replicates that is due to its generator, for the families in `one_generator`.
     """
 
     arms: pd.DataFrame
@@ -77,7 +96,7 @@ def compare(parameters: Parameters, runs: Path, choices: Choices = NOTHING_CHOSE
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
     """
-    scores = pd.concat([_scores(runs, arm, parameters.replicates) for arm in arms(parameters)], ignore_index=True)
+    scores = pd.concat([_scores_of_arm(runs, arm, parameters) for arm in arms(parameters)], ignore_index=True)
     labels, groups, predictions = _predictions(runs, arms(parameters), parameters.replicates)
     metric, margin = parameters.compare.metric, parameters.compare.margin
     by_arm = {arm: contributions(metric, labels, predicted) for arm, predicted in predictions.items()}
@@ -115,23 +134,25 @@ def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups
 
 
 def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
-    rows = table[(table["split"] == "test") & (table["metric"] == "recall") & (table["arm"] == table["arm"].iloc[0])]
-    return {str(name): int(images) for name, images in zip(rows["class"], rows["images"], strict=True)}
+    rows = table[(table[SPLIT] == "test") & (table[METRIC] == RECALL_OF_CLASS) & (table[ARM] == table[ARM].iloc[0])]
+    return {str(name): int(images) for name, images in zip(rows[CLASS], rows["images"], strict=True)}
 
 
-def _scores(runs: Path, arm: Arm, replicates: int) -> pd.DataFrame:
-    path = runs / str(arm) / SCORES
+def _scores_of_arm(runs: Path, arm: Arm, parameters: Parameters) -> pd.DataFrame:
+    return _scores(runs / str(arm) / SCORES, arm, parameters.replicates, arm.stage)
+
+
+def _scores(path: Path, arm: Arm, replicates: int, stage: str) -> pd.DataFrame:
+    """The table of scores in `path`, which the command `stage` writes, with a first column `arm`."""
     if not path.exists():
         raise BadInput(
-            f"{path} is missing: run {arm.stage} for {arm}, or remove its source or transform from the parameters"
+            f"{path} is missing: run {stage} for {arm}, or remove its source or transform from the parameters"
         )
     # As text: class names may look like numbers or like missing values ("nan").
-    table = pd.read_csv(path, dtype={"metric": str, "split": str}, keep_default_na=False)
-    if set(table["replicate"]) != set(range(replicates)):
-        raise BadInput(
-            f"{path} holds {table['replicate'].nunique()} replicates, not {replicates}: run {arm.stage} again"
-        )
-    table.insert(0, "arm", str(arm))
+    table = pd.read_csv(path, dtype={METRIC: str, SPLIT: str}, keep_default_na=False)
+    if set(table[REPLICATE]) != set(range(replicates)):
+        raise BadInput(f"{path} holds {table['replicate'].nunique()} replicates, not {replicates}: run {stage} again")
+    table.insert(0, ARM, str(arm))
     return table
 
 
@@ -158,23 +179,22 @@ def _predictions(runs: Path, study_arms: list[Arm], replicates: int) -> tuple[La
 
 
 def _arms_table(scores: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    grouped = scores.groupby(["arm", "split", "metric"], sort=False)["value"]
+    grouped = scores.groupby([ARM, SPLIT, METRIC], sort=False)[VALUE]
     table = grouped.agg(mean="mean", sd="std", replicates="size").reset_index()
-    is_recall = ~table["metric"].isin(OVERALL)
-    table.insert(3, "class", table["metric"].str.removeprefix(RECALL).where(is_recall, ""))
-    table["metric"] = table["metric"].where(~is_recall, "recall")
-    names = table["class"][is_recall].unique()
+    is_recall = ~table[METRIC].isin(OVERALL)
+    table.insert(3, CLASS, table[METRIC].str.removeprefix(RECALL).where(is_recall, ""))
+    table[METRIC] = table[METRIC].where(~is_recall, RECALL_OF_CLASS)
+    names = table[CLASS][is_recall].unique()
     images = dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True)) | {"": len(labels)}
-    on_test = table["split"] == "test"
-    table.insert(4, "images", table["class"].map(images).where(on_test).astype("Int64"))
-    table.insert(5, "few", (table["images"] < FEW).fillna(value=False) & is_recall)
+    on_test = table[SPLIT] == "test"
+    table.insert(4, "images", table[CLASS].map(images).where(on_test).astype("Int64"))
+    table.insert(5, FEW, (table["images"] < FEW_IMAGES).fillna(value=False) & is_recall)
     return table
 
 
 def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.DataFrame:
     columns = ["arm", "sd", "sd_one_generator", "generator_share", "low", "high"]
-    generated = generator_arms(parameters) if parameters.compare.variance else []
-    rows = [_generator_share(arm, runs, scores, parameters) for arm in generated]
+    rows = [_generator_share(arm, runs, scores, parameters) for arm in arms_with_one_generator(parameters)]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -183,13 +203,11 @@ def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Par
 
     The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12). NaN where either is zero.
     """
-    path = runs / str(arm) / VARIANCE
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
-    if len(table) == 0:
-        raise BadInput(f"{path} holds no runs with one generator: run {arm.stage} for {arm} again")
+    path = runs / ONE_GENERATOR / str(arm) / SCORES
+    table = _scores(path, arm, parameters.replicates, "train-one-generator")
     metric = parameters.compare.metric
-    own = scores[(scores["arm"] == str(arm)) & (scores["split"] == "test") & (scores["metric"] == metric)]["value"]
-    fixed = table[(table["split"] == "test") & (table["metric"] == metric)]["value"]
+    own = scores[(scores[ARM] == str(arm)) & (scores[SPLIT] == "test") & (scores[METRIC] == metric)][VALUE]
+    fixed = table[(table[SPLIT] == "test") & (table[METRIC] == metric)][VALUE]
     total, classifiers = float(own.var(ddof=1)), float(fixed.var(ddof=1))
     low = share = high = float("nan")
     if min(total, classifiers) > np.finfo(float).eps:
@@ -214,8 +232,8 @@ def _metrics(comparison: Comparison) -> dict[str, Any]:
     """The figures to compare between experiments; `dvc metrics show` makes a column of each."""
     table, metric = comparison.arms, comparison.metric
     metrics: dict[str, Any] = {"arms": {}, "contrasts": {}}
-    for row in table[(table["split"] == "test") & (table["metric"] == metric)].to_dict("records"):
-        metrics["arms"][row["arm"]] = {metric: {key: round(row[key], DECIMALS) for key in ("mean", "sd")}}
+    for row in table[(table[SPLIT] == "test") & (table[METRIC] == metric)].to_dict("records"):
+        metrics["arms"][row[ARM]] = {metric: {key: round(row[key], DECIMALS) for key in (MEAN, SD)}}
     for result in comparison.results:
         if result.tested:
             figures = rounded(
@@ -227,7 +245,7 @@ def _metrics(comparison: Comparison) -> dict[str, Any]:
 
 def _all_figures(comparison: Comparison) -> dict[str, Any]:
     """All figures and sentences that the report may show, at the precision of the tables."""
-    overall = comparison.scores[comparison.scores["metric"].isin(OVERALL)]
+    overall = comparison.scores[comparison.scores[METRIC].isin(OVERALL)]
     values: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in overall.itertuples():
         of_arm = values.setdefault(str(row.arm), {}).setdefault(str(row.split), {})
@@ -263,5 +281,5 @@ def _records(table: pd.DataFrame) -> list[Mapping[str, Any]]:
 def on_test_images(comparison: Comparison) -> pd.DataFrame:
     """The metric that arms are compared by, in percent: a row for each replicate, a column for each arm in order."""
     scores = comparison.scores
-    rows = scores[(scores["split"] == "test") & (scores["metric"] == comparison.metric)]
-    return 100 * rows.pivot(index="replicate", columns="arm", values="value")[list(dict.fromkeys(rows["arm"]))]
+    rows = scores[(scores[SPLIT] == "test") & (scores[METRIC] == comparison.metric)]
+    return 100 * rows.pivot(index=REPLICATE, columns=ARM, values=VALUE)[list(dict.fromkeys(rows[ARM]))]

@@ -14,6 +14,7 @@ from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import contrast_text, in_brief
 from makeweight.core.metrics import OVERALL
 from makeweight.core.text import counted, percent, readable
+from makeweight.runtime.artifacts import ARM, MEAN, METRIC, SD, SPLIT
 
 WIDTH = 80  # columns: longer lines are hard to read
 
@@ -58,10 +59,10 @@ def _arms(comparison: Comparison) -> Table:
     table.add_column("arm", overflow="fold")
     for metric in OVERALL:
         table.add_column(readable(metric), justify="right")
-    on_test = comparison.arms[comparison.arms["split"] == "test"]
-    for name, rows in on_test.groupby("arm", sort=False):
-        figures = rows.set_index("metric")
-        table.add_row(str(name), *(f"{100 * figures['mean'][m]:.1f} ± {100 * figures['sd'][m]:.1f}" for m in OVERALL))
+    on_test = comparison.arms[comparison.arms[SPLIT] == "test"]
+    for name, rows in on_test.groupby(ARM, sort=False):
+        figures = rows.set_index(METRIC)
+        table.add_row(str(name), *(f"{100 * figures[MEAN][m]:.1f} ± {100 * figures[SD][m]:.1f}" for m in OVERALL))
     return table
 
 

@@ -115,7 +115,6 @@ class CompareSettings(Settings):
     control: str
     primary: str | None
     margin: Fraction
-    variance: bool
 
 
 class MonitorSettings(Settings):
@@ -152,6 +151,7 @@ class Parameters(Settings):
     generators: Names
     unions: tuple[str, ...]
     transforms: Names
+    one_generator: tuple[str, ...]
     data: DataSettings
     families: dict[str, Any]
     monitor: MonitorSettings
@@ -163,13 +163,17 @@ class Parameters(Settings):
     compute: ComputeSettings
 
     @model_validator(mode="after")
-    def _no_duplicates(self) -> Self:
-        for key in ("controls", "generators", "transforms"):
+    def _consistent_lists(self) -> Self:
+        for key in ("controls", "generators", "transforms", "one_generator"):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} has duplicates: {', '.join(names)}")
         if clash := set(plugins.names("controls")) & set(self.generators):
             raise ValueError(f"generators cannot hold {clash.pop()!r}: that is the name of a control")
+        if others := [name for name in self.one_generator if name not in self.generators]:
+            raise ValueError(
+                f"one_generator names {others[0]!r}, which generators does not: add it there or remove it here"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 RENAMED = {
     "watch": "monitor",
+    "compare.variance": "one_generator",
     "generate.fill": "generate.strategy",
     "generate.share": "generate.synthetic_fraction",
     "generate.level_to": "generate.balance_to",
@@ -15,6 +16,7 @@ RENAMED = {
 }
 RENAMED_OF_FAMILIES = {"mismatch": "matching_aware_weight", "average_decay": "ema_decay"}
 DETAILS = {
+    "compare.variance": "a list of families at the top level: true is that of `generators`, false is []",
     "watch": "on_trouble is on_divergence, step_back is rollback, least_error is min_discriminator_error, "
     "least_diversity is min_diversity_ratio",
     "generate.fill": "even is uniform, level is balance",

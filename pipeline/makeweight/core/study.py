@@ -52,6 +52,11 @@ def _arms_of(parameters: Parameters, sources: tuple[str, ...]) -> list[Arm]:
     return [Arm(source, transform) for source in sources for transform in parameters.transforms]
 
 
+def arms_with_one_generator(parameters: Parameters) -> list[Arm]:
+    """The generator arms that are also trained with one generator for all replicates."""
+    return _arms_of(parameters, parameters.one_generator)
+
+
 def control(parameters: Parameters) -> Arm:
     """The control arm that every generator arm is tested against; `core.choices.resolved` replaces `auto` first.
 

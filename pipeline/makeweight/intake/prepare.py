@@ -37,7 +37,7 @@ from makeweight.intake.grouping.splitting import SplitInput, split_images
 from makeweight.intake.interface import DatasetListing, FileIssue, ImageSpec, Reader
 from makeweight.intake.report import Report, SpecReasons
 from makeweight.runtime import fingerprints
-from makeweight.runtime.artifacts import DATA_REPORT_JSON, DATA_REPORT_TABLE, IMAGES
+from makeweight.runtime.artifacts import DATA_REPORT_JSON, DATA_REPORT_TABLE, GROUP, IMAGES
 from makeweight.runtime.files import PREPARATION, atomic_directories, write_json
 from makeweight.runtime.splits import copy_rows, write_labels
 
@@ -298,7 +298,7 @@ def _write(output: _Output, splits: Mapping[str, Labels], scratch: Path) -> None
         metadata = {
             "path": [listing.origins[row] for row in rows],
             "hash": [hashes[row].tobytes().hex() for row in rows],
-            "group": output.grouped.groups[positions].tolist(),
+            GROUP: output.grouped.groups[positions].tolist(),
             "split": [name] * len(rows),
         }
         write_labels(folder, listing.labels[rows], listing.classes, metadata)

@@ -28,7 +28,7 @@ from makeweight.core.text import counted, readable, shown
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
-from makeweight.runtime.artifacts import IMAGES, LOGS
+from makeweight.runtime.artifacts import CLASSES, IMAGE_LABELS, IMAGES, LOGS
 from makeweight.runtime.executors import replicates_per_program
 from makeweight.runtime.files import read_json, write_json
 from makeweight.runtime.machine import Machine, machine, workers
@@ -144,14 +144,13 @@ def generator_runs(parameters: Parameters, steps: int = 1) -> list[TrainingRun]:
 def classifier_runs(parameters: Parameters) -> list[TrainingRun]:
     """The runs of the classifiers with one transform, at the largest budget where it is yet to be chosen.
 
-    With `compare.variance`, each generator arm is also trained with one generator for all replicates; the first of
-    them is a replicate of the arm itself.
+    Arms of the families in `one_generator` are also trained with one generator for all replicates; the first of these
+    is a replicate of the arm itself.
     """
     budgets, transforms = parameters.classifier.budgets, len(parameters.transforms)
-    generated = len(generator_arms(parameters)) // transforms
-    runs = [TrainingRun(parameters.replicates, budgets[-1])] * (len(parameters.controls) + generated)
-    if parameters.compare.variance:
-        runs += [TrainingRun(parameters.replicates - 1, budgets[-1])] * generated
+    sources = len(parameters.controls) + len(parameters.generators) + len(parameters.unions)
+    runs = [TrainingRun(parameters.replicates, budgets[-1])] * sources
+    runs += [TrainingRun(parameters.replicates - 1, budgets[-1])] * len(parameters.one_generator)
     several = len(budgets) > 1
     chosen = arms(parameters) if several else control_arms(parameters) if parameters.compare.control == AUTO else []
     if several or len(chosen) > 1:
@@ -305,8 +304,8 @@ def power_lines(parameters: Parameters, test: Path) -> list[str]:
     Raises:
         BadInput: the study has no such control or primary contrast, or the split is incomplete.
     """
-    labels = np.load(test / "labels.npy", allow_pickle=False)
-    groups, classes = read_groups(test), read_json(test / "classes.json")
+    labels = np.load(test / IMAGE_LABELS, allow_pickle=False)
+    groups, classes = read_groups(test), read_json(test / CLASSES)
     images = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     test_set = TestSet(images, len(np.unique(groups)), parameters.compare.metric, parameters.compare.margin)
     return [*_detectable_lines(parameters, test_set, detectable(parameters, labels, groups)), *_coarse_lines(test_set)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from makeweight.core.data import Split
 from makeweight.core.images import median_distance, nearest, of_class
-from makeweight.runtime.artifacts import replicate_name
+from makeweight.runtime.artifacts import SYNTHETIC_FOLDER, replicate_name
 from makeweight.runtime.splits import read_split
 
 MAX_COMPARED = 300  # images of a class
@@ -69,7 +69,7 @@ def similarities(data: Path, families: Sequence[str]) -> dict[str, list[dict[str
     train, validation = read_split(data / "train"), read_split(data / "validation")
     rows = {}
     for name in families:
-        ratios = similarity(read_split(data / "synthetic" / name / replicate_name(0)), train, validation)
+        ratios = similarity(read_split(data / SYNTHETIC_FOLDER / name / replicate_name(0)), train, validation)
         rows[name] = [
             {"class": label, "diversity": float(diversity), "novelty": float(distance_ratio)}
             for label, diversity, distance_ratio in zip(

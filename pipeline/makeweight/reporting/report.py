@@ -26,7 +26,18 @@ from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, r
 from makeweight.reporting import embed, tables
 from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
-from makeweight.runtime.artifacts import ARMS, COMPARISON, DATA_REPORT_JSON, HISTORY, SAMPLERS, replicate_name
+from makeweight.runtime.artifacts import (
+    ARMS,
+    CLASS,
+    COMPARISON,
+    DATA_REPORT_JSON,
+    HISTORY,
+    REPLICATE,
+    SAMPLERS,
+    STEP,
+    SYNTHETIC_FOLDER,
+    replicate_name,
+)
 from makeweight.runtime.files import atomic_files, read_json
 from makeweight.runtime.replicates import recorded
 from makeweight.runtime.splits import read_split, read_splits
@@ -74,7 +85,7 @@ def report(
     """
     train, validation, test = read_splits(*(places.data / name for name in SPLITS))
     synthetic = {
-        name: read_split(places.data / "synthetic" / name / replicate_name(0)) for name in parameters.generators
+        name: read_split(places.data / SYNTHETIC_FOLDER / name / replicate_name(0)) for name in parameters.generators
     }
     compared, table = _compared(places.results)
     tested = [contrast for contrast in compared["contrasts"] if contrast["tested"]]
@@ -138,7 +149,7 @@ def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     for name in (COMPARISON, ARMS):
         if not (results / name).exists():
             raise BadInput(f"{results / name} is missing: run compare first")
-    table = pd.read_csv(results / ARMS, converters={"class": from_cell}, keep_default_na=False)
+    table = pd.read_csv(results / ARMS, converters={CLASS: from_cell}, keep_default_na=False)
     return read_json(results / COMPARISON), table
 
 
@@ -224,8 +235,7 @@ def _images(name: str, real: Any, synthetic: Any) -> dict[str, Any]:
 def _classifiers(parameters: Parameters, runs: Path) -> str:
     """The training loss of all classifiers, a panel for each arm."""
     losses = {
-        str(arm): pd.read_csv(runs / str(arm) / HISTORY, usecols=["replicate", "step", "loss"])
-        for arm in arms(parameters)
+        str(arm): pd.read_csv(runs / str(arm) / HISTORY, usecols=[REPLICATE, STEP, "loss"]) for arm in arms(parameters)
     }
     return embed.as_svg(plots.losses(losses, 2, plots.NARROW))
 
@@ -240,6 +250,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "generators": list(parameters.generators),
         "unions": list(parameters.unions),
         "transforms": list(parameters.transforms),
+        "one_generator": list(parameters.one_generator),
         "data": parameters.data.model_dump(mode="json"),
         "families": {name: parameters.families[name] for name in parameters.generators},
         "monitor": parameters.monitor.model_dump(),
@@ -297,7 +308,7 @@ def _hashes(parameters: Parameters, places: Places) -> Table:
     outputs: dict[str, Sequence[Path]] = {"prepare": [places.data / name for name in ("train", "validation", "test")]}
     for name in parameters.generators:
         outputs[f"train-generator {name}"] = [places.models / name / SAMPLERS]
-        outputs[f"generate {name}"] = [places.data / "synthetic" / name]
+        outputs[f"generate {name}"] = [places.data / SYNTHETIC_FOLDER / name]
     for arm in arms(parameters):
         outputs[f"{arm.stage} {arm}"] = [places.runs / str(arm)]
     outputs["compare"] = [places.results / COMPARISON]

@@ -23,6 +23,7 @@ from makeweight.core.text import (
     readable,
     rough,
 )
+from makeweight.runtime.artifacts import ARM, CLASS, FEW, MEAN, METRIC, RECALL_OF_CLASS, SD, SPLIT
 
 Figures = Mapping[str, Any]  # of one contrast, as in comparison.json
 
@@ -113,10 +114,8 @@ def arms(names: Sequence[str], table: pd.DataFrame, metric: str) -> Table:
         metric: that arms are compared by.
     """
     columns: list[tuple[str, str]] = [("test", name) for name in OVERALL] + [("validation", metric)]
-    overall = table[table["metric"] != "recall"].to_dict("records")
-    cells = {
-        (row["arm"], row["split"], row["metric"]): f"{percent(row['mean'])} ± {percent(row['sd'])}" for row in overall
-    }
+    overall = table[table[METRIC] != RECALL_OF_CLASS].to_dict("records")
+    cells = {(row[ARM], row[SPLIT], row[METRIC]): f"{percent(row[MEAN])} ± {percent(row[SD])}" for row in overall}
     return Table(
         "Mean ± standard deviation over runs, %",
         ["arm", *(f"{readable(name)}, {split} images" for split, name in columns)],
@@ -199,15 +198,15 @@ def classes(names: Sequence[str], table: pd.DataFrame, train: Split, synthetic: 
         train: the training images.
         synthetic: the synthetic images of replicate 0, by family.
     """
-    on_test = table[(table["split"] == "test") & (table["metric"] == "recall")].to_dict("records")
-    recalls = {(row["class"], row["arm"]): row for row in on_test}
+    on_test = table[(table[SPLIT] == "test") & (table[METRIC] == RECALL_OF_CLASS)].to_dict("records")
+    recalls = {(row[CLASS], row[ARM]): row for row in on_test}
     rows = []
     for label, name in enumerate(train.classes):
         counts = [int(train.counts[label]), *(int(split.counts[label]) for split in synthetic.values())]
         recalls_of_arms = [recalls[name, arm] for arm in names]
-        images = f"{int(recalls_of_arms[0]['images'])}{' *' if recalls_of_arms[0]['few'] else ''}"
-        rows.append(Row(name, [*map(str, counts), images, *(percent(row["mean"]) for row in recalls_of_arms)]))
-    few = "* Fewer than 30 test images: the recall is imprecise." if any(row["few"] for row in on_test) else ""
+        images = f"{int(recalls_of_arms[0]['images'])}{' *' if recalls_of_arms[0][FEW] else ''}"
+        rows.append(Row(name, [*map(str, counts), images, *(percent(row[MEAN]) for row in recalls_of_arms)]))
+    few = "* Fewer than 30 test images: the recall is imprecise." if any(row[FEW] for row in on_test) else ""
     heads = ["real training images", *(f"synthetic images, {family}" for family in synthetic), "test images"]
     return Table(
         "Images of each class, and the mean recall of each arm on test images, %",

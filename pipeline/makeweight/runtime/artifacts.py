@@ -1,4 +1,4 @@
-"""Names of files and folders that several packages share."""
+"""Names of files, folders and columns that several packages share."""
 
 from pathlib import Path
 
@@ -6,23 +6,32 @@ CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # from which killed trainings resume
 LOGS = Path("logs")  # times and rates
 
-IMAGES = "images.npy"  # in the folder of a split
+# data/<split>/ and data/synthetic/<family>/replicate_<k>/
+SYNTHETIC_FOLDER = "synthetic"
+IMAGES, IMAGE_LABELS, CLASSES, METADATA = "images.npy", "labels.npy", "classes.json", "metadata.csv"
+GROUP = "group"  # column of metadata.csv
 
 # results/
 DATA_REPORT_JSON, DATA_REPORT_TABLE = "data_report.json", "data_report.md"
 CHOICES = "choices.json"  # what was chosen on validation images
 COMPARISON, ARMS = "comparison.json", "arms.csv"
+ARM, CLASS, MEAN, SD, FEW = "arm", "class", "mean", "sd", "few"  # columns of arms.csv, beside those of scores.csv
+RECALL_OF_CLASS = "recall"  # metric in arms.csv
 
 # models/<family>/
 SAMPLERS = "samplers"
 CARD = "README.md"  # also in data/synthetic/<family>/
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
+STEP = "step"  # column of history.csv, beside REPLICATE and, in runs/<arm>/, STEPS: the budget
 
 # runs/<arm>/
-SCORES, PREDICTIONS, VARIANCE = "scores.csv", "predictions.npz", "variance.csv"
+ONE_GENERATOR = "one_generator"  # runs/one_generator/<arm>/: the arm with one generator for all replicates
+SCORES, PREDICTIONS, CONFUSION = "scores.csv", "predictions.npz", "confusion.csv"
+REPLICATES = "replicates"  # folder of finished replicates, which a later run reuses
+REPLICATE, STEPS, SPLIT, METRIC, VALUE = "replicate", "steps", "split", "metric", "value"  # columns of scores.csv
 LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate
 
 
 def replicate_name(number: int) -> str:
     """Name of the folder of a replicate, and of its array in predictions.npz."""
-    return f"replicate_{number}"
+    return f"{REPLICATE}_{number}"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from makeweight.core.errors import BadInput
 from makeweight.core.text import as_cell
+from makeweight.runtime.artifacts import REPLICATE
 from makeweight.runtime.processes import locked
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def joined(tables: Iterable[Path]) -> pd.DataFrame:
     """Concatenate the tables of the replicates, in order, with a first column `replicate`."""
     frames = [pd.read_csv(path) for path in tables]
-    return pd.concat(frames, keys=range(len(frames)), names=["replicate"]).reset_index(level=0)
+    return pd.concat(frames, keys=range(len(frames)), names=[REPLICATE]).reset_index(level=0)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from makeweight.runtime.artifacts import REPLICATE, STEP
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -87,7 +89,7 @@ def curves(history: pd.DataFrame, columns: int = 3, width: float = 9.0) -> Figur
         columns: of panels.
         width: in inches.
     """
-    names = [name for name in history.columns if name not in ("replicate", "step")] or ["step"]
+    names = [name for name in history.columns if name not in (REPLICATE, STEP)] or [STEP]
     values = {name: history.assign(value=history[name]) for name in names}
     return _panels(values, columns, width)
 
@@ -108,8 +110,8 @@ def _panels(tables: Mapping[str, pd.DataFrame], columns: int, width: float) -> F
     figure = canvas(width, width / columns * 0.72 * rows)
     panels = figure.subplots(rows, min(columns, len(tables)), squeeze=False, sharex=True).ravel()
     for axes, (name, table) in zip(panels, tables.items(), strict=False):
-        for _, replicate in table.groupby("replicate"):
-            axes.plot(replicate["step"], replicate["value"], linewidth=0.8, alpha=0.8)
+        for _, replicate in table.groupby(REPLICATE):
+            axes.plot(replicate[STEP], replicate["value"], linewidth=0.8, alpha=0.8)
         axes.set_title(name.replace("_", " "), fontsize="medium")
         axes.grid(alpha=0.3)
     for axes in panels[len(tables) :]:

@@ -13,7 +13,7 @@ import pandas as pd
 from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.text import as_cell
-from makeweight.runtime.artifacts import IMAGES
+from makeweight.runtime.artifacts import CLASSES, GROUP, IMAGE_LABELS, IMAGES, METADATA
 from makeweight.runtime.files import BLOCK, PREPARATION, UnixLines, new_array, read_json, write_json
 
 
@@ -50,10 +50,10 @@ def write_split(folder: Path, split: Split, rows: Mapping[str, Sequence[object]]
 
 def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
     """Write a split without `images.npy`; the arguments are those of `write_split`."""
-    np.save(folder / "labels.npy", labels, allow_pickle=False)
-    write_json(folder / "classes.json", list(classes))
+    np.save(folder / IMAGE_LABELS, labels, allow_pickle=False)
+    write_json(folder / CLASSES, list(classes))
     # Row by row: a table of a million images would take a gigabyte.
-    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+    with (folder / METADATA).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(UnixLines(file))
         writer.writerow(["index", "class", *rows])
         for row in zip(range(len(labels)), (classes[label] for label in labels), *rows.values(), strict=True):
@@ -69,8 +69,8 @@ def read_split(folder: Path) -> Split:
     try:
         return Split(
             np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False),
-            np.load(folder / "labels.npy", allow_pickle=False),
-            tuple(read_json(folder / "classes.json")),
+            np.load(folder / IMAGE_LABELS, allow_pickle=False),
+            tuple(read_json(folder / CLASSES)),
         )
     except FileNotFoundError as error:
         raise BadInput(
@@ -88,12 +88,12 @@ def read_groups(folder: Path) -> Labels:
     Raises:
         BadInput: the table or its column is missing, or the number of rows is not that of the images.
     """
-    path = folder / "metadata.csv"
+    path = folder / METADATA
     try:
-        names = pd.read_csv(path, usecols=["group"], dtype=str, keep_default_na=False)["group"]
+        names = pd.read_csv(path, usecols=[GROUP], dtype=str, keep_default_na=False)[GROUP]
     except (FileNotFoundError, ValueError) as error:
-        raise BadInput(f"{path} has no column 'group' for related images: run prepare again") from error
-    if len(names) != (images := len(np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False))):
+        raise BadInput(f"{path} has no column {GROUP!r} for related images: run prepare again") from error
+    if len(names) != (images := len(np.load(folder / IMAGE_LABELS, mmap_mode="r", allow_pickle=False))):
         raise BadInput(f"{path} has {len(names)} rows for {images} images: run prepare again")
     numbers, _ = pd.factorize(np.array([name or index for index, name in enumerate(names)], dtype=object))
     return numbers.astype(np.int64)
