@@ -65,7 +65,10 @@ def validation_accuracy(
         (transform.apply(images, derive(seed, "transform", step)), labels)
         for step, (images, labels) in enumerate(mixed_batches(mixing, steps, seed))
     )
-    network, _ = fit(train, batches, parameters.classifier, seed=seed, machine=chosen, progress=lambda step: None)
+    loss = mixing.loss(parameters.classifier.label_smoothing)
+    network, _ = fit(
+        train, batches, parameters.classifier, loss=loss, seed=seed, machine=chosen, progress=lambda step: None
+    )
     return scores(validation.labels, predict(network, validation.images, chosen), train.classes)["balanced_accuracy"]
 
 
@@ -103,7 +106,7 @@ def main(data: str, path: str | None, families: list[str]) -> None:
             synthetic = Split(as_images(images), labels, train.classes)
             agreement = recognised(network, synthetic, chosen)
             ratios = similarity(synthetic, train, validation)
-            mixing = generator_mixing(train, synthetic, parameters.generate, batch, seed)
+            mixing = generator_mixing(train, synthetic, parameters.generate, "oversample", batch, seed)
             accuracy = validation_accuracy(mixing, train, validation, parameters, chosen)
             columns = (
                 f"{figure.mean():.2f} ({figure.min():.2f})"

@@ -20,8 +20,11 @@ def judge(everything: Split, machine: Machine) -> nn.Module:
     settings = ClassifierSettings(
         name="small_cnn", steps=STEPS, batch=64, learning_rate=0.003, weight_decay=0.01, label_smoothing=0.0
     )
-    batches = mixed_batches(control_mixing("none", everything, 64, 0), STEPS, 0)
-    network, _ = fit(everything, batches, settings, seed=0, machine=machine, progress=lambda step: None)
+    mixing = control_mixing("none", everything, 64, 0)
+    batches = mixed_batches(mixing, STEPS, 0)
+    network, _ = fit(
+        everything, batches, settings, loss=mixing.loss(0.0), seed=0, machine=machine, progress=lambda step: None
+    )
     return network
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import combinations, islice
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ RESAMPLES = 2000
 
 def shared_places(first: Mixing, second: Mixing, steps: int, seed: int) -> float:
     """The fraction of places at which two arms show the same real image."""
-    one, other = (np.stack(list(islice(batch_indices(mixing, seed), steps))) for mixing in (first, second))
+    one, other = (np.stack(list(batch_indices(mixing, steps, seed))) for mixing in (first, second))
     return float(((one == other) & (one < len(first.splits[0]))).mean())
 
 
@@ -53,7 +53,7 @@ def print_shared_places(train: Split, parameters: Parameters) -> None:
     for strategy_settings in (settings, balanced):
         labels = np.repeat(np.arange(len(train.classes)), quota(train.counts, strategy_settings))
         blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
-        mixings[strategy_settings.strategy] = generator_mixing(train, blank, strategy_settings, batch, 0)
+        mixings[strategy_settings.strategy] = generator_mixing(train, blank, strategy_settings, "oversample", batch, 0)
     for one, other in combinations(mixings, 2):
         print(
             f"{one} and {other}: {shared_places(mixings[one], mixings[other], parameters.classifier.budgets[0], 0):.1%}"
@@ -71,7 +71,8 @@ def predicted(
             yield change.apply(images, derive(data, "transform", step)), labels
 
     settings = parameters.classifier.model_copy(update={"steps": STEPS})
-    network, _ = fit(train, batches(), settings, seed=weights, machine=MACHINE, progress=lambda step: None)
+    loss = mixing.loss(settings.label_smoothing)
+    network, _ = fit(train, batches(), settings, loss=loss, seed=weights, machine=MACHINE, progress=lambda step: None)
     return predict(network, validation.images, MACHINE)
 
 
@@ -99,8 +100,12 @@ def main(transform: str) -> None:
             control = control_mixing("oversample", train, batch, seed)
             for probabilities, data, mixing in (
                 (controls, seed, control),
-                (paired, seed, generator_mixing(train, synthetic, parameters.generate, batch, seed)),
-                (weights_only, other, generator_mixing(train, synthetic, parameters.generate, batch, other)),
+                (paired, seed, generator_mixing(train, synthetic, parameters.generate, "oversample", batch, seed)),
+                (
+                    weights_only,
+                    other,
+                    generator_mixing(train, synthetic, parameters.generate, "oversample", batch, other),
+                ),
             ):
                 probabilities.append(predicted(mixing, seed, data, train, validation, parameters, transform))
     seconds = time.perf_counter() - start

@@ -1,18 +1,21 @@
-"""Plain training loops as baselines: eager float32, a `DataLoader`, with the networks of the families."""
+"""Plain training loops as baselines: eager float32, with the networks of the families and of the classifier."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from makeweight.core.data import Split
+from makeweight.classification.networks import WIDTHS
+from makeweight.core.data import Images, Labels, Split
+from makeweight.core.images import halvings
+from makeweight.core.parameters import ClassifierSettings
 from makeweight.generators.blocks.augmentation import augment
 from makeweight.generators.blocks.losses import LOSSES
 from makeweight.generators.blocks.networks import Decoder, Shape, conditions
@@ -124,6 +127,38 @@ def autoencoder(settings: Autoencoder, train: Split) -> Iterator[nn.Module]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        yield network
+
+
+def small_cnn(channels: int, size: int, classes: int) -> nn.Sequential:
+    """The classifier `small_cnn` as in a tutorial: the same function, parameters and initial values."""
+
+    def convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
+        return [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()]
+
+    layers: list[nn.Module] = []
+    for width in WIDTHS[: halvings(size)]:
+        layers += [*convolution(channels, width), nn.MaxPool2d(2)]
+        channels = width
+    layers += convolution(channels, 2 * channels)
+    side = size // 2 ** halvings(size)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(2 * channels * side**2, classes))
+
+
+def classifier(
+    settings: ClassifierSettings, train: Split, batches: Iterable[tuple[Images, Labels]]
+) -> Iterator[nn.Module]:
+    """The training of `small_cnn`; yields the network after each step."""
+    network = small_cnn(train.channels, train.size, len(train.classes)).train()
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.budgets[0])
+    for images, labels in batches:
+        logits = network(torch.from_numpy(images).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1)
+        loss = cross_entropy(logits, torch.from_numpy(labels), label_smoothing=settings.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
         yield network
 
 

@@ -19,10 +19,13 @@ PROJECT = Path(__file__).parent.parent
 
 SMALL: dict[str, Any] = {
     "replicates": 2,
+    "controls": ["none", "oversample"],
+    "transforms": ["plain", "classical"],
     "families": {
         "cgan": {"steps": 12, "batch": 16, "generator_width": 8, "discriminator_width": 8},
         "cvae": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
+        "warp": {"pairs": 12, "iterations": 6},
     },
     "unions": [],
     "generate": {"per_class": 12},

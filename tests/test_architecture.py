@@ -30,11 +30,11 @@ PLUGINS = {
     "generate": ("families",),
     "choose": ("families", "transforms", "classifiers", "controls"),
     "train_baseline": ("transforms", "classifiers", "controls"),
-    "train_augmented": ("transforms", "classifiers"),
-    "train_union": ("transforms", "classifiers"),
-    "train_one_generator": ("transforms", "classifiers"),
+    "train_augmented": ("transforms", "classifiers", "controls"),
+    "train_union": ("transforms", "classifiers", "controls"),
+    "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
-    "report": (),
+    "report": ("families",),
 }
 # Modules that a stage imports without declaring them, with all that these import: their results are printed and
 # enter no output (`test_the_plan_changes_no_output`). Declared, they would make `prepare` run again after each change

@@ -54,9 +54,13 @@ class Half:
     """Every other image."""
 
     description: str = "trained on every other real image"
+    changes: tuple[float, ...] = ()
 
-    def epoch(self, labels, seed):
+    def epoch(self, labels, seed, progress):
         return np.arange(0, len(labels), 2)
+
+    def loss(self, logits, targets, frequencies, label_smoothing):
+        return torch.nn.functional.cross_entropy(logits, targets)
 
 
 half = Half()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from makeweight.classification.interface import Transform
+    from makeweight.classification.saved import load_classifier
     from makeweight.core.data import Split
     from makeweight.core.errors import BadInput
     from makeweight.core.images import as_images
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from makeweight.core.plugins import find
     from makeweight.core.validation import Settings
     from makeweight.generators.interface import Family
+    from makeweight.generators.saved import load_sampler
     from makeweight.intake.interface import DatasetListing, Reader
     from makeweight.runtime.splits import read_split, write_split
     from makeweight.training.loop import Sampler, TrainingContext
@@ -34,6 +36,8 @@ __all__ = [
     "Transform",
     "as_images",
     "find",
+    "load_classifier",
+    "load_sampler",
     "read_parameters",
     "read_split",
     "write_split",
@@ -52,6 +56,8 @@ _MODULES = {
     "Transform": "classification.interface",
     "as_images": "core.images",
     "find": "core.plugins",
+    "load_classifier": "classification.saved",
+    "load_sampler": "generators.saved",
     "read_parameters": "core.parameters",
     "read_split": "runtime.splits",
     "write_split": "runtime.splits",

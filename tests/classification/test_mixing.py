@@ -9,7 +9,7 @@ import pytest
 
 from makeweight.classification.controls import oversample_indices
 from makeweight.classification.mixing import control_mixing, generator_mixing, mixed_batches
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.comparison.sentences import exposure
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
@@ -32,6 +32,7 @@ def settings(**changes: Any) -> GenerateSettings:
         "strategy": "uniform",
         "per_class": 4,
         "synthetic_fraction": 0.25,
+        "base": "auto",
         "balance_to": None,
         "max_synthetic_ratio": 10.0,
     }
@@ -61,7 +62,9 @@ def test_oversample_balances_classes_and_uses_every_image_nearly_as_often() -> N
 
 
 def test_uniform_has_the_same_synthetic_fraction_in_every_batch_and_in_every_class() -> None:
-    mixing = generator_mixing(split(12, 4, 1), split(4, 4, 4, kind=SYNTHETIC), settings(), batch=8, seed=0)
+    mixing = generator_mixing(
+        split(12, 4, 1), split(4, 4, 4, kind=SYNTHETIC), settings(), "oversample", batch=8, seed=0
+    )
     kinds, _, labels = shown(mixing, steps=18)
     assert ((kinds == SYNTHETIC).sum(1) == 2).all()
     assert np.bincount(labels[kinds == SYNTHETIC]).tolist() == [12, 12, 12]
@@ -71,7 +74,7 @@ def test_uniform_has_the_same_synthetic_fraction_in_every_batch_and_in_every_cla
 @pytest.mark.parametrize(("fraction", "expected"), [(0.001, 1), (0.999, 7)])
 def test_uniform_never_leaves_out_real_or_synthetic_images(fraction: float, expected: int) -> None:
     mixing = generator_mixing(
-        split(3, 3), split(3, 3, kind=SYNTHETIC), settings(synthetic_fraction=fraction), batch=8, seed=0
+        split(3, 3), split(3, 3, kind=SYNTHETIC), settings(synthetic_fraction=fraction), "oversample", batch=8, seed=0
     )
     assert (shown(mixing, steps=2)[0] == SYNTHETIC).sum(1).tolist() == [expected] * 2
 
@@ -79,7 +82,7 @@ def test_uniform_never_leaves_out_real_or_synthetic_images(fraction: float, expe
 def test_balance_adds_synthetic_images_and_repeats_where_they_are_too_few() -> None:
     # Class b has 2 real and 4 synthetic of the 10 that a has; class c 1 and 9.
     mixing = generator_mixing(
-        split(10, 2, 1), split(0, 4, 9, kind=SYNTHETIC), settings(strategy="balance"), batch=10, seed=0
+        split(10, 2, 1), split(0, 4, 9, kind=SYNTHETIC), settings(strategy="balance"), "oversample", batch=10, seed=0
     )
     kinds, _, labels = shown(mixing, steps=3)
     assert np.bincount(labels.ravel()).tolist() == [10, 10, 10]
@@ -92,7 +95,7 @@ def test_uniform_replaces_a_fraction_of_each_oversample_batch_within_the_class(f
     train, steps = split(30, 12, 5), 60
     control = control_mixing("oversample", train, batch=16, seed=0)
     mixing = generator_mixing(
-        train, split(7, 7, 7, kind=SYNTHETIC), settings(synthetic_fraction=fraction), batch=16, seed=0
+        train, split(7, 7, 7, kind=SYNTHETIC), settings(synthetic_fraction=fraction), "oversample", batch=16, seed=0
     )
     kinds, numbers, labels = shown(mixing, steps)
     _, expected, expected_labels = shown(control, steps)
@@ -103,7 +106,7 @@ def test_uniform_replaces_a_fraction_of_each_oversample_batch_within_the_class(f
 
 def test_no_place_no_real_image_and_no_synthetic_image_is_preferred() -> None:
     train, steps = split(40, 10, 5), 900  # 40 epochs of 120 in batches of 8, of which 2 are replaced
-    mixing = generator_mixing(train, split(6, 6, 6, kind=SYNTHETIC), settings(), batch=8, seed=0)
+    mixing = generator_mixing(train, split(6, 6, 6, kind=SYNTHETIC), settings(), "oversample", batch=8, seed=0)
     kinds, numbers, labels = shown(mixing, steps)
     synthetic = kinds == SYNTHETIC
     assert np.abs(synthetic.mean(0) - 0.25).max() < 4 * (0.25 * 0.75 / steps) ** 0.5
@@ -116,7 +119,9 @@ def test_no_place_no_real_image_and_no_synthetic_image_is_preferred() -> None:
 
 def test_balance_shows_each_real_image_where_oversample_shows_it_first_in_an_epoch() -> None:
     train = split(10, 4, 1)
-    mixing = generator_mixing(train, split(0, 6, 9, kind=SYNTHETIC), settings(strategy="balance"), batch=6, seed=0)
+    mixing = generator_mixing(
+        train, split(0, 6, 9, kind=SYNTHETIC), settings(strategy="balance"), "oversample", batch=6, seed=0
+    )
     kinds, numbers, labels = shown(mixing, steps=25)
     _, expected, expected_labels = shown(control_mixing("oversample", train, batch=6, seed=0), steps=25)
     assert np.array_equal(labels, expected_labels)
@@ -126,7 +131,9 @@ def test_balance_shows_each_real_image_where_oversample_shows_it_first_in_an_epo
 
 def test_images_that_arms_share_follow_one_another_in_the_same_order() -> None:
     train = split(10, 4, 1)
-    balanced = generator_mixing(train, split(0, 6, 9, kind=SYNTHETIC), settings(strategy="balance"), batch=6, seed=0)
+    balanced = generator_mixing(
+        train, split(0, 6, 9, kind=SYNTHETIC), settings(strategy="balance"), "oversample", batch=6, seed=0
+    )
     kinds, numbers, _ = shown(balanced, steps=25)
     _, alone, _ = shown(control_mixing("none", train, batch=5, seed=0), steps=15)
     assert np.array_equal(numbers[kinds == REAL], alone.ravel())
@@ -135,13 +142,13 @@ def test_images_that_arms_share_follow_one_another_in_the_same_order() -> None:
 @pytest.mark.parametrize("source", ["oversample", "uniform", "balance"])
 def test_images_at_shared_places_are_augmented_in_the_same_way(source: str) -> None:
     # A transform that took more random numbers for a bright image would change all images after it differently.
-    recipe = validate(Classical, [{"ShotNoise": {"p": 1.0}}, {"HorizontalFlip": {"p": 0.5}}], key="recipe")
+    recipe = validate(Recipe, [{"ShotNoise": {"p": 1.0}}, {"HorizontalFlip": {"p": 0.5}}], key="recipe")
     train, synthetic = split(10, 4, 4, kind=200), split(0 if source == "balance" else 6, 6, 6, kind=3)
     control = control_mixing("oversample", train, batch=8, seed=0)
     mixing = (
         control
         if source == "oversample"
-        else generator_mixing(train, synthetic, settings(strategy=source), batch=8, seed=0)
+        else generator_mixing(train, synthetic, settings(strategy=source), "oversample", batch=8, seed=0)
     )
     shared = 0
     for (images, _), (expected, _) in zip(mixed_batches(mixing, 5, 0), mixed_batches(control, 5, 0), strict=True):
@@ -154,7 +161,7 @@ def test_images_at_shared_places_are_augmented_in_the_same_way(source: str) -> N
 
 def test_uniform_needs_synthetic_images_of_every_class_that_has_real_ones() -> None:
     with pytest.raises(BadInput, match=r"no synthetic images of class 'b'.*: run generate again"):
-        generator_mixing(split(3, 3, 0), split(3, 0, 0, kind=SYNTHETIC), settings(), batch=8, seed=0)
+        generator_mixing(split(3, 3, 0), split(3, 0, 0, kind=SYNTHETIC), settings(), "oversample", batch=8, seed=0)
 
 
 def test_the_sentence_on_the_number_of_real_images_is_true() -> None:
@@ -166,7 +173,10 @@ def test_the_sentence_on_the_number_of_real_images_is_true() -> None:
     counts = {"uniform": (5, 5, 5), "balance": (0, 6, 9)}
     real = {
         strategy: shown(
-            generator_mixing(train, split(*n, kind=SYNTHETIC), settings(strategy=strategy), batch=8, seed=0), 30
+            generator_mixing(
+                train, split(*n, kind=SYNTHETIC), settings(strategy=strategy), "oversample", batch=8, seed=0
+            ),
+            30,
         )[0]
         == REAL
         for strategy, n in counts.items()
@@ -193,3 +203,40 @@ def test_a_class_without_images_is_left_out_of_oversampling() -> None:
 def test_a_batch_larger_than_the_data_set_holds_several_epochs() -> None:
     _, numbers, _ = shown(control_mixing("none", split(3), batch=7, seed=0), steps=3)
     assert np.bincount(numbers.ravel()).tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize("name", ["weighted", "logit_adjusted"])
+def test_controls_with_the_same_sampling_serve_the_same_batches(name: str) -> None:
+    train = split(9, 3)
+    _, numbers, labels = shown(control_mixing(name, train, batch=4, seed=0), steps=8)
+    _, expected, expected_labels = shown(control_mixing("none", train, batch=4, seed=0), steps=8)
+    assert np.array_equal(numbers, expected)
+    assert np.array_equal(labels, expected_labels)
+
+
+def test_deferred_serves_the_batches_of_none_and_balanced_ones_in_the_last_quarter() -> None:
+    train = split(10, 4, 1)
+    _, numbers, labels = shown(control_mixing("deferred", train, batch=6, seed=0), steps=20)
+    _, expected, _ = shown(control_mixing("none", train, batch=6, seed=0), steps=20)
+    assert np.array_equal(numbers[:15], expected[:15])
+    assert np.bincount(labels[15:].ravel()).tolist() == [10, 10, 10]  # one epoch of 30 images
+
+
+def test_a_phase_begins_even_within_an_epoch() -> None:
+    _, _, labels = shown(control_mixing("deferred", split(1000, 2), batch=8, seed=0), steps=8)
+    assert (labels[6:] == 1).sum() > 4  # of 16, where `none` would show none or one
+    assert labels.shape == (8, 8)
+
+
+@pytest.mark.parametrize("base", ["none", "oversample", "logit_adjusted", "deferred"])
+def test_uniform_serves_the_batches_of_its_base_with_some_images_replaced_by_ones_of_their_class(base: str) -> None:
+    train = split(30, 12, 5)
+    mixing = generator_mixing(train, split(7, 7, 7, kind=SYNTHETIC), settings(), base, batch=16, seed=0)
+    control = control_mixing(base, train, batch=16, seed=0)
+    kinds, numbers, labels = shown(mixing, 40)
+    _, expected, expected_labels = shown(control, 40)
+    assert ((kinds == SYNTHETIC).sum(1) == 4).all()
+    assert np.array_equal(numbers[kinds == REAL], expected[kinds == REAL])
+    assert np.array_equal(labels, expected_labels)
+    assert np.array_equal(mixing.frequencies(), control.frequencies())
+    assert mixing.control == control.control

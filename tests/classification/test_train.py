@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from makeweight.classification import fit as fit_module
 from makeweight.classification.fit import Training, fit, predict
@@ -31,7 +33,7 @@ COMPUTE = ComputeSettings(
     checkpoint_seconds=5.0,
 )
 GENERATE = GenerateSettings(
-    strategy="uniform", per_class=4, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=10.0
+    strategy="uniform", per_class=4, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=10.0
 )
 SETTINGS = ClassifierSettings(
     name="small_cnn", steps=30, batch=16, learning_rate=0.01, weight_decay=0.0, label_smoothing=0.0
@@ -56,8 +58,8 @@ GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
 def training(source: str = "none", synthetic: list[Split] | None = None) -> Training:
     parts = None if synthetic is None else [[split] for split in synthetic]
     return Training(
-        Arm(source, "plain"), TRAIN, VALIDATION, TEST, parts, Plain.model_validate(()), SETTINGS, GENERATE, seed=0,
-        groups=GROUPS,
+        Arm(source, "plain"), TRAIN, VALIDATION, TEST, parts, Plain.model_validate(()), SETTINGS, GENERATE,
+        base=source if synthetic is None else "oversample", seed=0, groups=GROUPS,
     )  # fmt: skip
 
 
@@ -158,7 +160,7 @@ def test_missing_synthetic_images_are_a_clear_mistake(tmp_path: Path) -> None:
 
 def test_predictions_do_not_depend_on_which_images_stand_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.budgets[0]
-    network, _ = fit(TRAIN, batches, SETTINGS, seed=0, machine=MACHINE, progress=lambda step: None)
+    network, _ = fit(TRAIN, batches, SETTINGS, loss=cross_entropy, seed=0, machine=MACHINE, progress=lambda step: None)
     whole = predict(network, TEST.images, MACHINE)
     monkeypatch.setattr(fit_module, "PREDICTION_BATCH", 7)
     np.testing.assert_allclose(predict(network, TEST.images, MACHINE), whole, atol=1e-5)
@@ -170,6 +172,11 @@ def test_another_generator_share_trains_anew_but_only_where_it_matters() -> None
         first = training(source, synthetic)
         second = Training(**{**{name: getattr(first, name) for name in first.__dataclass_fields__}, "generate": other})
         assert (first.inputs()(0) == second.inputs()(0)) is same
+
+
+def test_the_fingerprint_covers_the_base() -> None:
+    arm = training("cgan", [DRAWN])
+    assert arm.inputs()(0) != replace(arm, base="logit_adjusted").inputs()(0)
 
 
 def test_the_fingerprint_of_a_replicate_ignores_the_others_images() -> None:

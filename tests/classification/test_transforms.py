@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
-from makeweight.classification.transforms import Classical, Plain
+from makeweight.classification.interface import find_transform
+from makeweight.classification.transforms import Plain, Recipe
 from makeweight.core.errors import BadInput
 from makeweight.core.validation import validate
+from tests.conftest import PROJECT
 
 SHIFT = [{"Affine": {"translate_percent": [-0.2, 0.2], "rotate": [-10, 10], "p": 1.0}}]
 
 
-def classical(recipe: Any) -> Classical:
-    return validate(Classical, recipe, key="recipes.classical")
+def classical(recipe: Any) -> Recipe:
+    return validate(Recipe, recipe, key="recipes.classical")
 
 
 def images(channels: int = 1) -> Any:
@@ -66,7 +69,8 @@ def test_a_horizontal_flip_is_what_albumentations_makes_of_it() -> None:
     [
         ([{"Affine": {"rotat": 5}}], "Affine: .*rotat"),
         ([{"Affine": {"rotate": "a lot"}}], "Affine: .*rotate"),
-        ([{"Afine": {}}], "no transform named 'Afine'"),
+        ([{"Afine": {}}], r"no transform named 'Afine' \(did you mean Affine"),
+        ([{"elastictransform": {}}], r"no transform named 'elastictransform' \(did you mean ElasticTransform"),
         ([{"Compose": {}}], "no transform named 'Compose'"),
         ([{"Affine": {}, "Rotate": {}}], "a step is one transform"),
         ([{"OneOf": {}}], "OneOf needs `transforms`, a list of transforms"),
@@ -112,6 +116,43 @@ def test_compositions_apply_their_transforms_by_the_seed_alone(composition: Any,
     } == flipped
     assert np.array_equal(classical([composition]).apply(same, seed=1), after)
     assert not np.array_equal(transform.apply(same, seed=2), after)
+
+
+def test_any_key_of_recipes_is_an_albumentations_recipe() -> None:
+    light = find_transform("light", {"light": [{"HorizontalFlip": {"p": 1.0}}]})
+    assert np.array_equal(light.apply(images(), seed=0), images()[:, :, ::-1])
+    with pytest.raises(BadInput, match=r"recipes\.light turns uint8 images"):
+        find_transform("light", {"light": [{"ToFloat": {}}]}).apply(images(), seed=0)
+    with pytest.raises(BadInput, match=r"recipes\.light: .*no transform named 'Blurr' \(did you mean .*Blur"):
+        find_transform("light", {"light": [{"Blurr": {}}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "trivial_augment",
+            r"neither a key of recipes nor registered \(light, my-recipe, aug_mix, .*\(did you mean trivial_augment_w",
+        ),
+        ("ligth", r"'ligth' is neither .*did you mean light\?"),
+        ("rand_augment", r"recipes\.rand_augment is missing"),
+        ("my-recipe", "'my-recipe' is not a valid name in transforms"),
+    ],
+)
+def test_a_transform_that_does_not_exist_is_one_line_with_the_nearest_names(name: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        find_transform(name, {"light": [], "my-recipe": []})
+    assert len(caught.value.errors) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["plain", "classical", "elastic", "flip"])
+def test_the_presets_suit_grey_and_colour_images(name: str, channels: int) -> None:
+    recipes = YAML(typ="safe").load(PROJECT / "params.yaml")["recipes"]
+    before = images(channels)
+    after = find_transform(name, recipes).apply(before, seed=0)
+    assert after.shape == before.shape
+    assert np.array_equal(after, before) is (name == "plain")
 
 
 def test_plain_changes_nothing_and_has_nothing_to_set() -> None:

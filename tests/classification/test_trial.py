@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.classification.trial import try_on, try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.validation import validate
@@ -16,8 +16,8 @@ from tests.support.data_settings import settings as data
 NEEDS_COLOUR = {"RandomRain": {"p": 1.0}}
 
 
-def recipe(step: Any) -> Classical:
-    return validate(Classical, [step], key="recipes.classical")
+def recipe(step: Any) -> Recipe:
+    return validate(Recipe, [step], key="recipes.classical")
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,27 @@ def test_a_rare_step_is_found_in_one_real_image() -> None:
     image = np.zeros((1, 16, 16, 1), np.uint8)
     with pytest.raises(BadInput, match=r"shape \(8, 8, 1\)"):
         try_on(recipe({"RandomCrop": {"height": 8, "width": 8, "p": 0.1}}), image)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"HorizontalFlip": {}}, {"Normalize": {"p": 1e-6}}],
+        [{"Sequential": {"transforms": [{"Normalize": {"p": 0.5}}], "p": 1e-6}}],
+        [{"OneOf": {"transforms": [{"HorizontalFlip": {"p": 1.0}}, {"Normalize": {"p": 1e-6}}], "p": 0.5}}],
+        [{"SomeOf": {"transforms": [{"HorizontalFlip": {}}, {"Normalize": {"p": 1e-6}}], "n": 1}}],
+        [{"OneOrOther": {"transforms": [{"HorizontalFlip": {}}, {"Normalize": {}}], "p": 1 - 1e-6}}],
+    ],
+)
+def test_a_step_of_any_probability_is_tried(steps: list[Any]) -> None:
+    with pytest.raises(BadInput, match="into float32"):
+        try_on_noise(validate(Recipe, steps, key="recipes.classical"), data())
+
+
+def test_only_outcomes_that_the_recipe_can_have_are_tried() -> None:
+    crop = {"RandomCrop": {"height": 8, "width": 8, "p": 0.01}}
+    pad = {"PadIfNeeded": {"min_height": 16, "min_width": 16, "p": 1.0}}
+    never = {"Normalize": {"p": 0.0}}
+    try_on_noise(validate(Recipe, [crop, pad, never], key="recipes.classical"), data(image_size=16))
+    with pytest.raises(BadInput, match="keep size"):
+        try_on_noise(validate(Recipe, [crop, never], key="recipes.classical"), data(image_size=16))

@@ -168,10 +168,13 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"transforms": []}, "transforms is []"),
         (
             {"controls": ["nothing"]},
-            "controls: 'nothing' is not among the registered controls: none, oversample; ",
+            "controls: 'nothing' is not among the registered controls: deferred, logit_adjusted, none, ",
         ),
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families: autoencoder, cgan"),
-        ({"transforms": ["classical", "fancy"]}, "'fancy' is not among the registered transforms: classical, plain"),
+        (
+            {"transforms": ["classical", "fancy"]},
+            "'fancy' is neither a key of recipes nor registered (plain, classical, ",
+        ),
         ({"classifier": {"name": "vgg"}}, "'vgg' is not among the registered classifiers: resnet18, small_cnn"),
         ({"data": {"reader": "photos"}}, "'photos' is not among the registered readers: "),
         ({"data": {"path": "here"}}, "data.path must be null: the reader digits does not use it"),

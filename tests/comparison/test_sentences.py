@@ -155,7 +155,7 @@ def test_grouped_images_are_counted_and_asked_for_in_groups() -> None:
 
 
 GENERATE = GenerateSettings(
-    strategy="uniform", per_class=4, synthetic_fraction=0.25, balance_to=None, max_synthetic_ratio=10.0
+    strategy="uniform", per_class=4, synthetic_fraction=0.25, base="auto", balance_to=None, max_synthetic_ratio=10.0
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.core.study import Arm, arms, check_contrasts, contrasts, control, other_contrasts, primary
+from makeweight.core.study import Arm, arms, base, check_contrasts, contrasts, control, other_contrasts, primary
 from tests.conftest import write_params
 
 
@@ -45,6 +45,33 @@ def test_a_control_that_does_not_exist_is_an_error_that_lists_the_valid_ones(tmp
         BadInput, match=r"compare\.control is 'oversample-classical', .* one of none-plain, oversample-pl"
     ):
         control(gone)
+
+
+@pytest.mark.parametrize(
+    ("generate", "source", "expected"),
+    [
+        ({}, "oversample", "oversample"),
+        ({}, "none", "oversample"),
+        ({}, "logit_adjusted", "logit_adjusted"),
+        ({"base": "weighted"}, "oversample", "weighted"),
+        ({"base": "none"}, "oversample", "none"),
+        ({"base": "weighted", "strategy": "balance"}, "deferred", "oversample"),
+    ],
+)
+def test_generator_arms_build_on_the_source_of_the_control_arm_or_on_a_named_control(
+    generate: dict[str, str], source: str, expected: str, tmp_path: Path
+) -> None:
+    assert base(parameters(tmp_path, generate=generate), Arm(source, "plain")) == expected
+
+
+def test_a_base_that_is_no_control_is_an_error_that_lists_the_controls(tmp_path: Path) -> None:
+    unknown = parameters(tmp_path, generate={"base": "smote"})
+    with pytest.raises(BadInput, match=r"^generate\.base is 'smote': set it to auto or to a control: deferred, .*none"):
+        base(unknown, Arm("oversample", "plain"))
+
+
+def test_an_arm_is_found_by_its_name() -> None:
+    assert Arm.named("logit_adjusted-plain") == Arm("logit_adjusted", "plain")
 
 
 def test_the_primary_contrast_is_the_one_that_is_named(tmp_path: Path) -> None:

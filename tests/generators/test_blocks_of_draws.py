@@ -17,7 +17,7 @@ from makeweight.training.loop import Sampler
 from tests.support.families import fitted, split
 
 SETTINGS = GenerateSettings(
-    strategy="uniform", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=1.0
+    strategy="uniform", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=1.0
 )
 LABELS = np.repeat([0, 1, 2], [7, 0, 12]).astype(np.int64)
 
@@ -40,6 +40,7 @@ def test_every_family_writes_the_bytes_of_one_draw(name: str, tmp_path: Path, mo
     expected = as_images(sampler.sample(torch.from_numpy(LABELS), rng=stream()))
     monkeypatch.setattr("makeweight.generators.blocks.networks.SAMPLING_BATCH", 5)
     monkeypatch.setattr("makeweight.generators.families.gaussian.SAMPLED_AT_ONCE", 5 * 11 * 11 * 3)
+    monkeypatch.setattr("makeweight.generators.families.warp.sampler.SAMPLED_AT_ONCE", 5 * 11 * 11 * 3)
     blocks: list[int] = []
 
     def counting(images: torch.Tensor) -> np.ndarray:

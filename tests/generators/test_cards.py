@@ -18,8 +18,10 @@ from makeweight.core import plugins
 from makeweight.core.parameters import ComputeSettings, GenerateSettings, MonitorSettings
 from makeweight.core.text import in_markdown
 from makeweight.generators.cards import COLUMNS, CardFacts, data_card, model_card, releases, size_category
+from makeweight.generators.fit import description
 from makeweight.generators.generate import Generation, generate
 from makeweight.runtime import fingerprints
+from makeweight.runtime.files import write_json
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, fitted, split
 
@@ -31,7 +33,7 @@ NASTY = (
 )  # fmt: skip
 MONITOR = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
 BALANCE = GenerateSettings(
-    strategy="balance", per_class=1, synthetic_fraction=0.5, balance_to=None, max_synthetic_ratio=100.0
+    strategy="balance", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=100.0
 )
 COMPUTE = ComputeSettings(
     device="cpu",
@@ -149,16 +151,18 @@ def test_the_model_card_tells_all_settings_and_its_example_draws(
     folder = tmp_path / "samplers" / "replicate_0"
     folder.mkdir(parents=True)
     fitted(name, train).save(folder)
+    write_json(folder / "makeweight.json", description(name, train))
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(example(card), names)
-    assert names["images"].shape == (3, 11, 11, 3)
+    assert names["images"].shape == (12, 11, 11, 3)
+    assert "uint8 [12, 11, 11, 3]" in card
     assert names["images"].dtype == np.uint8
 
 
 def test_an_example_asks_for_no_class_without_images() -> None:
     about = CardFacts("cgan", ("a", "b", "c", "d", "e"), (0, 3, 0, 1, 2), 8, 1, replicates=2, seed=0)
-    assert "torch.tensor([1, 3, 4])" in example(of_model(about))
+    assert ".sample(['b', 'd', 'e'], " in example(of_model(about))
 
 
 def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +206,10 @@ def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
 
 def test_another_wording_of_a_card_trains_nothing_again() -> None:
     assert "makeweight.generators.cards" not in fingerprints.sources("makeweight.generators.fit")
+
+
+@pytest.mark.parametrize(("name", "says"), [("cgan", False), ("smote", True), ("warp", True)])
+def test_cards_say_that_real_images_are_inside(name: str, says: bool) -> None:
+    about = facts(name=name)
+    assert ("**The training images are inside.**" in of_model(about)) is says
+    assert ("**Each image is made from real ones.**" in of_data(about)) is says

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from makeweight.core import plugins
+from tests.support.determinism import NONDETERMINISTIC, OperationRecorder
 from tests.support.families import draw, family, fitted, run, split
 
 
@@ -77,3 +78,9 @@ def test_progress_and_history_reach_the_last_step(name: str) -> None:
     model.fit(split(8, 1), monitor=split(8, 1), seeds=[0], run=context)
     assert steps[-1] == model.total_steps == context.histories[0][-1]["step"]
     assert all(np.isfinite(list(row.values())).all() for row in context.histories[0])
+
+
+def test_no_operation_of_the_training_is_nondeterministic_on_a_gpu(name: str) -> None:
+    with OperationRecorder() as recorder:
+        fitted(name, split(8, 3))
+    assert not recorder.names & NONDETERMINISTIC

@@ -29,6 +29,7 @@ def settings(**changes: object) -> GenerateSettings:
         "strategy": "uniform",
         "per_class": 4,
         "synthetic_fraction": 0.5,
+        "base": "auto",
         "balance_to": None,
         "max_synthetic_ratio": 10.0,
         **changes,

@@ -390,3 +390,10 @@ def test_without_choices_the_report_has_no_section_for_them(study: tuple[dict[st
     facts, results = study
     assert facts["choices"] is facts["budgets_plot"] is None
     assert 'id="choices"' not in (results / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_family_that_alters_training_images_is_not_said_to_memorise(several: tuple[dict[str, Any], Path]) -> None:
+    facts, _ = several
+    notes = {family["name"]: family["quality"].note for family in facts["families"]}
+    assert notes["cgan"] == ""
+    assert "by construction, and no sign of memorisation" in notes["smote"]

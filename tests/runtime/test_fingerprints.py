@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from makeweight.classification.networks import small_cnn
-from makeweight.classification.transforms import Classical
+from makeweight.classification.transforms import Recipe
 from makeweight.core.data import Split
 from makeweight.generators.families.cgan.family import ConditionalGAN
 from makeweight.runtime import fingerprints, plugin_code
@@ -107,7 +107,7 @@ def test_an_edit_retrains_only_what_it_may_change(
             "generator": plugin_code.of_code("makeweight.generators.fit", Plugin("families", "cgan", ConditionalGAN)),
             "classifier": plugin_code.of_code(
                 "makeweight.classification.fit",
-                Plugin("transforms", "classical", Classical),
+                Plugin("transforms", "classical", Recipe),
                 Plugin("classifiers", "small_cnn", small_cnn),
             ),
         }

@@ -12,6 +12,7 @@ from makeweight.core import plugins
 from makeweight.core.data import Split
 from makeweight.core.validation import validate
 from makeweight.generators.interface import Family
+from makeweight.runtime.machine import fixed_threads
 from makeweight.training.loop import Sampler, TrainingContext
 from tests.conftest import PROJECT, SMALL, merge
 
@@ -35,7 +36,8 @@ def run(steps: list[int] | None = None) -> TrainingContext:
 
 
 def fitted(name: str, train: Split, seed: int = 3) -> Sampler:
-    (sampler,) = family(name).fit(train, monitor=train, seeds=[seed], run=run())
+    with fixed_threads(1):  # deterministic algorithms, as in every training
+        (sampler,) = family(name).fit(train, monitor=train, seeds=[seed], run=run())
     return sampler
 
 

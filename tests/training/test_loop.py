@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import MonitorSettings
+from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints, State, pack
 from makeweight.training.loop import Monitor, TrainingContext
 
@@ -26,6 +27,12 @@ TRAIN = Split(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), dtype=np.
 @pytest.fixture(autouse=True)
 def _keep_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("makeweight.training.checkpoints.SHARE", 1e9)
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> Iterator[None]:
+    with fixed_threads(1):
+        yield
 
 
 class Killed(Exception):

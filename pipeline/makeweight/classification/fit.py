@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from makeweight.classification.interface import Transform
-from makeweight.classification.mixing import Mixing, control_mixing, generator_mixing, mixed_batches
+from makeweight.classification.interface import Transform, find_control
+from makeweight.classification.mixing import Loss, Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.classification.unions import equal_parts
+from makeweight.classification.weights import save_classifier
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
 from makeweight.core.parameters import ClassifierSettings, GenerateSettings
@@ -44,6 +44,7 @@ class Training:
         transform: augmentation of each image as it enters a batch.
         settings: the classifier and its training with one budget; the same for all arms but for the budget.
         generate: how synthetic images are mixed in; not read for a control.
+        base: the control whose sampling and loss the arm uses: a control arm's own, or `core.study.base`.
         seed: of the whole pipeline.
         groups: the group of each validation and test image, int64 [images]; stored with the predictions.
     """
@@ -56,6 +57,7 @@ class Training:
     transform: Transform
     settings: ClassifierSettings
     generate: GenerateSettings
+    base: str
     seed: int
     groups: Mapping[str, Labels]
 
@@ -72,30 +74,30 @@ class Training:
         return {name: split for name, split in splits.items() if split is not None}
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Train the classifier of one replicate; write its history and its predictions."""
+        """Train the classifier of one replicate; write its history, its weights and its predictions."""
         (replicate,) = replicates
         # Independent of arm and stage: all arms of a replicate share initial weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
+        mixing = self._mixing(replicate.number, seed)
         batches = (
             (self.transform.apply(images, derive(seed, "transform", step)), labels)
-            for step, (images, labels) in enumerate(
-                mixed_batches(self._mixing(replicate.number, seed), self.steps, seed)
-            )
+            for step, (images, labels) in enumerate(mixed_batches(mixing, self.steps, seed))
         )
-        machine = replicate.machine
+        machine, loss = replicate.machine, mixing.loss(self.settings.label_smoothing)
         network, history = fit(
-            self.train, batches, self.settings, seed=seed, machine=machine, progress=replicate.progress
+            self.train, batches, self.settings, loss=loss, seed=seed, machine=machine, progress=replicate.progress
         )
         write_csv(replicate.folder / HISTORY, history)
+        save_classifier(network, self.settings.name, self.train, replicate.folder)
         for name, split in self.scored.items():
             probabilities = predict(network, split.images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
 
     def _mixing(self, replicate: int, seed: int) -> Mixing:
         if self.synthetic is None:
-            return control_mixing(self.arm.source, self.train, self.settings.batch, seed)
+            return control_mixing(self.base, self.train, self.settings.batch, seed)
         synthetic = equal_parts(self.synthetic[replicate])
-        return generator_mixing(self.train, synthetic, self.generate, self.settings.batch, seed)
+        return generator_mixing(self.train, synthetic, self.generate, self.base, self.settings.batch, seed)
 
     def inputs(self) -> Callable[[int], Mapping[str, object]]:
         """All that the result of a replicate depends on, as a function of its number."""
@@ -105,22 +107,18 @@ class Training:
             "settings": self.settings.model_dump(),
             "transform": self.transform.model_dump(),
             "mixed": None if self.synthetic is None else [self.generate.strategy, self.generate.synthetic_fraction],
+            "base": self.base,
             "splits": [fingerprints.of_split(split) for split in (self.train, *self.scored.values())],
             "seed": self.seed,
             "code": plugin_code.of_code(
                 __name__,
                 plugin_code.Plugin("transforms", self.arm.transform, self.transform),
-                *self._control_plugin(),
+                plugin_code.Plugin("controls", self.base, find_control(self.base)),
                 plugin_code.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
             ),
         }
         synthetic = [[fingerprints.of_split(split) for split in parts] for parts in self.synthetic or ()]
         return lambda k: {**shared, "synthetic": synthetic[k] if synthetic else None, "replicate": k}
-
-    def _control_plugin(self) -> list[plugin_code.Plugin]:
-        if self.synthetic is not None:
-            return []
-        return [plugin_code.Plugin("controls", self.arm.source, find("controls", self.arm.source))]
 
 
 def fit(
@@ -128,6 +126,7 @@ def fit(
     batches: Iterable[tuple[Images, Labels]],
     settings: ClassifierSettings,
     *,
+    loss: Loss,
     seed: int,
     machine: Machine,
     progress: Callable[[int], None],
@@ -138,6 +137,7 @@ def fit(
         train: gives the number of channels and classes and the size of the images.
         batches: as many as `settings` has steps.
         settings: the classifier and its training with one budget.
+        loss: of a batch, as `Mixing.loss` returns it.
         seed: of the initial weights and of dropout.
         machine: where to compute.
         progress: called with the number of finished steps.
@@ -145,7 +145,7 @@ def fit(
     Returns:
         The trained network, and its history: step, loss, learning_rate.
     """
-    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream, dropout too
+    torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream
     network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, len(train.classes))
     network = network.to(machine.device).to(memory_format=torch.channels_last).train()
     (steps,) = settings.budgets
@@ -155,18 +155,19 @@ def fit(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
     rows = []
     for step, (images, labels) in enumerate(batches, start=1):
+        torch.manual_seed(derive(seed, "dropout", step))  # by step, so that no generator is part of the state
         with mixed_precision(machine.device, machine.autocast):
             logits = network(_as_input(images, machine))
         targets = torch.from_numpy(labels).to(machine.device)
-        loss = cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+        error = loss(logits.float(), targets)
         optimizer.zero_grad()
-        loss.backward()
+        error.backward()
         optimizer.step()
         learning_rate = scheduler.get_last_lr()[0]
         scheduler.step()
         progress(step)
         if step % max(1, steps // RECORDS) == 0 or step == steps:
-            rows.append({"step": step, "loss": loss.item(), "learning_rate": learning_rate})
+            rows.append({"step": step, "loss": error.item(), "learning_rate": learning_rate})
     return network, pd.DataFrame(rows)
 
 

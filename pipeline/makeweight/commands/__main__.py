@@ -10,9 +10,14 @@ from makeweight.commands.choose import choose
 from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
+from makeweight.commands.export import export
+from makeweight.commands.export_classifier import export_classifier
 from makeweight.commands.generate import generate
+from makeweight.commands.init import init
+from makeweight.commands.plugins import plugins
 from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
+from makeweight.commands.sample import sample
 from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
@@ -20,6 +25,7 @@ from makeweight.commands.train_one_generator import train_one_generator
 from makeweight.commands.train_union import train_union
 
 makeweight = app(
+    init,
     check,
     prepare,
     choose,
@@ -31,6 +37,10 @@ makeweight = app(
     train_one_generator,
     compare,
     report,
+    sample,
+    export,
+    export_classifier,
+    plugins,
     clean,
 )
 

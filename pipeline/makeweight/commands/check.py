@@ -15,7 +15,8 @@ def check(
 ) -> str:
     """Check the parameters and print the plan of the study.
 
-    Write only a marker, which holds a hash of the code of each third-party plug-in.
+    Write only a marker, which holds the version that the parameters are for, in place of dependencies on the code, and
+    a hash of the code of each third-party plug-in.
     """
     from makeweight.core.parameters import read_parameters
     from makeweight.project import plan
@@ -25,6 +26,8 @@ def check(
     parameters = read_parameters(params)
     check_parameters(parameters)
     lines = ["The parameters are in order.", *(f"{plugin}: {code}" for plugin, code in third_party(parameters).items())]
+    if parameters.makeweight is not None:
+        lines.append(f"makeweight {parameters.makeweight}")
     typer.echo("\n".join(plan.lines(parameters)))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

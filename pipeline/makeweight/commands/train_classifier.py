@@ -33,20 +33,21 @@ def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, ou
     from makeweight.classification.fit import Training
     from makeweight.classification.interface import find_transform
     from makeweight.classification.train import train_classifiers
-    from makeweight.core.choices import budget
+    from makeweight.core.choices import budget, control_arm
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
-    from makeweight.core.study import Arm
+    from makeweight.core.study import Arm, base
     from makeweight.runtime.artifacts import METRIC, SPLIT, VALUE, replicate_name
     from makeweight.runtime.choices import read_choices
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
     parameters, arm = read_parameters(inputs.params), Arm(source, transform)
     choices = read_choices(parameters, inputs.choices)
-    synthetic = None
+    synthetic, control = None, source
     if inputs.synthetic:
         generators = [0 if inputs.one_generator else k for k in range(parameters.replicates)]
         synthetic = [[read_split(folder / replicate_name(k)) for folder in inputs.synthetic] for k in generators]
+        control = base(parameters, control_arm(parameters, choices))
     splits = dict(zip(SPLITS, read_splits(inputs.train, inputs.validation, inputs.test), strict=True))
     training = Training(
         arm=arm,
@@ -55,6 +56,7 @@ def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, ou
         transform=find_transform(transform, parameters.recipes),
         settings=parameters.classifier.with_budget(budget(parameters.classifier, arm, choices)),
         generate=parameters.generate,
+        base=control,
         seed=parameters.seed,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )

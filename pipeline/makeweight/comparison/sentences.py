@@ -11,7 +11,7 @@ from makeweight.comparison.test_sets import TestSet
 from makeweight.core.choices import Choices
 from makeweight.core.parameters import DataSettings, GenerateSettings, Parameters, families_of
 from makeweight.core.plugins import find
-from makeweight.core.study import Arm, control, control_arms
+from makeweight.core.study import Arm, base, control, control_arms
 from makeweight.core.text import (
     amount,
     capitalised,
@@ -24,7 +24,10 @@ from makeweight.core.text import (
     valid_unicode,
 )
 
-FAMILIES = {"cgan": "GAN", "cvae": "VAE", "smote": "SMOTE", "gaussian": "Gaussian", "autoencoder": "autoencoder"}
+FAMILIES = {
+    "cgan": "GAN", "cvae": "VAE", "smote": "SMOTE", "gaussian": "Gaussian", "autoencoder": "autoencoder",
+    "warp": "deformed",
+}  # fmt: skip
 METRICS = {
     "accuracy": "the percentage of test images that are classified correctly",
     "balanced_accuracy": "the percentage of test images that are classified correctly, computed for each class and "
@@ -92,7 +95,7 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
         f"{_budgets(parameters.classifier.budgets)}.",
         f"Control ({reference})": f"the arm that the others are measured against, {description}.",
         f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
-        "after it was fitted to the training images.",
+        f"after it was fitted to the training images{_base(parameters, reference)}.",
         "Run": "one repetition of everything from another random seed: generator, synthetic images, classifier.",
         capitalised(readable(metric)): f"{METRICS[metric]}. Differences are in percentage points.",
         "Data set": f"{_data_set(parameters.data)}, {counted(len(test_set.images), 'class', 'classes')}.",
@@ -104,6 +107,13 @@ def _budgets(budgets: tuple[int, ...]) -> str:
     if len(budgets) == 1:
         return "for the same number of steps"
     return f"with the same numbers of steps on offer: {' or '.join(f'{steps:,}' for steps in budgets)}"
+
+
+def _base(parameters: Parameters, reference: Arm) -> str:
+    if parameters.generate.strategy == "balance":
+        return ""
+    name = base(parameters, reference)
+    return f", in the batches and with the loss of “{name}”: some images of each batch are replaced by these"
 
 
 def quoted(name: str) -> str:
@@ -290,7 +300,7 @@ def _data_set(settings: DataSettings) -> str:
 
 
 def exposure(settings: GenerateSettings) -> str:
-    """One sentence: how many real images a generator arm shows, compared with `oversample`, its control."""
+    """One sentence: how many real images a generator arm shows, compared with its base."""
     if settings.strategy == "balance":
         return (
             "With synthetic images the classifier sees each real image less often than with oversampling: they take "

@@ -59,6 +59,19 @@ def budget(settings: ClassifierSettings, arm: Arm, choices: Choices) -> int:
     return steps
 
 
+def control_arm(parameters: Parameters, choices: Choices) -> Arm:
+    """The control arm that the parameters name or that was chosen; whether the study has it is not checked.
+
+    Raises:
+        BadInput: it was to be chosen and was not.
+    """
+    if parameters.compare.control != AUTO:
+        return Arm.named(parameters.compare.control)
+    if choices.control is None:
+        raise BadInput("compare.control is auto, but no control arm was chosen: run choose again")
+    return choices.control
+
+
 def resolved(parameters: Parameters, choices: Choices) -> Parameters:
     """The parameters with the chosen control in place of `auto`.
 
@@ -67,7 +80,8 @@ def resolved(parameters: Parameters, choices: Choices) -> Parameters:
     """
     if parameters.compare.control != AUTO:
         return parameters
-    if choices.control not in control_arms(parameters):
-        raise BadInput("compare.control is auto, but no control arm of this study was chosen: run choose again")
-    compare = parameters.compare.model_copy(update={"control": str(choices.control)})
+    arm = control_arm(parameters, choices)
+    if arm not in control_arms(parameters):
+        raise BadInput(f"compare.control is auto, but {arm}, which was chosen, is no control arm: run choose again")
+    compare = parameters.compare.model_copy(update={"control": str(arm)})
     return parameters.model_copy(update={"compare": compare})

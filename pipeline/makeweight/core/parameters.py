@@ -5,6 +5,7 @@ No field has a default: the file is the only source of values, and documents the
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -72,6 +73,7 @@ class GenerateSettings(Settings):
     strategy: Literal["uniform", "balance"]
     per_class: Count
     synthetic_fraction: Fraction
+    base: str
     balance_to: Count | None
     max_synthetic_ratio: Positive
 
@@ -139,10 +141,15 @@ class ComputeSettings(Settings):
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+VERSION_KEY = "makeweight"
+CHECKOUT = None  # the value of this key where the code is in the same repository as the parameters
+
+
 class Parameters(Settings):
     """All of `params.yaml`.
 
     `families` and `recipes` are plain values here: families and transforms, which may be third-party, validate them.
+    `makeweight` is the version of the package that the file is for, or `CHECKOUT`.
     """
 
     seed: Annotated[int, Field(ge=0)]
@@ -161,6 +168,7 @@ class Parameters(Settings):
     choice: ChoiceSettings
     compare: CompareSettings
     compute: ComputeSettings
+    makeweight: str | None
 
     @model_validator(mode="after")
     def _consistent_lists(self) -> Self:
@@ -199,7 +207,24 @@ def read_parameters(path: Path) -> Parameters:
     """Read `path` as YAML 1.2 (in which 1e-3 is a number) and validate it.
 
     Raises:
-        BadInput: the file is missing, is not YAML, or has values that are not allowed; one line for each error.
+        BadInput: the file is missing, is not YAML, is for another version of Makeweight, or has values that are not
+            allowed; one line for each error.
+    """
+    values = load_values(path)
+    written_for, installed = values.get(VERSION_KEY), version("makeweight")
+    if isinstance(written_for, str) and written_for != installed:
+        raise BadInput(
+            f"{path} is for makeweight {written_for}, and {installed} is installed: install that version, or run "
+            "`makeweight init --upgrade` in its folder"
+        )
+    return validate(Parameters, values)
+
+
+def load_values(path: Path) -> dict[str, Any]:
+    """The values of the YAML file `path`, not validated.
+
+    Raises:
+        BadInput: the file is missing, is not YAML, or holds no mapping.
     """
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -216,4 +241,4 @@ def read_parameters(path: Path) -> Parameters:
         raise BadInput(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no parameters: it must be a mapping of keys to values")
-    return validate(Parameters, values)
+    return values

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from makeweight.core.errors import BadInput
+from makeweight.core.text import nearest
 from makeweight.core.validation import validate
 
 # "-" separates source and transform in the name of an arm, "." the parts of a parameter's name.
@@ -28,6 +29,16 @@ def names(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=f"makeweight.{group}")})
 
 
+def require_valid_name(group: str, name: str) -> None:
+    """Check the form of a name in `group`.
+
+    Raises:
+        BadInput: it is not a valid name.
+    """
+    if not NAME.fullmatch(name):
+        raise BadInput(f"{name!r} is not a valid name in {group}: lower-case letters, digits and _, a letter first")
+
+
 def find(group: str, name: str) -> Any:
     """The plug-in that is registered as `name` in the entry-point group `makeweight.<group>`.
 
@@ -35,8 +46,7 @@ def find(group: str, name: str) -> Any:
         BadInput: the name is not registered, or by two packages; it is not a valid name; or the plug-in was written
             for an earlier version, or fails when it is imported.
     """
-    if not NAME.fullmatch(name):
-        raise BadInput(f"{name!r} is not a valid name in {group}: lower-case letters, digits and _, a letter first")
+    require_valid_name(group, name)
     found = {point.value: point for point in entry_points(group=f"makeweight.{group}", name=name)}
     if not found:
         for point in entry_points(group=f"{FORMER_PACKAGE}.{group}", name=name):
@@ -45,8 +55,8 @@ def find(group: str, name: str) -> Any:
                 f"is now makeweight.{group}: install a newer version of it, or rename the group in its pyproject.toml"
             )
         raise BadInput(
-            f"{KEYS.get(group, group)}: {name!r} is not among the registered {group}: {', '.join(names(group))}; use "
-            "one of these, or install the package that registers it"
+            f"{KEYS.get(group, group)}: {name!r} is not among the registered {group}: {', '.join(names(group))}"
+            f"{nearest(name, names(group))}; use one of these, or install the package that registers it"
         )
     if len(found) > 1:
         raise BadInput(f"{name!r} is registered twice among the {group}: {' and '.join(sorted(found))}")
@@ -86,3 +96,8 @@ def configured(group: str, name: str, section: str, settings: Mapping[str, Any])
     if name not in settings:
         raise BadInput(f"{section}.{name} is missing: {name} is among the {group}, but has no settings")
     return validate(model, settings[name], key=f"{section}.{name}")
+
+
+def keeps_training_images(name: str) -> bool:
+    """Whether samplers of the family `name` hold training images, to which their draws are near; no: not registered."""
+    return name in names("families") and getattr(find("families", name), "keeps_training_images", False) is True

@@ -124,6 +124,31 @@ def check_contrasts(parameters: Parameters) -> None:
         )
 
 
+def base(parameters: Parameters, control_arm: Arm) -> str:
+    """The control whose batches and loss the generator arms use.
+
+    Under `generate.strategy: uniform` that is `generate.base`: the images are then the only difference between a
+    generator arm and the arm of its base with the same transform. `auto` is the source of the study's control arm;
+    `oversample` in place of `none`, since images of a rare class could hardly be replaced in batches that hold hardly
+    any. Under `balance` it is `oversample`.
+
+    Args:
+        parameters: of the study.
+        control_arm: that the generator arms are tested against.
+
+    Raises:
+        BadInput: `generate.base` is not a control.
+    """
+    if parameters.generate.strategy == "balance":
+        return "oversample"
+    name = parameters.generate.base
+    if name == "auto":
+        return "oversample" if control_arm.source == "none" else control_arm.source
+    if not is_control(name):
+        raise BadInput(f"generate.base is {name!r}: set it to auto or to a control: {', '.join(names('controls'))}")
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """A source of training images and a transform: one way to train the classifier."""

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ def shown(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause for a message with up to three of the `known` names that are similar to `name`; empty if there are none.
+
+    Upper and lower case are not distinguished.
+    """
+    by_lower = {other.lower(): other for other in sorted(known)}
+    similar = get_close_matches(name.lower(), by_lower)
+    return f" (did you mean {' or '.join(by_lower[other] for other in similar)}?)" if similar else ""
 
 
 def told(path: str | Path) -> str:

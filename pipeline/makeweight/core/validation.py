@@ -37,7 +37,7 @@ def validate(model: type[Model], values: object, *, key: str = "") -> Model:
     """
     try:
         # As JSON, since strict models accept its lists as tuples; dates in YAML become strings, and are refused.
-        return model.model_validate_json(json.dumps(values, default=str))
+        return model.model_validate_json(json.dumps(values, default=str), context={"key": key})
     except ValidationError as error:
         raise BadInput(*_errors(error, model, key)) from error
 

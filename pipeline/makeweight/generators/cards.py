@@ -23,6 +23,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import MonitorSettings
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.text import in_markdown
 from makeweight.generators.interface import Family
 from makeweight.runtime.machine import Machine, versions
@@ -115,11 +116,14 @@ def model_card(
         "Package versions; other versions may round differently and give different weights:",
         _table(("package", "version"), packages.items()),
         "## Usage",
-        "With Makeweight installed, run this in the folder of the card. Labels are those of the table above:",
+        "With Makeweight installed, and nothing else of its project, run this in the folder of the card:",
         _fenced("python", _usage(facts)),
+        "or, in a terminal:",
+        _fenced("sh", "makeweight sample . --count 4 --out images.png\n"),
         "## Monitoring",
         _monitoring(monitor),
         "## Intended use and limitations",
+        *([REAL_IMAGES_IN_MODEL] if keeps_training_images(facts.family) else []),
         MODEL_LIMITS,
     )
 
@@ -145,20 +149,12 @@ def _circumstances(facts: CardFacts, machine: Machine) -> dict[str, object]:
 
 
 def _usage(facts: CardFacts) -> str:
-    labels = [label for label, count in enumerate(facts.counts) if count][:3]
+    names = [name for name, count in zip(facts.classes, facts.counts, strict=True) if count][:3]
     return f"""\
-from pathlib import Path
+import makeweight
 
-import torch
-
-from makeweight.core.plugins import find
-from makeweight.core.images import as_images
-
-sampler = find("families", "{facts.family}").load(Path("samplers/replicate_0"))
-labels = torch.tensor({labels})
-samples = sampler.sample(labels, rng=torch.Generator().manual_seed(0))  # float [n, {facts.channels}, {facts.size}, \
-{facts.size}] in [-1, 1]
-images = as_images(samples)  # uint8 [n, {facts.size}, {facts.size}, {facts.channels}]
+images = makeweight.load_sampler(".").sample({names!r}, count=4, seed=0)  # uint8 [{4 * len(names)}, {facts.size}, \
+{facts.size}, {facts.channels}]
 """
 
 
@@ -176,6 +172,10 @@ In such a case the training {REACTIONS[monitor.on_divergence]} (`monitor.on_dive
 `history.csv` and `history.png` hold the recorded figures, `learning.png` images drawn during the training."""
 
 
+REAL_IMAGES_IN_MODEL = """\
+**The training images are inside.** Each folder `samplers/replicate_<k>/` holds all of them, and generated images are
+near to them by construction. Publish the generators only if you may publish the training images."""
+
 MODEL_LIMITS = """\
 Intended for one use: generating images to train a classifier, in addition to real ones, where the same study measures
 whether they help. Not intended for illustrating the classes, for evaluating a classifier, or as evidence.
@@ -183,7 +183,9 @@ whether they help. Not intended for illustrating the classes, for evaluating a c
 - **Few training images.** Rare variation is interpolated from few examples: check the table above for the class counts.
 - **Memorisation.** A generator of few images overfits and may reproduce them. Before publishing drawn images, compare
   them with their nearest training images. Do not publish the generators if the training images must stay private: the
-  weights may reveal them, and some families (`smote`, `autoencoder`) store the images or their codes.
+  weights may reveal them, and some families store the images (`smote`, `warp`) or their codes (`autoencoder`).
+- **Test images.** The generators have seen the images that the project's `data/train/metadata.csv` lists: these may
+  not test a classifier that was trained with generated images.
 - **Bias.** The generators reproduce the biases of the training images, and under-represent rare variation further.
 - **Label errors.** A generated image may look like another class than its label.
 - **No licence is stated**, since it depends on the licence of the training images. Add one when you publish."""
@@ -213,6 +215,7 @@ def data_card(facts: CardFacts, quota: Labels) -> str:
         _fenced("python", _loading(facts, int(quota.sum()))),
         METADATA,
         "## Intended use and limitations",
+        *([REAL_IMAGES_IN_DATA] if keeps_training_images(facts.family) else []),
         DATA_LIMITS,
     )
 
@@ -276,11 +279,20 @@ METADATA = f"""\
 its position in the arrays. `synthetic` is `true` in each row, so that rows can be merged with those of real images. The
 YAML header describes these rows; the Hub's viewer shows them, since it does not read `.npy` files."""
 
+REAL_IMAGES_IN_DATA = """\
+**Each image is made from real ones.** The generator alters or mixes training images, so that what it draws is near to
+them by construction, and shows what they show. Publish the images only if you may publish the training images."""
+
 DATA_LIMITS = """\
 - **No new information.** The images were generated from the real training images counted above, and contain nothing
   that these do not. A thousand images drawn from six are not a thousand observations: do not count them as such, and do
   not estimate frequencies from them.
 - **For training only**, together with real images. Do not use them for validation or testing.
+- **Test only with images that the generators have not seen.** They were fitted to the images that the project's
+  `data/train/metadata.csv` lists. If you split the images anew, some of these become your test images, and results look
+  better than they are (in one trial, 48 of 73 test images). `data/test` is safe; so are images from elsewhere.
+- **One synthetic fraction was tested.** The project's `results/report.md` says which part of each batch was synthetic
+  when the verdict was reached. Another fraction is another experiment.
 - **One replicate is one experiment.** If images of several replicates are put into one training set, the trainings are
   no longer independent, and intervals from them are too narrow.
 - **Near-duplicates.** Some may be close to training images: check nearest neighbours before publishing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import pandas as pd
 import torch
@@ -12,8 +13,8 @@ from makeweight.core.data import Split
 from makeweight.core.parameters import MonitorSettings
 from makeweight.core.seeds import derive
 from makeweight.generators.interface import Family
-from makeweight.runtime.artifacts import FRAMES, HISTORY
-from makeweight.runtime.files import write_arrays, write_csv
+from makeweight.runtime.artifacts import FRAMES, HISTORY, SAMPLER
+from makeweight.runtime.files import write_arrays, write_csv, write_json
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Replicate
 from makeweight.training.checkpoints import Checkpoints
@@ -72,5 +73,18 @@ class Fit:
             run.show(self.family.total_steps, *samplers)
         for replicate, sampler, history, frames in zip(replicates, samplers, run.histories, run.frames, strict=True):
             sampler.save(replicate.folder)
+            write_json(replicate.folder / SAMPLER, description(self.name, self.train))
             write_csv(replicate.folder / HISTORY, pd.DataFrame(history))
             write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})
+
+
+def description(family: str, train: Split) -> dict[str, object]:
+    """What a program needs to use a sampler by class name, without the parameters and data of its training."""
+    return {
+        "makeweight": version("makeweight"),
+        "family": family,
+        "classes": list(train.classes),
+        "training_images": train.counts.tolist(),
+        "size": train.size,
+        "channels": train.channels,
+    }

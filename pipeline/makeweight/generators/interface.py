@@ -19,7 +19,8 @@ class Family(Protocol):
     """A kind of generative model: a frozen settings model with the method `fit`.
 
     If its class sets `supports_batched_seeds = True`, `fit` gets several seeds at once, to train them in one program;
-    otherwise it gets one seed at a time.
+    otherwise it gets one seed at a time. If it sets `keeps_training_images = True`, its samplers hold the training
+    images, and the images that they draw are near to these by construction: cards and report say so.
     """
 
     @property

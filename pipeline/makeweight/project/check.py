@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from makeweight.classification.interface import find_transform
+from makeweight.classification.interface import find_control, find_transform
 from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find
-from makeweight.core.study import check_contrasts
+from makeweight.core.study import Arm, base, check_contrasts
 from makeweight.core.text import told
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
@@ -44,7 +44,7 @@ def third_party(parameters: Parameters) -> dict[str, str]:
     """The hash of each third-party plug-in that the parameters name, by group and name."""
     selected = {
         "readers": [parameters.data.reader],
-        "controls": parameters.controls,
+        "controls": _controls(parameters),
         "families": parameters.generators,
         "transforms": parameters.transforms,
         "classifiers": [parameters.classifier.name],
@@ -57,12 +57,24 @@ def third_party(parameters: Parameters) -> dict[str, str]:
     return {key: value for key, value in hashes.items() if value is not None}
 
 
+def _controls(parameters: Parameters) -> list[str]:
+    """The controls that the parameters name: those of the study, and the base of its generator arms."""
+    named = [] if parameters.generate.base == "auto" else [parameters.generate.base]
+    return list(dict.fromkeys([*parameters.controls, *named]))
+
+
+def _require_base(parameters: Parameters) -> None:
+    if parameters.generate.base != "auto":
+        find_control(base(parameters, Arm.named(parameters.compare.control)))
+
+
 def _errors(parameters: Parameters) -> Iterator[str]:
     checks: list[Callable[[], object]] = [
         lambda: _require_data(parameters),
         lambda: find("classifiers", parameters.classifier.name),
         lambda: machine(parameters.compute),
-        *(partial(find, "controls", name) for name in parameters.controls),
+        *(partial(find_control, name) for name in parameters.controls),
+        lambda: _require_base(parameters),
         lambda: check_contrasts(parameters),
         *(partial(find_family, name, parameters.families) for name in parameters.generators),
         *(partial(_try_transform, name, parameters) for name in parameters.transforms),

@@ -109,7 +109,8 @@ class ClassifierTraining:
             (self.transform.apply(images, seed), labels)
             for images, labels in mixed_batches(mixing, self.settings.budgets[-1], seed)
         )
-        fit(train, batches, self.settings, seed=seed, machine=replicate.machine, progress=replicate.progress)
+        loss = mixing.loss(self.settings.label_smoothing)
+        fit(train, batches, self.settings, loss=loss, seed=seed, machine=replicate.machine, progress=replicate.progress)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from makeweight.core.data import SPLITS, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import nearest, of_class
 from makeweight.core.parameters import Parameters
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.study import arms
 from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, readable, split_sizes
@@ -45,6 +46,10 @@ from makeweight.runtime.splits import read_split, read_splits
 MAX_CLASSES = 10  # of which images are shown: the rarest ones
 IMAGES_PER_CLASS, NEIGHBOURS = 6, 3  # shown; generated images that are shown with their nearest training image
 HASH_DIGITS = 16
+NEAR_BY_CONSTRUCTION = (
+    "This family alters or mixes training images, so that a low distance ratio is by construction, and no sign of "
+    "memorisation."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +207,14 @@ def _family(
     shown = np.sort([label for label in rarest if synthetic.counts[label] and train.counts[label]][:MAX_CLASSES])
     return {
         "name": name,
-        "quality": _quality(similarity),
+        "quality": _quality(similarity, NEAR_BY_CONSTRUCTION if keeps_training_images(name) else ""),
         "curves": embed.as_svg(plots.curves(history, 2, plots.NARROW)) if len(history.columns) > 2 else None,
         "all_shown": len(shown) == len(train.classes),
         "rows": [_images(train.classes[label], of_class(train, label), of_class(synthetic, label)) for label in shown],
     }
 
 
-def _quality(similarity: Sequence[Mapping[str, Any]]) -> Table:
+def _quality(similarity: Sequence[Mapping[str, Any]], note: str) -> Table:
     cells = [
         [NOTHING if np.isnan(value) else f"{value:.2f}" for value in (row["diversity"], row["novelty"])]
         for row in similarity
@@ -218,6 +223,7 @@ def _quality(similarity: Sequence[Mapping[str, Any]]) -> Table:
         "Sample quality; 1: as real, held-out images of the class; 0: copies",
         ["class", "diversity (distance between images)", "nearest-neighbour distance ratio (to training images)"],
         [Row(row["class"], pair) for row, pair in zip(similarity, cells, strict=True)],
+        note,
     )
 
 

@@ -20,6 +20,7 @@ RECALL_OF_CLASS = "recall"  # metric in arms.csv
 
 # models/<family>/
 SAMPLERS = "samplers"
+SAMPLER = "makeweight.json"  # in each replicate's folder: family, classes and images, for use without the project
 CARD = "README.md"  # also in data/synthetic/<family>/
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
 STEP = "step"  # column of history.csv, beside REPLICATE and, in runs/<arm>/, STEPS: the budget
@@ -29,6 +30,7 @@ ONE_GENERATOR = "one_generator"  # runs/one_generator/<arm>/: the arm with one g
 SCORES, PREDICTIONS, CONFUSION = "scores.csv", "predictions.npz", "confusion.csv"
 REPLICATES = "replicates"  # folder of finished replicates, which a later run reuses
 REPLICATE, STEPS, SPLIT, METRIC, VALUE = "replicate", "steps", "split", "metric", "value"  # columns of scores.csv
+CLASSIFIER, WEIGHTS = "classifier.json", "classifier.safetensors"  # in each replicate's folder
 LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from makeweight.core.errors import BadInput
-from makeweight.core.text import as_cell
+from makeweight.core.text import as_cell, told
 from makeweight.runtime.artifacts import REPLICATE
 from makeweight.runtime.processes import locked
 
@@ -114,6 +114,26 @@ def _remove_leftovers() -> None:
     with suppress(BadInput), locked(IN_USE, "", timeout=0):
         for leftover in TEMPORARY.glob("*"):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def new_directory(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` if the block ends without an error, and is removed otherwise.
+
+    For exports, which may be anywhere: it leaves no `.makeweight` in the current folder.
+
+    Raises:
+        BadInput: `folder` is a file, or is not empty.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise BadInput(f"{told(folder)} is a file: name a new folder, or an empty one")
+    if folder.is_dir() and next(folder.iterdir(), None):
+        raise BadInput(f"{told(folder)} is not empty: name a new folder, or an empty one")
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _new_folder(folder.parent, folder.name) as temporary:
+        yield temporary
+        os.replace(temporary, folder)
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import cv2
 import torch
@@ -27,6 +29,7 @@ RESULT_PACKAGES = (
     "torchvision",
 )  # different versions give different results
 GPU_MEMORY_PER_WORKER = 4 * 2**30  # bytes: the CUDA context, a network with its optimizer, and a batch's activations
+CUBLAS_WORKSPACE = ":4096:8"  # read by cuBLAS at its first use: 8 buffers of 4 MiB make its results deterministic
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -100,9 +103,10 @@ def _automatic_workers(compute: ComputeSettings) -> int:
 
 @contextmanager
 def fixed_threads(threads: int) -> Iterator[None]:
-    """A fixed number of threads, deterministic kernels and full float32 in all libraries while the block lasts.
+    """A fixed number of threads, deterministic algorithms and full float32 in all libraries while the block lasts.
 
-    bfloat16 is chosen by `Machine.autocast` alone: what stays in float32 is never rounded to TF32.
+    An operation that has no deterministic implementation on the device raises a `RuntimeError` that names it. bfloat16
+    is chosen by `Machine.autocast` alone: what stays in float32 is never rounded to TF32.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = torch.get_num_threads(), cv2.getNumThreads()
@@ -111,12 +115,30 @@ def fixed_threads(threads: int) -> Iterator[None]:
     cv2.setNumThreads(0)  # a thread pool of OpenCV in each worker would compete for the cores
     cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False
     try:
-        with threadpool_limits(threads):  # of NumPy's and scikit-learn's libraries
+        with threadpool_limits(threads), _deterministic_algorithms():  # threads of NumPy's and scikit-learn's libraries
             yield
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
         cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = backends_before
+
+
+@contextmanager
+def _deterministic_algorithms() -> Iterator[None]:
+    options: Any = torch.utils.deterministic
+    mode, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    filled = options.fill_uninitialized_memory
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    torch.use_deterministic_algorithms(True)
+    options.fill_uninitialized_memory = False  # with NaN, which takes time and changes no result of a correct program
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
+        options.fill_uninitialized_memory = filled
 
 
 def retain_heap() -> None:

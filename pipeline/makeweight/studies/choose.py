@@ -20,7 +20,7 @@ from makeweight.core.data import Split
 from makeweight.core.parameters import Parameters, families_of
 from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
-from makeweight.core.study import AUTO, Arm, arms, control, control_arms, is_control
+from makeweight.core.study import AUTO, Arm, arms, base, control, control_arms, is_control
 from makeweight.generators.fit import Fit
 from makeweight.generators.generate import Generation, drawing_job
 from makeweight.generators.interface import find_family
@@ -105,6 +105,7 @@ class _Trainings:
             transform=find_transform(arm.transform, self.parameters.recipes),
             settings=self.parameters.classifier.with_budget(steps),
             generate=self.parameters.generate,
+            base=arm.source if synthetic is None else base(self.parameters, control_arm),
             seed=self.seed,
             groups={},
         )

@@ -64,6 +64,13 @@ def test_affine_turns_and_scales_about_the_middle_and_brings_in_black() -> None:
     assert 1.15 < area.max() < 1.26
 
 
+def test_affine_has_coordinates_in_float32_under_autocast() -> None:
+    images = torch.rand(8, 1, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        turned = affine(images, rng())
+    assert torch.equal(turned, affine(images, rng()))
+
+
 def test_flip_mirrors_about_half_of_the_images() -> None:
     images = torch.arange(4.0).expand(400, 1, 4, 4)
     mirrored = flip(images, rng())[:, 0, 0, 0] == 3

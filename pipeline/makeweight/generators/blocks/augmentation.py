@@ -12,8 +12,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, pad
+from torch.nn.functional import pad
 
+from makeweight.generators.blocks.warp import warp
 from makeweight.training.rng import ReplicateGenerators
 
 Operation = Literal["affine", "translation", "cutout", "brightness", "flip"]
@@ -24,12 +25,17 @@ def affine(images: Tensor, rng: ReplicateGenerators) -> Tensor:
 
     The geometric operations of Karras et al. (2020, "Training generative adversarial networks with limited data").
     """
-    angle, zoom = (limit * (2 * rng.rand(len(images)) - 1) for limit in (12.0, 0.1))
+    angle, zoom = (limit * (2 * rng.rand(len(images), 1, 1) - 1) for limit in (12.0, 0.1))
     cos, sin = (function(angle.deg2rad()) * torch.exp(-zoom) for function in (torch.cos, torch.sin))
-    zero = torch.zeros_like(cos)
-    matrices = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
-    grid = affine_grid(matrices, list(images.shape), align_corners=False)
-    return grid_sample(images + 1, grid, align_corners=False) - 1
+    # Not by `affine_grid`, whose matrix product would round the coordinates to bfloat16 under autocast.
+    y, x = (_centres(side, images.device) for side in images.shape[2:])
+    y = y[:, None]
+    return warp(images + 1, torch.stack([cos * x - sin * y, sin * x + cos * y], -1), "zeros") - 1
+
+
+def _centres(side: int, device: torch.device) -> Tensor:
+    """Coordinates of the centres of `side` pixels, where -1 and 1 are the outer edges."""
+    return (2 * torch.arange(side, device=device) + 1) / side - 1
 
 
 def translation(images: Tensor, rng: ReplicateGenerators) -> Tensor:

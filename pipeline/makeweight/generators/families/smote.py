@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from makeweight.training.loop import TrainingContext
 
 class PixelSMOTE(FittedInClosedForm, Settings):
     """Settings of the family `smote`, explained in `params.yaml`."""
+
+    keeps_training_images: ClassVar[bool] = True
 
     neighbours: Count
 

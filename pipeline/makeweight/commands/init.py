@@ -1,0 +1,48 @@
+"""`makeweight init`: write the pipeline into a folder of a DVC repository."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from makeweight.commands.command import app, command
+
+Preset = Literal["digits", "mnist", "cifar10", "folder"]
+
+
+@command
+def init(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Gets dvc.yaml, params.yaml and .gitignore.  [default: augment]")
+    ] = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(help="Values for a data set.  [default: digits, or what fits DATA]"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Your images: a folder, a .csv or a .npz; becomes a dependency.")
+    ] = None,
+    git: Annotated[bool, typer.Option("--git", help="Make a Git and DVC repository where there is none.")] = False,
+    upgrade: Annotated[
+        bool,
+        typer.Option("--upgrade", help="Bring a project to the installed version; keeps the edits of params.yaml."),
+    ] = False,
+) -> str:
+    """Write the pipeline into a folder of your DVC repository, and print the next two commands."""
+    from makeweight.core.errors import BadInput
+    from makeweight.project.init import init as write_project
+    from makeweight.project.rendering import DVC_YAML, GITIGNORE, PARAMS
+    from makeweight.project.upgrade import upgrade as upgrade_project
+
+    if upgrade:
+        if preset or data or git:
+            raise BadInput("--upgrade takes no other option than the folder: edit params.yaml instead")
+        here = Path(PARAMS).exists() and Path(DVC_YAML).exists()
+        where = folder or Path("." if here else "augment")
+        return "\n".join(upgrade_project(where))
+    where = folder or Path("augment")
+    lines = write_project(where, preset, data, git=git)
+    return "\n".join([f"wrote {DVC_YAML}, {PARAMS} and {GITIGNORE} to {where}", *lines])
+
+
+main = app(init)

@@ -1,0 +1,1 @@
+"""The family `warp`: learned deformations."""

@@ -1,0 +1,1 @@
+"""Ways into other training code: exports, data sets, samplers, transforms."""

@@ -1,0 +1,168 @@
+"""Export of a training set of real and synthetic images as PNG files, for other training code."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from makeweight.classification.controls import oversample_indices
+from makeweight.core.data import Images, Labels, Split
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import GenerateSettings
+from makeweight.core.seeds import derive
+from makeweight.core.text import in_markdown, markdown_table
+from makeweight.generators.pngs import as_picture, file_name, marks
+from makeweight.runtime.files import UnixLines, new_directory, write_text
+from makeweight.runtime.progress import ProgressReporter
+
+Format = Literal["imagefolder", "huggingface"]
+COLUMNS = ("file_name", "label", "synthetic", "family", "seed", "replicate", "index")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Real training images and the synthetic ones of one generator.
+
+    Attributes:
+        family: that drew the synthetic images.
+        replicate: number of the generator.
+        train: the real images, all of which the generator was fitted to.
+        synthetic: the synthetic images.
+        settings: how they are mixed.
+        seed: of the pipeline.
+    """
+
+    family: str
+    replicate: int
+    train: Split
+    synthetic: Split
+    settings: GenerateSettings
+    seed: int
+
+    def balanced(self) -> Labels:
+        """Indices, int64 [n], that count through `train` and then `synthetic`: equally many of every class.
+
+        Real images of small classes are repeated, as the arms of the study repeat them. `uniform`: every real image is
+        in it, and `synthetic_fraction` of every class is synthetic, so that being synthetic reveals no class.
+        `balance`: each class is filled up with synthetic images, and with repetitions where these do not suffice.
+        """
+        seed = derive(self.seed, "export", self.replicate)
+        if self.settings.strategy == "balance":
+            return oversample_indices(np.concatenate([self.train.labels, self.synthetic.labels]), seed)
+        real = oversample_indices(self.train.labels, seed)
+        fraction = self.settings.synthetic_fraction
+        each = round(int(self.train.counts.max()) * fraction / (1 - fraction))
+        drawn = []
+        for label in np.unique(self.train.labels):
+            of_class = np.flatnonzero(self.synthetic.labels == label)
+            if not len(of_class):
+                raise BadInput(f"there are no synthetic images of class {self.train.classes[label]!r}: generate again")
+            drawn.append(len(self.train) + np.resize(of_class, each))
+        return np.concatenate([real, *drawn])
+
+    def only_synthetic(self) -> Labels:
+        """Indices of all synthetic images, as those of `balanced`."""
+        return len(self.train) + np.arange(len(self.synthetic))
+
+    def files(self, indices: Labels) -> Iterator[tuple[str, Images, dict[str, object]]]:
+        """For each of `indices` the name of its file, the image, and its row of `metadata.csv` without the name."""
+        width = len(str(max(len(self.train), len(self.synthetic))))
+        times: dict[int, int] = {}
+        for at in indices.tolist():
+            synthetic = at >= len(self.train)
+            split, index = (self.synthetic, at - len(self.train)) if synthetic else (self.train, at)
+            times[at] = times.get(at, 0) + 1
+            repetition = f"_{times[at]}" if times[at] > 1 else ""
+            origin = {"family": self.family, "seed": self.seed, "replicate": self.replicate} if synthetic else {}
+            row = {"label": split.classes[split.labels[index]], "synthetic": synthetic, **origin, "index": index}
+            yield f"{'synthetic' if synthetic else 'real'}_{index:0{width}}{repetition}.png", split.images[index], row
+
+
+def export(images: TrainingSet, indices: Labels, form: Format, out: Path) -> None:
+    """Write the images at `indices` as PNG files.
+
+    Args:
+        images: the training set.
+        indices: which of them: `TrainingSet.balanced()` or `TrainingSet.only_synthetic()`.
+        form: `imagefolder`: a folder for each class; `huggingface`: `train/` with all files and `metadata.csv`.
+        out: a new or empty folder.
+
+    Raises:
+        BadInput: `out` is not empty; nothing has been written then.
+    """
+    done = np.zeros((1, 2), np.int64)
+    with new_directory(out) as folder, ProgressReporter("export", done, len(indices), 1, unit="images"):
+        rows = []
+        for name, image, row in images.files(indices):
+            path = Path("train", name) if form == "huggingface" else Path(file_name(str(row["label"])), name)
+            (folder / path).parent.mkdir(exist_ok=True)
+            as_picture(image).save(folder / path, pnginfo=marks(_facts(row)) if row["synthetic"] else None)
+            rows.append({**row, "synthetic": str(row["synthetic"]).lower(), "file_name": name})
+            done[0, 0] += 1
+        if form == "huggingface":
+            _write_rows(folder / "train/metadata.csv", rows)
+        write_text(folder / "README.md", _card(images, indices, form))
+
+
+def _facts(row: Mapping[str, object]) -> dict[str, object]:
+    return {"class": row["label"], **{key: row[key] for key in ("family", "seed", "replicate")}}
+
+
+def _write_rows(path: Path, rows: list[dict[str, object]]) -> None:
+    # Class names as they are, without the apostrophe of `as_cell`: they are labels to the program that reads them.
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(UnixLines(file), COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+OPENED_BY: dict[Format, str] = {
+    "imagefolder": "`torchvision.datasets.ImageFolder(FOLDER)`; its class numbers follow the names of the folders",
+    "huggingface": '`datasets.load_dataset("imagefolder", data_dir=FOLDER)`; `metadata.csv` says which are synthetic',
+}
+
+
+def _card(images: TrainingSet, indices: Labels, form: Format) -> str:
+    """The README of an export: what it holds, and what goes wrong in a training of one's own."""
+    synthetic = indices >= len(images.train)
+    labels = np.concatenate([images.train.labels, images.synthetic.labels])[indices]
+    counts = [np.bincount(labels[part], minlength=len(images.train.classes)) for part in (~synthetic, synthetic)]
+    table = [
+        (in_markdown(name), str(real), str(drawn))
+        for name, real, drawn in zip(images.train.classes, *map(np.ndarray.tolist, counts), strict=True)
+    ]
+    return f"""\
+# Real and synthetic images
+
+Exported by Makeweight: {len(indices)} files, {int(synthetic.sum())} of them synthetic, drawn by generator \
+{images.replicate} of the family `{images.family}` with seed {images.seed}.
+Opens with {OPENED_BY[form]}.
+
+{markdown_table([("class", "real", "synthetic"), *table])}
+
+Files `real_<index>.png` are images of the project's `data/train`, whose `metadata.csv` names their origin; `_2` and so
+on are repetitions, which balance the classes. Every `synthetic_<index>.png` says in its own metadata that it is one.
+
+## In a training of your own
+
+- **Test only with images that the generator has not seen.** It was fitted to all of `data/train`. Images in
+  `data/train/metadata.csv` may train, never test: split your images anew, and some of them become test images, which
+  then look easier than they are. `data/test` is safe.
+- **What was tested:** {_tested(images.settings)} Another fraction is another experiment, without a verdict.
+- **Split before you add synthetic images.** They are for training only, never for validation or testing.
+- **One generator is one experiment.** Do not put the images of several replicates into one training set.
+"""
+
+
+def _tested(settings: GenerateSettings) -> str:
+    if settings.strategy == "balance":
+        return "the verdict of the project is about classes that are filled up with synthetic images, as here."
+    return (
+        f"the verdict of the project is about batches of which {settings.synthetic_fraction:.0%} is synthetic, "
+        "the same fraction in every class."
+    )

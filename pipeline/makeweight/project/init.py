@@ -1,0 +1,155 @@
+"""`makeweight init`: the pipeline in a folder of somebody's DVC repository."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import VERSION_KEY
+from makeweight.core.text import told
+from makeweight.project.rendering import DVC_YAML, GITIGNORE, PARAMS, render_pipeline, template
+from makeweight.project.yaml_text import with_value
+
+Preset = Literal["digits", "mnist", "cifar10", "folder"]
+# CIFAR-10 and MNIST are balanced: made long-tailed with the usual ratio (Cao et al. 2019, "CIFAR-10-LT").
+DOWNLOADED: Mapping[str, object] = {"path": "downloads", "download": True, "imbalance": 100.0}
+
+
+def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -> list[str]:
+    """Write dvc.yaml, params.yaml and .gitignore into `folder`, and return what to do next, as lines.
+
+    Args:
+        folder: of the new project; may be missing. A .gitignore that is there stays as it is.
+        preset: values for a data set; None: `digits`, or with `data` what fits it.
+        data: images: a folder or file, which may be missing as long as another stage has not made it.
+        git: whether to make a Git and DVC repository where there is none.
+
+    Raises:
+        BadInput: `folder` holds such a file or is ignored by Git, is in no repository, or the options contradict
+            each other. Nothing has been written then.
+    """
+    settings = _data_settings(folder, preset, data)
+    if present := [name for name in (DVC_YAML, PARAMS) if os.path.lexists(folder / name)]:
+        raise BadInput(
+            f"{told(folder)} holds {' and '.join(present)}: nothing was written; name another folder, or run "
+            "`makeweight init --upgrade` there if it is a project of Makeweight"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{told(folder)} is a file: name a folder")
+    if _dvc_root(folder) is None:
+        if not git:
+            raise BadInput(
+                f"{told(folder)} is in no DVC repository: add --git to make one here (git init, dvc init), or run "
+                "`dvc init` in yours first"
+            )
+        _make_repository()
+    _refuse_ignored(folder)
+    params = with_value(template(PARAMS), (VERSION_KEY,), version("makeweight"))
+    for key, value in settings.items():
+        params = with_value(params, ("data", key), value)
+    images = settings.get("path") if not settings.get("download") else None
+    texts = {DVC_YAML: render_pipeline(template(DVC_YAML), None if images is None else str(images)), PARAMS: params}
+    if not os.path.lexists(folder / GITIGNORE):
+        texts[GITIGNORE] = template("gitignore")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        with (folder / name).open(
+            "x", encoding="utf-8", newline="\n"
+        ) as file:  # over no file, whatever happens meanwhile
+            file.write(text)
+    return [*_notes(folder, data), *_next(folder)]
+
+
+def _data_settings(folder: Path, preset: Preset | None, data: Path | None) -> dict[str, object]:
+    """The values under `data` that differ from the template's."""
+    if preset == "digits" and data is not None:
+        raise BadInput("--preset digits has images of its own: leave out --data, or use --preset folder")
+    if preset == "folder" and data is None:
+        raise BadInput("--preset folder needs the images: add --data PATH")
+    path = None if data is None else _relative(data, folder)
+    if preset in ("mnist", "cifar10"):
+        return {"reader": preset, **DOWNLOADED, **({} if path is None else {"path": path})}
+    if data is None:
+        return {}
+    return {"reader": "folder" if preset == "folder" else _reader_of(data), "path": path}
+
+
+def _relative(data: Path, folder: Path) -> str:
+    """`data` as seen from `folder`; an absolute path outside the repository stays absolute."""
+    root = _dvc_root(folder) or Path.cwd()
+    if data.is_absolute() and not data.is_relative_to(root):
+        return str(data)
+    return os.path.relpath(data.absolute(), folder.absolute())
+
+
+def _reader_of(data: Path) -> str:
+    """The reader that fits the files at `data`."""
+    if data.suffix.lower() in (".csv", ".npz"):
+        return {".csv": "csv", ".npz": "arrays"}[data.suffix.lower()]
+    for name, reader in (("images.npy", "arrays"), ("metadata.csv", "huggingface")):
+        if (data / name).exists() or next(data.glob(f"*/{name}"), None):
+            return reader
+    return "folder"
+
+
+def _dvc_root(folder: Path) -> Path | None:
+    """The DVC repository that holds `folder`; Git is not looked for, since `dvc init --no-scm` does without."""
+    absolute = folder.absolute()
+    return next((above for above in (absolute, *absolute.parents) if (above / ".dvc").is_dir()), None)
+
+
+def _git(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BadInput("git is not installed, or not on the PATH: install it first") from error
+
+
+def _make_repository() -> None:
+    """Initialize DVC in the Git repository of the current folder, which is made if there is none."""
+    top = _git("rev-parse", "--show-toplevel")
+    if top.returncode:
+        _git("init", "-q")
+    root = Path(top.stdout.strip()) if not top.returncode else Path.cwd()
+    command = [sys.executable, "-m", "dvc", "init", "-q"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BadInput(f"dvc init failed in {told(root)}: {' '.join((done.stderr or done.stdout).split())}")
+
+
+def _refuse_ignored(folder: Path) -> None:
+    """DVC reads no dvc.yaml that Git ignores."""
+    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    if (
+        shutil.which("git")
+        and _git("check-ignore", "-q", str(folder.absolute() / DVC_YAML), folder=above).returncode == 0
+    ):
+        raise BadInput(f"Git ignores {told(folder / DVC_YAML)}, which DVC then refuses: change .gitignore first")
+
+
+def _notes(folder: Path, data: Path | None) -> Iterator[str]:
+    if data is not None and not data.exists():
+        yield f"warning: {told(data)} is not there yet: the stage that makes it must name it among its outputs"
+    written = [name for name in template("gitignore").splitlines() if name.startswith("/")]
+    if not {*written} <= {*(folder / GITIGNORE).read_text(encoding="utf-8", errors="replace").splitlines()}:
+        yield f"{told(folder / GITIGNORE)} was there and stays as it is: add /.makeweight/ and /logs/ to it"
+
+
+def _next(folder: Path) -> Iterator[str]:
+    name = shlex.quote(str(folder))
+    yield "next:"
+    yield f"    cd {name} && makeweight check && cd -    # validates the settings, and says how large the study is"
+    yield f"    dvc repro {shlex.quote(str(folder / DVC_YAML))}    # runs it; writes {told(folder)}/results/report.html"
+    yield (
+        "The stages run with the `python` of the PATH. Another one, for instance for DVC's queue or with a PyTorch for "
+        "your GPU (compute.device: auto then uses it):"
+    )
+    yield f"    export MAKEWEIGHT_PYTHON={shlex.quote(sys.executable)}"

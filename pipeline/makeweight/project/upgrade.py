@@ -1,0 +1,95 @@
+"""`makeweight init --upgrade`: bring a project that `init` wrote to the installed version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+
+from makeweight.core.errors import BadInput
+from makeweight.core.parameters import CHECKOUT, VERSION_KEY, Parameters, load_values
+from makeweight.core.plugins import find
+from makeweight.core.text import listed, told
+from makeweight.project.rendering import DVC_YAML, PARAMS, render_pipeline, template
+from makeweight.project.yaml_text import with_missing, with_value
+from makeweight.runtime.files import write_text
+
+
+def upgrade(folder: Path) -> list[str]:
+    """Bring a project that `init` wrote to the installed version; return what was done, as lines.
+
+    dvc.yaml is written anew. params.yaml keeps its values, comments and order, and gets the keys that are new.
+
+    Raises:
+        BadInput: `folder` is no such project, or a key cannot be added; nothing has been changed then.
+    """
+    path = folder / PARAMS
+    values = load_values(path)
+    if values.get(VERSION_KEY, "") is CHECKOUT:
+        raise BadInput(f"{told(path)} belongs to a checkout of Makeweight, which `git pull` upgrades")
+    former, current = values.get(VERSION_KEY), version("makeweight")
+    text, original = path.read_text(encoding="utf-8"), template(PARAMS)
+    new = list(_new_keys(values, YAML(typ="safe", pure=True).load(original)))
+    try:
+        text = with_value(with_missing(text, original, new), (VERSION_KEY,), current)
+    except KeyError as error:
+        raise BadInput(
+            f"{told(path)} is not in block style at {'.'.join(error.args[0])}: add its new keys by hand"
+        ) from error
+    data = load_values_of(text).get("data") or {}
+    images = data.get("path") if not data.get("download") else None
+    _replace(path, text)
+    _replace(folder / DVC_YAML, render_pipeline(template(DVC_YAML), images))
+    return [
+        f"new in {told(path)}: {listed(['.'.join(key) for key in new], most=50) or 'nothing'}",
+        f"{told(folder / DVC_YAML)} was written anew: `git diff` shows lines of your own that are gone",
+        f"from {former or 'a version without this key'} to {current}: dvc repro runs every stage again",
+    ]
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    write_text(temporary, text)
+    os.replace(temporary, path)
+
+
+def load_values_of(text: str) -> dict[str, Any]:
+    """The values of YAML text that holds a mapping."""
+    values: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return values
+
+
+def _new_keys(values: Mapping[str, Any], original: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Keys that this version requires and `values` lacks, in the order of `original`.
+
+    Not all that `original` has more: a preset of a family replaces settings that were deleted on purpose.
+    """
+    required = {
+        *_missing(Parameters, values),
+        *((VERSION_KEY,) if VERSION_KEY not in values else ()),
+    }
+    for key in original:
+        if (key,) in required:
+            yield (key,)
+            continue
+        for name in original[key] if isinstance(original[key], dict) and isinstance(values.get(key), dict) else ():
+            if name not in values[key]:
+                if key in ("families", "recipes") or (key, name) in required:
+                    yield key, name
+            elif key == "families":
+                of_family = _missing(find("families", name), values[key][name])
+                yield from ((key, name, *inner) for inner in of_family)
+
+
+def _missing(model: type[BaseModel], values: Any) -> list[tuple[str, ...]]:
+    """Paths of the keys that `model` requires and `values` lacks."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return [tuple(map(str, found["loc"])) for found in error.errors() if found["type"] == "missing"]
+    return []
