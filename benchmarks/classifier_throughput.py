@@ -72,7 +72,7 @@ def noise(size: int) -> Split:
 
 
 def measure(settings: ClassifierSettings, transform: Recipe, train: Split, on: Machine) -> Stopwatch:
-    """Train `settings.steps` steps, each followed by one of the plain loop on the same batch."""
+    """Train as many steps as the budget, each followed by one of the plain loop on the same batch."""
     watch = Stopwatch()
     current: list[tuple[Images, Labels]] = []
     plain_steps = plain.classifier(settings, train, iter(lambda: current[-1], None))
