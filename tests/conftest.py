@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = {
         "warp": {"pairs": 12, "iterations": 6},
     },
     "unions": [],
+    "monitor": {"scorer_steps": 4},
     "generate": {"per_class": 12},
     "classifier": {"steps": 12, "batch": 16},
     "choice": {"replicates": 1},

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from makeweight.comparison import compare as comparing
 from makeweight.comparison import test_sets
-from makeweight.comparison.compare import Comparison, _arms_table, compare, on_test_images, write_comparison
+from makeweight.comparison.compare import Comparison, _arms_table, on_test_images, write_comparison
 from makeweight.comparison.influence import contributions
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.runtime.files import read_arrays, write_arrays, write_csv
+from makeweight.runtime.files import read_arrays, read_json, write_arrays, write_csv, write_json
 from tests.conftest import write_params
+from tests.support.study import sample_quality
 
 CLASSES = ("nan", "7")
 IMAGES = 100  # of each class
@@ -28,6 +30,8 @@ STEPS = np.array([-0.01, 0.0, 0.01])
 
 
 def parameters(folder: Path, **changes: object) -> Parameters:
+    (folder / "models/cgan").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "models/cgan/sample_quality.json", sample_quality("cgan", CLASSES))
     return read_parameters(write_params(folder / "params.yaml", {"replicates": 3, **changes}))
 
 
@@ -55,6 +59,10 @@ def study(folder: Path, plain: float, classical: np.ndarray) -> Path:
     values = {arm: mean + STEPS for arm, mean in CONTROLS.items()}
     write_runs(folder / "runs", {**values, "cgan-plain": plain + STEPS, "cgan-classical": classical})
     return folder / "runs"
+
+
+def compare(chosen: Parameters, runs: Path) -> Comparison:
+    return comparing.compare(chosen, runs, runs.parent / "models")
 
 
 def contrast(comparison: Comparison, arm: str, control: str) -> dict[str, Any]:
@@ -196,6 +204,23 @@ def test_writing_leaves_what_else_stands_in_results_and_gives_the_same_bytes(tmp
     assert {path.name for path in out.iterdir()} == {
         "samples", "metrics.json", "arms.csv", "contrasts.csv", "comparison.json", "arms.png"
     }  # fmt: skip
+
+
+def test_uniform_or_unrecognised_images_are_warned_of_and_missing_figures_named(tmp_path: Path) -> None:
+    runs, path = study(tmp_path, 0.84, 0.9 + STEPS), tmp_path / "models/cgan/sample_quality.json"
+    assert compare(parameters(tmp_path), runs).warnings == []
+    chosen = parameters(tmp_path)
+    write_json(path, sample_quality("cgan", CLASSES, diversity=0.3, recognised=0.2))
+    comparison = compare(chosen, runs)
+    assert [warning.split(" (")[0] for warning in comparison.warnings] == [
+        "cgan: generated images of 2 classes vary much less than training images",
+        "cgan: generated images of 2 classes are hard to recognise",
+    ]
+    write_comparison(comparison, tmp_path / "results")
+    assert read_json(tmp_path / "results/comparison.json")["warnings"] == comparison.warnings
+    path.unlink()
+    with pytest.raises(BadInput, match=r"sample_quality\.json is missing: run train-generator --family cgan"):
+        compare(chosen, runs)
 
 
 def test_a_missing_arm_and_a_missing_replicate_are_named(tmp_path: Path) -> None:

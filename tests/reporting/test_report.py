@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from makeweight.comparison.compare import compare, write_comparison
 from makeweight.core.choices import Choices
 from makeweight.core.errors import BadInput
 from makeweight.core.study import Arm
@@ -21,7 +22,7 @@ from makeweight.quality.similarity import similarities
 from makeweight.reporting.report import Places, report, write_report
 from makeweight.runtime import plots
 from makeweight.runtime.files import read_json, write_json
-from tests.support.study import ARMS, CLASSES, EVIL, RECORD, Study, finished, small_study
+from tests.support.study import ARMS, CLASSES, EVIL, RECORD, Study, finished, sample_quality, small_study
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
@@ -110,6 +111,17 @@ def test_every_sentence_of_the_comparison_stands_once_on_the_page(several: tuple
     for sentence in facts["main"][0]["sentences"]:
         others = sum(sentence in each["sentences"] for each in facts["others"])
         assert text.count(sentence) == 1 + others
+
+
+def test_warnings_about_generated_images_stand_on_the_first_screen(tmp_path: Path) -> None:
+    parameters, places = small_study(tmp_path)
+    write_json(places.models / "cgan/sample_quality.json", sample_quality("cgan", CLASSES, diversity=0.2))
+    write_comparison(compare(parameters, places.runs, places.models), places.results)
+    write_report(report(parameters, places, similarities(places.data, parameters.generators)), places.results)
+    for name in ("report.html", "report.md"):
+        text = (places.results / name).read_text(encoding="utf-8")
+        assert text.index("generated images of 3 classes vary much less") < text.index("What was compared")
+        assert EVIL not in text
 
 
 def test_the_first_screen_names_the_data_set_and_its_sizes(several: tuple[dict[str, Any], Path]) -> None:

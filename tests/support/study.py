@@ -79,6 +79,7 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
             write_split(places.data / f"synthetic/{family}/replicate_{k}", drawn, {})
             (places.models / f"{family}/samplers/replicate_{k}").mkdir(parents=True)
         write_csv(places.models / family / "history.csv", history)
+        write_json(places.models / family / "sample_quality.json", sample_quality(family, study.names))
     for number, arm in enumerate(map(str, arms(parameters))):
         accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
         _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
@@ -86,8 +87,15 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
         shutil.copytree(places.runs / arm, places.runs / "one_generator" / arm)
     (folder / "logs").mkdir()
     write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
-    write_comparison(compare(parameters, places.runs), places.results)
+    write_comparison(compare(parameters, places.runs, places.models), places.results)
     return parameters, places
+
+
+def sample_quality(family: str, classes: Sequence[str], diversity: float = 1.0, recognised: float = 1.0) -> Any:
+    """The figures that `train-generator` leaves, of one replicate, the same for all classes."""
+    figures = {"diversity": diversity, "recognised": recognised, "recognised_validation": 1.0}
+    replicate = {name: [value] * len(classes) for name, value in figures.items()}
+    return {"family": family, "classes": list(classes), "replicates": [replicate]}
 
 
 def small_study(folder: Path) -> tuple[Parameters, Places]:

@@ -12,6 +12,7 @@ from makeweight.commands.command import Choices, ParamsFile, app, command
 def compare(
     params: ParamsFile = Path("params.yaml"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
+    models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
     choices: Choices = Path("results/choices.json"),
     out: Annotated[Path, typer.Option(help="Gets tables and a plot.")] = Path("results"),
 ) -> str:
@@ -28,7 +29,7 @@ def compare(
 
     parameters = read_parameters(params)
     chosen = read_choices(parameters, choices)
-    comparison = compare_arms(resolved(parameters, chosen), runs, chosen)
+    comparison = compare_arms(resolved(parameters, chosen), runs, models, chosen)
     write_comparison(comparison, out)
     remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)
     remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)

@@ -21,6 +21,7 @@ from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
+from makeweight.core.sample_quality import SampleQuality
 from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, other_contrasts, primary
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
@@ -38,13 +39,14 @@ from makeweight.runtime.artifacts import (
     PREDICTIONS,
     RECALL_OF_CLASS,
     REPLICATE,
+    SAMPLE_QUALITY,
     SCORES,
     SD,
     SPLIT,
     VALUE,
     replicate_name,
 )
-from makeweight.runtime.files import atomic_files, read_arrays, save_picture, write_csv, write_json
+from makeweight.runtime.files import atomic_files, read_arrays, read_json, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json, so that rounding errors of another processor do not fill a diff
 METRICS_OF_CONTRAST = ("gain", "low", "high", "verdict")  # in metrics.json, for a tested contrast
@@ -65,6 +67,7 @@ class Comparison:
         basis: sentences on the number of runs and of test and training images.
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
+        warnings: sentences on the generated images.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
             over replicates that is due to its generator, for the families in `one_generator`.
     """
@@ -77,6 +80,7 @@ class Comparison:
     basis: list[str]
     explanations: dict[str, str]
     mcnemar: dict[str, float]
+    warnings: list[str]
     variance: pd.DataFrame
 
     @property
@@ -85,12 +89,13 @@ class Comparison:
         return pd.DataFrame([result.figures() for result in self.results])
 
 
-def compare(parameters: Parameters, runs: Path, choices: Choices = NOTHING_CHOSEN) -> Comparison:
+def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices = NOTHING_CHOSEN) -> Comparison:
     """Read scores and predictions of every arm below `runs`, and compare.
 
     Args:
         parameters: of the study, with the chosen control.
         runs: a folder for each arm.
+        models: gives the warnings of the generators.
         choices: of budgets and control, for the sentences that name them.
 
     Raises:
@@ -115,8 +120,19 @@ def compare(parameters: Parameters, runs: Path, choices: Choices = NOTHING_CHOSE
             str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)
             for contrast in contrasts(parameters)
         },
+        warnings=_warnings(parameters, models),
         variance=_variance(parameters, runs, scores),
     )
+
+
+def _warnings(parameters: Parameters, models: Path) -> list[str]:
+    warnings = []
+    for name in parameters.generators:
+        path = models / name / SAMPLE_QUALITY
+        if not path.exists():
+            raise BadInput(f"{path} is missing: run train-generator --family {name}")
+        warnings += SampleQuality.of(**read_json(path)).warnings(parameters.monitor)
+    return warnings
 
 
 def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels) -> list[ContrastResult]:
@@ -268,6 +284,7 @@ def _all_figures(comparison: Comparison) -> dict[str, Any]:
         "test_set": {"images": dict(test_set.images), GROUPS: test_set.groups, "coarse": test_set.coarse},
         "values": values,
         "contrasts": results,
+        "warnings": comparison.warnings,
         "variance": [rounded(row, 9) for row in _records(comparison.variance)],
     }
 

@@ -30,6 +30,8 @@ def show(comparison: Comparison) -> None:
     others = [result for result in tested if result not in main]
     if others:
         _section(console, "Other tested arms", [f"{in_brief(result)}." for result in others])
+    if comparison.warnings:
+        _section(console, "Warnings", comparison.warnings)
     _section(console, "What was compared", (f"{term}: {text}" for term, text in comparison.explanations.items()))
     _section(console, "Test images, %: mean ± standard deviation over runs", [_arms(comparison)])
     for result in others:

@@ -5,6 +5,7 @@ No field has a default: the file is the only source of values, and documents the
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +52,13 @@ class DataSettings(Settings):
     validation_fraction: Fraction
     counts: tuple[Count, ...] | dict[str, Count] | None
     imbalance: Annotated[float, Field(ge=1)] | None
+
+    def with_home_expanded(self) -> Self:
+        """The same with `~` at the beginning of `path` as the home directory; reports show `path` as it was written."""
+        if self.path is None:
+            return self
+        path = os.path.expanduser(self.path)  # noqa: PTH111 - Path.expanduser raises an error where no such user exists
+        return self.model_copy(update={"path": path})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -125,6 +133,9 @@ class MonitorSettings(Settings):
     on_divergence: Literal["rollback", "stop"]
     min_discriminator_error: Annotated[float, Field(ge=0, lt=0.5)]
     min_diversity_ratio: Annotated[float, Field(ge=0, lt=1)]
+    alarm_diversity_ratio: Annotated[float, Field(ge=0, lt=1)]
+    alarm_recognised_ratio: Annotated[float, Field(ge=0, lt=1)]
+    scorer_steps: Count
 
 
 class ComputeSettings(Settings):

@@ -30,8 +30,8 @@ def check(parameters: Parameters) -> None:
 
 
 def _require_data(parameters: Parameters) -> None:
-    data = parameters.data
-    if "path" in find_reader(parameters.data).uses and not data.download and not Path(data.path or "").exists():
+    data = parameters.data.with_home_expanded()
+    if "path" in find_reader(data).uses and not data.download and not Path(data.path or "").exists():
         where = told(data.path or "")
         raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
 

@@ -103,6 +103,7 @@ def report(
         "others": [contrast for contrast in tested if contrast not in main],
         "brief": [contrast["brief"] for contrast in tested if contrast not in main],
         "basis": compared["basis"],
+        "warnings": compared["warnings"],
         "explanations": _with_sizes(compared["explanations"], sizes),
         "metric": metric,
         "arms_plot": embed.as_svg(_arms_plot(compared)),
@@ -221,7 +222,11 @@ def _quality(similarity: Sequence[Mapping[str, Any]], note: str) -> Table:
     ]
     return Table(
         "Sample quality; 1: as real, held-out images of the class; 0: copies",
-        ["class", "diversity (distance between images)", "nearest-neighbour distance ratio (to training images)"],
+        [
+            "class",
+            "diversity (difference between images, without brightness and contrast)",
+            "nearest-neighbour distance ratio (to training images)",
+        ],
         [Row(row["class"], pair) for row, pair in zip(similarity, cells, strict=True)],
         note,
     )

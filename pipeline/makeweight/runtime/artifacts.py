@@ -4,6 +4,7 @@ from pathlib import Path
 
 CACHE = Path(".makeweight/cache")  # finished replicates
 CHECKPOINTS = Path(".makeweight/checkpoints")  # from which killed trainings resume
+PIXEL_HASHES = Path(".makeweight/pixels")  # hashes of the pixels of splits
 LOGS = Path("logs")  # times and rates
 
 # data/<split>/ and data/synthetic/<family>/replicate_<k>/
@@ -22,6 +23,7 @@ RECALL_OF_CLASS = "recall"  # metric in arms.csv
 SAMPLERS = "samplers"
 SAMPLER = "makeweight.json"  # in each replicate's folder: family, classes and images, for use without the project
 CARD = "README.md"  # also in data/synthetic/<family>/
+SAMPLE_QUALITY = "sample_quality.json"  # figures of generated images, class by class
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
 STEP = "step"  # column of history.csv, beside REPLICATE and, in runs/<arm>/, STEPS: the budget
 

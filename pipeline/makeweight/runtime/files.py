@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from makeweight.core.data import FileState
 from makeweight.core.errors import BadInput
 from makeweight.core.text import as_cell, told
 from makeweight.runtime.artifacts import REPLICATE
@@ -189,6 +190,15 @@ def atomic_files(folder: Path) -> Iterator[Path]:
         yield temporary
         for path in sorted(temporary.iterdir()):
             os.replace(path, folder / path.name)
+
+
+def file_state(path: Path) -> FileState | None:
+    """The state of the file `path`; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return FileState(path.absolute(), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:

@@ -64,8 +64,7 @@ def existing_folder(path: str) -> Path:
     if folder.is_file():
         raise BadInput(f"data.path: {where} is a file; name a folder (unpack it, if it is an archive)")
     if not folder.is_dir():
-        home = f": ~ is not expanded, write {told(folder.expanduser())}" if path.startswith("~") else ""
-        raise BadInput(f"data.path: there is no folder {where}{home or '; name one with a sub-folder for each class'}")
+        raise BadInput(f"data.path: there is no folder {where}; name one with a sub-folder for each class")
     try:
         os.scandir(folder).close()
     except OSError as error:

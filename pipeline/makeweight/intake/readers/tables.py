@@ -35,6 +35,7 @@ LABEL_SYNONYMS = frozenset({
 })  # fmt: skip
 SYNONYMS = {"path": PATH_SYNONYMS, "file_name": PATH_SYNONYMS, "label": LABEL_SYNONYMS}
 MISSING_FILE = "does not exist"
+DELIMITERS = ",;\t"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -216,8 +217,8 @@ class Rows:
 
 def _column_remedy(head: list[str], missing: list[str]) -> str:
     """How to name the columns `missing`, as far as the first line shows."""
-    if len(head) == 1 and (separator := next((sign for sign in ";\t|" if sign in head[0]), None)):
-        return f": the cells are separated by {separator!r}: save the table with commas"
+    if separators := [sign for sign in ";\t|" if any(sign in cell for cell in head)]:
+        return f": the cells seem to be separated by {' or '.join(map(repr, separators))}: save the table with commas"
     names = [name.strip() for name in head]
     meant = {
         column: next((name for name in names if name.casefold().replace("_", "") in SYNONYMS[column]), None)
@@ -248,7 +249,10 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = _delimiter(text)
+    if delimiter != ",":
+        remarks.append(f"{told(name)}, line 1: the cells are separated by {delimiter!r}")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
     try:
         for cells in reader:
@@ -258,6 +262,12 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
         raise BadInput(
             f"data.path: {told(name)}, line {number}: is not valid CSV ({error}): correct the quotation marks"
         ) from error
+
+
+def _delimiter(text: str) -> str:
+    """The comma, unless the first line contains no other delimiter than `;` or the tab."""
+    present = [sign for sign in DELIMITERS if sign in text.partition("\n")[0]]
+    return present[0] if len(present) == 1 else ","
 
 
 class CSV:
