@@ -27,9 +27,11 @@ SMALL: dict[str, Any] = {
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "warp": {"pairs": 12, "iterations": 6},
     },
+    "unions": [],
     "monitor": {"scorer_steps": 4},
     "generate": {"per_class": 12},
     "classifier": {"steps": 12, "batch": 16},
+    "choice": {"replicates": 1},
 }
 
 

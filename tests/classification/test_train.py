@@ -57,8 +57,9 @@ GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
 
 
 def training(source: str = "none", synthetic: list[Split] | None = None) -> Training:
+    parts = None if synthetic is None else [[split] for split in synthetic]
     return Training(
-        Arm(source, "plain"), TRAIN, VALIDATION, TEST, synthetic, Plain.model_validate(()), SETTINGS, GENERATE,
+        Arm(source, "plain"), TRAIN, VALIDATION, TEST, parts, Plain.model_validate(()), SETTINGS, GENERATE,
         base=source if synthetic is None else "oversample", seed=0, groups=GROUPS,
     )  # fmt: skip
 
@@ -164,7 +165,7 @@ def test_missing_synthetic_images_are_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_predictions_do_not_depend_on_other_images_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.steps
+    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.budgets[0]
     network, _ = fit(TRAIN, batches, SETTINGS, loss=cross_entropy, seed=0, machine=MACHINE, progress=lambda step: None)
     whole = predict(network, TEST.images, MACHINE)
     monkeypatch.setattr(fit_module, "PREDICTION_BATCH", 7)
