@@ -40,7 +40,7 @@ def seconds(parameters: Parameters, family: Family, train: Split, replicates: in
     compute = parameters.compute
     fit = Fit("timed", family, train, train, parameters.monitor, replicates, compute.checkpoint_seconds)
     start = time.perf_counter()
-    train_generators(fit, Path(out), replicates=replicates, compute=compute, card=lambda machine: "")
+    train_generators(fit, Path(out), replicates=replicates, compute=compute, card=lambda machine, warnings: "")
     return time.perf_counter() - start
 
 

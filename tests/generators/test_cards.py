@@ -24,6 +24,7 @@ from makeweight.runtime import fingerprints
 from makeweight.runtime.files import write_json
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, fitted, split
+from tests.support.monitoring import monitor_settings
 
 NASTY = (
     "no", "NA", "null", "1e-3", "0o17", "1_000", "12:30:45", "2020-01-01", "", " ", "---", "...", "- a", "a: b # c",
@@ -31,7 +32,7 @@ NASTY = (
     "a\nb", "a\n---\nb", "a\r\nb", "\ta", "it's \"quoted\"", "*a* _b_ ~~c~~ $d$", "&lt;", "![a](b)", "naïve 猫 🐈",
     "a\u2028b", "a\u202eb", "\x00\x85",
 )  # fmt: skip
-MONITOR = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
+MONITOR = monitor_settings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
 BALANCE = GenerateSettings(
     strategy="balance", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=100.0
 )
@@ -50,9 +51,9 @@ def facts(classes: tuple[str, ...] = ("a", "b", "c"), name: str = "cgan") -> Car
     return CardFacts(name, classes, tuple(range(2, 2 + len(classes))), 8, 1, replicates=2, seed=7)
 
 
-def of_model(about: CardFacts | None = None, monitor: MonitorSettings = MONITOR) -> str:
+def of_model(about: CardFacts | None = None, monitor: MonitorSettings = MONITOR, warnings: tuple[str, ...] = ()) -> str:
     about = about or facts()
-    return model_card(about, family(about.family), monitor, releases(), MACHINE)
+    return model_card(about, family(about.family), monitor, releases(), MACHINE, warnings)
 
 
 def of_data(about: CardFacts | None = None, per_class: int = 5) -> str:
@@ -100,7 +101,7 @@ def test_class_names_survive_in_the_headers() -> None:
 
 
 @pytest.mark.parametrize("card", [of_model(facts(NASTY)), of_data(facts(NASTY))], ids=["model", "data"])
-def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str) -> None:
+def test_any_class_name_is_escaped_in_its_table(card: str) -> None:
     visible = ["".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name).strip() for name in NASTY]
     rows = cells(card)
     assert [row[1] for row in rows] == visible
@@ -112,7 +113,7 @@ def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str)
 @pytest.mark.parametrize("name", ["no", "on", "y", "null", "true"])
 def test_a_family_may_be_called_like_something_else_in_yaml(name: str) -> None:
     about = facts(name=name)
-    card = model_card(about, family("cgan"), MONITOR, releases(), MACHINE)
+    card = model_card(about, family("cgan"), MONITOR, releases(), MACHINE, ())
     assert all(header["makeweight"]["family"] == name for header in headers(card))
     assert all(name in header["tags"] for header in (*headers(card), *headers(of_data(about))))
 
@@ -168,14 +169,11 @@ def test_an_example_asks_for_no_class_without_images() -> None:
 def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = split(8, 3)
     about = CardFacts.of("smote", train, replicates=2, seed=0)
-    for k in range(2):
-        (tmp_path / "samplers" / f"replicate_{k}").mkdir(parents=True)
-    generation = Generation(
-        "smote", lambda folder: fitted("smote", train), tmp_path / "samplers", train, BALANCE, seed=0
-    )
-    generate(
-        generation, tmp_path / "out", tmp_path / "a.png", replicates=2, compute=COMPUTE, card=partial(data_card, about)
-    )
+    samplers = [tmp_path / "samplers" / f"replicate_{k}" for k in range(2)]
+    for folder in samplers:
+        folder.mkdir(parents=True)
+    generation = Generation("smote", lambda folder: fitted("smote", train), samplers, train, BALANCE, seed=0)
+    generate(generation, tmp_path / "out", tmp_path / "a.png", compute=COMPUTE, card=partial(data_card, about))
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert cells(card) == [["0", "a", "9", "0"], ["1", "b", "5", "4"], ["2", "c", "2", "7"]]
     monkeypatch.chdir(tmp_path / "out")
@@ -187,9 +185,17 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
     assert [names["classes"][label] for label in names["labels"]] == names["rows"]["class"].tolist()
 
 
+def test_warnings_stand_before_everything_else_and_markup_in_them_means_nothing() -> None:
+    card = of_model(warnings=("cgan: images of <b>", "another"))
+    assert card.index("## Warnings") < card.index("## Training data")
+    assert "<b>" not in card
+    assert "\n- another\n" in card
+    assert "## Warnings" not in of_model()
+
+
 @pytest.mark.parametrize("on_divergence", ["rollback", "stop"])
-def test_what_would_have_happened_is_told(on_divergence: Any) -> None:
-    monitor = MonitorSettings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
+def test_what_would_have_happened_is_printable(on_divergence: Any) -> None:
+    monitor = monitor_settings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
     card = of_model(monitor=monitor)
     assert f"`monitor.on_divergence: {on_divergence}`" in card
     assert "error of at most 0.03 on training images" in card
@@ -207,7 +213,7 @@ def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
         assert "\r" not in card
 
 
-def test_another_wording_of_a_card_trains_nothing_again() -> None:
+def test_a_reworded_card_retrains_nothing() -> None:
     assert "makeweight.generators.cards" not in fingerprints.sources("makeweight.generators.fit")
 
 

@@ -69,8 +69,8 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
     places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
     several = (1,) * len(study.names)
     test = split(2, study.test, study.names)
-    for name, each in (("train", 8), ("validation", 5)):
-        write_split(places.data / name, split(each, np.multiply(each, several).tolist(), study.names), {})
+    for name, size in (("train", 8), ("validation", 5)):
+        write_split(places.data / name, split(size, np.multiply(size, several).tolist(), study.names), {})
     write_split(places.data / "test", test, {})
     history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
     for family in parameters.generators:
@@ -79,6 +79,7 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
             write_split(places.data / f"synthetic/{family}/replicate_{k}", drawn, {})
             (places.models / f"{family}/samplers/replicate_{k}").mkdir(parents=True)
         write_csv(places.models / family / "history.csv", history)
+        write_json(places.models / family / "sample_quality.json", sample_quality(family, study.names))
     for number, arm in enumerate(map(str, arms(parameters))):
         accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
         _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
@@ -86,8 +87,15 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
         shutil.copytree(places.runs / arm, places.runs / "one_generator" / arm)
     (folder / "logs").mkdir()
     write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
-    write_comparison(compare(parameters, places.runs), places.results)
+    write_comparison(compare(parameters, places.runs, places.models), places.results)
     return parameters, places
+
+
+def sample_quality(family: str, classes: Sequence[str], diversity: float = 1.0, recognised: float = 1.0) -> Any:
+    """The figures that `train-generator` leaves, of one replicate, the same for all classes."""
+    figures = {"diversity": diversity, "recognised": recognised, "recognised_validation": 1.0}
+    replicate = {name: [value] * len(classes) for name, value in figures.items()}
+    return {"family": family, "classes": list(classes), "replicates": [replicate]}
 
 
 def small_study(folder: Path) -> tuple[Parameters, Places]:
@@ -106,7 +114,7 @@ def _run(
     predicted = np.where(right, test.labels, (test.labels + 1) % len(test.classes))
     probabilities = np.eye(len(test.classes), dtype=np.float32)[predicted]
     run.mkdir(parents=True)
-    predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
+    predictions = {f"replicate_{k}": classes for k, classes in enumerate(predicted.astype(np.uint8))}
     groups = np.arange(len(test)) // study.group
     write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
     rows = [

@@ -14,10 +14,10 @@ from torch import nn
 
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import MonitorSettings
 from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints, State, pack
 from makeweight.training.loop import Monitor, TrainingContext
+from tests.support.monitoring import monitor_settings
 
 CPU = torch.device("cpu")
 LABELS = np.repeat([0, 1], 6).astype(np.int64)
@@ -78,7 +78,7 @@ def walk(
 
 def monitor(on_divergence: str = "rollback") -> Monitor:
     settings = {"on_divergence": on_divergence, "min_discriminator_error": 0.02, "min_diversity_ratio": 0.1}
-    return Monitor(MonitorSettings.model_validate(settings), TRAIN)
+    return Monitor(monitor_settings(**settings), TRAIN)
 
 
 def test_steps_are_recorded_and_shown_evenly_the_last_one_always() -> None:

@@ -10,10 +10,17 @@ import torch
 
 from makeweight.core.data import Split
 from makeweight.core.images import median_distance
-from makeweight.core.parameters import MonitorSettings
-from makeweight.training.monitors import discriminator_saturation, mode_collapse, non_finite, real_distances
+from makeweight.training.monitors import (
+    discriminator_saturation,
+    diversity_ratios,
+    mode_collapse,
+    non_finite,
+    real_distances,
+    real_diversities,
+)
+from tests.support.monitoring import monitor_settings
 
-SETTINGS = MonitorSettings(on_divergence="stop", min_discriminator_error=0.01, min_diversity_ratio=0.1)
+SETTINGS = monitor_settings(on_divergence="stop", min_discriminator_error=0.01, min_diversity_ratio=0.1)
 
 
 def test_non_finite_figures_and_weights_are_named() -> None:
@@ -67,3 +74,18 @@ def test_collapsed_classes_are_named_unless_their_training_images_are_identical_
     found = mode_collapse(collapsed, labels, train, real_distances(train), SETTINGS)
     assert str(found).startswith("mode collapse: the drawn images of 'collapsed' are nearly identical; try ")
     assert mode_collapse(images, labels, train, real_distances(train), SETTINGS) is None
+
+
+def test_the_diversity_ratio_is_that_of_each_class_without_brightness_and_contrast() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
+    labels = np.repeat([0, 1, 2], 10)
+    train = Split(images, labels, ("varied", "collapsed", "constant"))
+    images = images.copy()
+    images[labels == 1] = np.linspace(0.2, 1.0, 10)[:, None, None, None] * images[10]
+    train.images[labels == 2] = 7
+    ratios = diversity_ratios(images, labels, real_diversities(train))
+    assert ratios[0] == pytest.approx(1)
+    assert ratios[1] < 0.1
+    assert np.isnan(ratios[2])
+    assert np.isnan(diversity_ratios(images[:1], labels[:1], [1.0, 1.0])).all()

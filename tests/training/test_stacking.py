@@ -181,7 +181,7 @@ def test_after_a_failure_they_are_trained_one_by_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters(PROJECT / "params.yaml")
-    unwatched = parameters.monitor.model_copy(update={"min_diversity_ratio": 0.0})
+    unwatched = parameters.monitor.model_copy(update={"min_diversity_ratio": 0.0, "scorer_steps": 4})
     model = family(tmp_path, *CASES["autoencoder"])
     fit = type(model).fit
 
@@ -195,7 +195,7 @@ def test_after_a_failure_they_are_trained_one_by_one(
     def models(size: int, out: str) -> dict[str, bytes]:
         compute = parameters.compute.model_copy(update={"device": "cpu", "workers": 1, "replicates_per_program": size})
         work = Fit("autoencoder", model, split(), split(), unwatched, 0, compute.checkpoint_seconds)
-        train_generators(work, tmp_path / out, replicates=2, compute=compute, card=lambda machine: "")
+        train_generators(work, tmp_path / out, replicates=2, compute=compute, card=lambda machine, warnings: "")
         files = (file for file in sorted((tmp_path / out).rglob("*")) if file.suffix in {".safetensors", ".csv"})
         return {str(file.relative_to(tmp_path / out)): file.read_bytes() for file in files}
 
@@ -210,8 +210,9 @@ def test_a_stage_trains_several_in_one_program(tmp_path: Path, monkeypatch: pyte
     parameters = read_parameters(PROJECT / "params.yaml")
     compute = parameters.compute.model_copy(update={"device": "cpu", "replicates_per_program": 3})
     model = family(tmp_path, *CASES["default"])
-    work = Fit("cgan", model, split(), split(), parameters.monitor, 0, compute.checkpoint_seconds)
-    train_generators(work, tmp_path / "out", replicates=3, compute=compute, card=lambda machine: "")
+    monitor = parameters.monitor.model_copy(update={"scorer_steps": 4})
+    work = Fit("cgan", model, split(), split(), monitor, 0, compute.checkpoint_seconds)
+    train_generators(work, tmp_path / "out", replicates=3, compute=compute, card=lambda machine, warnings: "")
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history.groupby("replicate")["step"].max().to_dict() == {0: STEPS, 1: STEPS, 2: STEPS}
     assert history.groupby("replicate")["generator_loss"].first().nunique() == 3

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from makeweight.classification.interface import Transform, find_control
 from makeweight.classification.mixing import Loss, Mixing, control_mixing, generator_mixing, mixed_batches
 from makeweight.classification.mixup import mixed_images
+from makeweight.classification.unions import equal_parts
 from makeweight.classification.weights import save_classifier
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
@@ -32,7 +33,6 @@ from makeweight.training.loop import Step, TrainingContext
 
 RECORDS = 50  # rows in the history of one replicate
 PREDICTION_BATCH = 1000  # images
-SCORED = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,22 @@ class Training:
         arm: source and transform.
         train: the real training images.
         validation: only scored.
-        test: only scored.
-        synthetic: the synthetic images of each replicate; None for a control.
+        test: only scored; None: not scored at all, in a training by which something is chosen.
+        synthetic: the synthetic images of each replicate, those of each family of a union apart; None for a control.
         transform: augmentation of each image as it enters a batch.
-        settings: the classifier and its training, the same for all arms.
+        settings: the classifier and its training with one budget; the same for all arms but for the budget.
         generate: how synthetic images are mixed in; not read for a control.
         base: the control whose sampling and loss the arm uses: a control arm's own, or `core.study.base`.
         seed: of the whole pipeline.
-        groups: the group of each image of the splits `SCORED`, int64 [images]; stored with the predictions.
+        groups: the group of each validation and test image, int64 [images]; stored with the predictions.
         checkpoint_seconds: the time between two checkpoints.
     """
 
     arm: Arm
     train: Split
     validation: Split
-    test: Split
-    synthetic: Sequence[Split] | None
+    test: Split | None
+    synthetic: Sequence[Sequence[Split]] | None
     transform: Transform
     settings: ClassifierSettings
     generate: GenerateSettings
@@ -67,13 +67,25 @@ class Training:
     groups: Mapping[str, Labels]
     checkpoint_seconds: float
 
+    @property
+    def steps(self) -> int:
+        """The number of optimizer steps."""
+        (steps,) = self.settings.budgets
+        return steps
+
+    @property
+    def scored(self) -> dict[str, Split]:
+        """The splits whose images are classified."""
+        splits = {"validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Train the classifier of one replicate; write its history, its weights and its predictions."""
         (replicate,) = replicates
         # Independent of arm and stage: all arms of a replicate share initial weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
         mixing = self._mixing(replicate.number, seed)
-        batches = partial(transformed_batches, mixing, self.transform, self.settings.steps, seed)
+        batches = partial(transformed_batches, mixing, self.transform, self.steps, seed)
         machine, loss = replicate.machine, mixing.loss(self.settings.label_smoothing)
         run = TrainingContext(
             torch.device(machine.device),
@@ -86,14 +98,14 @@ class Training:
         network, history = fit(self.train, batches, self.settings, loss=loss, seed=seed, run=run)
         write_csv(replicate.folder / HISTORY, history)
         save_classifier(network, self.settings.name, self.train, replicate.folder)
-        for name in SCORED:
-            probabilities = predict(network, getattr(self, name).images, machine)
+        for name, split in self.scored.items():
+            probabilities = predict(network, split.images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
 
     def _mixing(self, replicate: int, seed: int) -> Mixing:
         if self.synthetic is None:
             return control_mixing(self.base, self.train, self.settings.batch, seed)
-        synthetic = self.synthetic[replicate]
+        synthetic = equal_parts(self.synthetic[replicate])
         return generator_mixing(self.train, synthetic, self.generate, self.base, self.settings.batch, seed)
 
     def inputs(self) -> Callable[[int], Mapping[str, object]]:
@@ -105,7 +117,7 @@ class Training:
             "transform": self.transform.model_dump(),
             "mixed": None if self.synthetic is None else [self.generate.strategy, self.generate.synthetic_fraction],
             "base": self.base,
-            "splits": [fingerprints.of_split(split) for split in (self.train, self.validation, self.test)],
+            "splits": [fingerprints.of_split(split) for split in (self.train, *self.scored.values())],
             "seed": self.seed,
             "code": plugin_code.of_code(
                 __name__,
@@ -114,7 +126,7 @@ class Training:
                 plugin_code.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
             ),
         }
-        synthetic = [fingerprints.of_split(split) for split in self.synthetic or ()]
+        synthetic = [[fingerprints.of_split(split) for split in parts] for parts in self.synthetic or ()]
         return lambda k: {**shared, "synthetic": synthetic[k] if synthetic else None, "replicate": k}
 
 
@@ -139,8 +151,8 @@ def fit(
 
     Args:
         train: gives the number of channels and classes and the size of the images.
-        batches: called with a number of steps that are done, the batches of the other ones of `settings.steps`.
-        settings: the classifier and its training.
+        batches: called with a number of steps that are done, the batches of the other ones.
+        settings: the classifier and its training with one budget.
         loss: of a batch, as `Mixing.loss` returns it.
         seed: of the initial weights, of dropout and of the mixing of batches.
         run: where to compute, and from which checkpoint to resume.
@@ -152,15 +164,16 @@ def fit(
     classes, device = len(train.classes), run.device
     network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, classes)
     network = network.to(device).to(memory_format=torch.channels_last).train()
+    (steps,) = settings.budgets
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
     state: State = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
-    for step, images, labels in _with_batches(run.steps(settings.steps, state), batches):
+    for step, images, labels in _with_batches(run.steps(steps, state), batches):
         inputs, targets = _as_input(images, device), torch.from_numpy(labels).to(device)
         inputs, targets = mixed_images(inputs, targets, classes, settings, derive(seed, "mix", step.number))
-        torch.manual_seed(derive(seed, "dropout", step.number))  # by step, so that no generator is part of the state
+        _seed_dropout(derive(seed, "dropout", step.number), device.type)  # by step: no generator is part of the state
         with mixed_precision(device.type, run.autocast):
             logits = network(inputs)
         error = loss(logits.float(), targets)
@@ -184,6 +197,13 @@ def _with_batches(
             remaining = iter(batches(step.number - 1))
         images, labels = next(remaining)
         yield step, images, labels
+
+
+def _seed_dropout(seed: int, device: str) -> None:
+    """Seed the global stream of the device; `torch.manual_seed` takes 0.2 ms, since it seeds absent devices, too."""
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 @torch.no_grad()

@@ -14,12 +14,14 @@ from scipy import stats
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, contrast_text, explanations
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
 from makeweight.comparison.test_sets import TestSet
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
+from makeweight.core.sample_quality import SampleQuality
 from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, other_contrasts, primary
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
@@ -37,13 +39,14 @@ from makeweight.runtime.artifacts import (
     PREDICTIONS,
     RECALL_OF_CLASS,
     REPLICATE,
+    SAMPLE_QUALITY,
     SCORES,
     SD,
     SPLIT,
     VALUE,
     replicate_name,
 )
-from makeweight.runtime.files import atomic_files, read_arrays, save_picture, write_csv, write_json
+from makeweight.runtime.files import atomic_files, read_arrays, read_json, save_picture, write_csv, write_json
 
 DECIMALS = 4  # in metrics.json, so that rounding errors of another processor do not fill a diff
 METRICS_OF_CONTRAST = ("gain", "low", "high", "verdict")  # in metrics.json, for a tested contrast
@@ -64,6 +67,7 @@ class Comparison:
         basis: sentences on the number of runs and of test and training images.
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
+        warnings: sentences on the generated images.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
             over replicates that is due to its generator, for the families in `one_generator`.
     """
@@ -76,6 +80,7 @@ class Comparison:
     basis: list[str]
     explanations: dict[str, str]
     mcnemar: dict[str, float]
+    warnings: list[str]
     variance: pd.DataFrame
 
     @property
@@ -84,8 +89,14 @@ class Comparison:
         return pd.DataFrame([result.figures() for result in self.results])
 
 
-def compare(parameters: Parameters, runs: Path) -> Comparison:
+def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices = NOTHING_CHOSEN) -> Comparison:
     """Read scores and predictions of every arm below `runs`, and compare.
+
+    Args:
+        parameters: of the study, with the chosen control.
+        runs: a folder for each arm.
+        models: gives the warnings of the generators.
+        choices: of budgets and control, for the sentences that name them.
 
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
@@ -103,14 +114,25 @@ def compare(parameters: Parameters, runs: Path) -> Comparison:
         scores=scores,
         metric=metric,
         test_set=test_set,
-        basis=based_on(test_set, parameters.replicates, parameters.generate),
+        basis=[*based_on(test_set, parameters.replicates, parameters.generate), *chosen(parameters, choices)],
         explanations=explanations(parameters, test_set),
         mcnemar={
             str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)
             for contrast in contrasts(parameters)
         },
+        warnings=_warnings(parameters, models),
         variance=_variance(parameters, runs, scores),
     )
+
+
+def _warnings(parameters: Parameters, models: Path) -> list[str]:
+    warnings = []
+    for name in parameters.generators:
+        path = models / name / SAMPLE_QUALITY
+        if not path.exists():
+            raise BadInput(f"{path} is missing: run train-generator --family {name}")
+        warnings += SampleQuality.of(**read_json(path)).warnings(parameters.monitor)
+    return warnings
 
 
 def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels) -> list[ContrastResult]:
@@ -166,7 +188,9 @@ def _predictions(runs: Path, study_arms: list[Arm], replicates: int) -> tuple[La
         groups = arrays[GROUPS] if groups is None else groups
         if not (np.array_equal(arrays[LABELS], labels) and np.array_equal(arrays[GROUPS], groups)):
             raise BadInput(f"{path} is of other test images than {runs / str(study_arms[0])}: run {arm.stage} again")
-        predictions[arm] = np.stack([arrays[replicate_name(k)].argmax(1) for k in range(replicates)])
+        predictions[arm] = np.stack([arrays[replicate_name(k)] for k in range(replicates)]).astype(np.int64)
+        if predictions[arm].ndim > 1 + labels.ndim:
+            raise BadInput(f"{path} holds probabilities instead of classes: run {arm.stage} for {arm} again")
     assert labels is not None
     assert groups is not None
     return labels, groups, predictions
@@ -250,7 +274,7 @@ def _all_figures(comparison: Comparison) -> dict[str, Any]:
             "differences": (result.differences.round(9) + 0.0).tolist(),
             "margin": result.margin,
             "mcnemar_p": comparison.mcnemar.get(str(result.contrast)),
-            **(asdict(contrast_text(result)) if result.tested else {}),
+            **({**asdict(contrast_text(result)), "brief": in_brief(result)} if result.tested else {}),
         }
         for result in comparison.results
     ]
@@ -262,6 +286,7 @@ def _all_figures(comparison: Comparison) -> dict[str, Any]:
         "test_set": {"images": dict(test_set.images), GROUPS: test_set.groups, "coarse": test_set.coarse},
         "values": values,
         "contrasts": results,
+        "warnings": comparison.warnings,
         "variance": [rounded(row, 9) for row in _records(comparison.variance)],
     }
 

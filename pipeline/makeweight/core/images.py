@@ -13,6 +13,7 @@ from makeweight.core.data import Images, Labels, Split
 
 SEARCH_BLOCK = 2**26  # values of images that are converted to floats at a time
 SMALLEST_MAP = 4  # pixels: the side of the smallest feature maps
+CONTRAST_FLOOR = 0.05  # standard deviation, of values in [-1, 1], below which contrast is not raised to 1
 
 
 def nearest(images: Images, others: Images) -> tuple[Labels, NDArray[np.float64]]:
@@ -54,3 +55,23 @@ def as_images(images: torch.Tensor) -> Images:
 def median_distance(images: NDArray[Any]) -> float:
     """Median Euclidean distance between two of the images [n, …]; 0 for fewer than two."""
     return float(np.median(pdist(images.reshape(len(images), -1).astype(np.float32)))) if len(images) > 1 else 0.0
+
+
+def standardized(images: torch.Tensor) -> torch.Tensor:
+    """Take brightness and contrast out of images […, c, h, w]: flattened to […, c * h * w], of mean 0 and deviation 1.
+
+    The mean of squared differences of two of them is 2 (1 - r), with the correlation r of their pixels. A constant
+    image becomes 0, and one whose deviation is near `CONTRAST_FLOOR` stays small.
+    """
+    pixels = images.flatten(-3)
+    centred = pixels - pixels.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + CONTRAST_FLOOR**2).sqrt()
+
+
+def diversity(images: Images) -> float:
+    """Median root mean square difference between two images (uint8 [n, h, w, c]) after `standardized`, 0 to 2.
+
+    0 for fewer than two images. Differences of brightness and contrast alone, the easiest to generate, do not count.
+    """
+    pixels = standardized(from_uint8(torch.from_numpy(images)))
+    return median_distance(pixels.numpy()) / float(np.sqrt(pixels.shape[1]))

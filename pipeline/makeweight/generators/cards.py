@@ -87,7 +87,12 @@ def releases() -> dict[str, str]:
 
 
 def model_card(
-    facts: CardFacts, family: Family, monitor: MonitorSettings, packages: Mapping[str, str], machine: Machine
+    facts: CardFacts,
+    family: Family,
+    monitor: MonitorSettings,
+    packages: Mapping[str, str],
+    machine: Machine,
+    warnings: Sequence[str],
 ) -> str:
     """The model card of the generators of one family.
 
@@ -97,6 +102,7 @@ def model_card(
         monitor: the criteria of a failed training.
         packages: the versions of the packages of the training.
         machine: the machine of the training.
+        warnings: what `SampleQuality.warnings` returns.
     """
     return _card(
         _model_header(facts),
@@ -105,6 +111,7 @@ def model_card(
         "random seeds, so that a comparison can separate the effect of the family from the variation between its "
         "generators. Makeweight, which measures whether synthetic images improve a classifier, trained them by "
         f"`{type(family).__module__}:{type(family).__qualname__}`. Each folder `samplers/replicate_<k>/` holds one.",
+        *_warnings(warnings),
         "## Training data",
         f"{sum(facts.counts)} training images, {facts.shape}. Validation images were only monitored; test images were "
         "not available to the training.",
@@ -126,6 +133,10 @@ def model_card(
         *([REAL_IMAGES_IN_MODEL] if keeps_training_images(facts.family) else []),
         MODEL_LIMITS,
     )
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    return ["## Warnings", "\n".join(f"- {in_markdown(warning)}" for warning in warnings)] if warnings else []
 
 
 def _model_header(facts: CardFacts) -> dict[str, Any]:
@@ -169,7 +180,12 @@ A family that is trained in steps was monitored at regular intervals for trainin
 {monitor.min_diversity_ratio:.4g} of that between its real images.
 
 In such a case the training {REACTIONS[monitor.on_divergence]} (`monitor.on_divergence: {monitor.on_divergence}`).
-`history.csv` and `history.png` hold the recorded figures, `learning.png` images drawn during the training."""
+`history.csv` and `history.png` hold the recorded figures, `learning.png` images drawn during the training.
+
+After the training, `sample_quality.json` states for each class how much the drawn images differ from each other, \
+relative to training images and without brightness and contrast, and how many a classifier of the training images \
+recognises, beside how many of the validation images. Ratios below {monitor.alarm_diversity_ratio:.4g} and \
+{monitor.alarm_recognised_ratio:.4g} are warned of."""
 
 
 REAL_IMAGES_IN_MODEL = """\

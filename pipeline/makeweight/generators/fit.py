@@ -6,19 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from makeweight.core.data import Split
+from makeweight.core.images import as_images
 from makeweight.core.parameters import MonitorSettings
+from makeweight.core.sample_quality import FIGURES, as_values
 from makeweight.core.seeds import derive
-from makeweight.generators.interface import Family
-from makeweight.runtime.artifacts import FRAMES, HISTORY, SAMPLER
+from makeweight.generators.interface import Family, sample_blocks
+from makeweight.runtime.artifacts import FRAMES, HISTORY, SAMPLE_QUALITY, SAMPLER
 from makeweight.runtime.files import write_arrays, write_csv, write_json
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Replicate
 from makeweight.training.checkpoints import Checkpoints
-from makeweight.training.loop import BatchedTrainingFailure, Monitor, TrainingContext
+from makeweight.training.loop import BatchedTrainingFailure, Monitor, Sampler, TrainingContext
+from makeweight.training.monitors import diversity_ratios, real_diversities
+from makeweight.training.scorer import recognised, train_scorer
+
+SCORED_EACH = 50  # drawn images of each class
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class Fit:
             Checkpoints(first.unfinished / "-".join(map(str, numbers)), self.checkpoint_seconds),
         )
         seeds = [derive(self.seed, "generator", self.name, number) for number in numbers]
+        scorer = train_scorer(self.train, self.monitor.scorer_steps, derive(self.seed, "scorer"), run.device)
         samplers = self.family.fit(self.train, monitor=self.validation, seeds=seeds, run=run)
         if not run.frames[0]:  # a family without steps has only its final state to show
             run.show(self.family.total_steps, *samplers)
@@ -76,6 +85,21 @@ class Fit:
             write_json(replicate.folder / SAMPLER, description(self.name, self.train))
             write_csv(replicate.folder / HISTORY, pd.DataFrame(history))
             write_arrays(replicate.folder / FRAMES, {str(frame.step): frame.images for frame in frames})
+            write_json(replicate.folder / SAMPLE_QUALITY, self._quality(sampler, scorer))
+
+    def _quality(self, sampler: Sampler, scorer: nn.Module) -> dict[str, list[float | None]]:
+        """The figures of `SampleQuality` for one replicate; validation images are only scored."""
+        train, validation = self.train, self.validation
+        labels = np.repeat(np.flatnonzero(train.counts), SCORED_EACH)
+        rng = torch.Generator().manual_seed(derive(self.seed, "quality"))
+        blocks = sample_blocks(sampler, torch.from_numpy(labels), rng)
+        drawn = np.concatenate([as_images(block) for block in blocks])
+        figures = (
+            diversity_ratios(drawn, labels, real_diversities(train)),
+            recognised(scorer, drawn, labels, len(train.classes)),
+            recognised(scorer, validation.images, validation.labels, len(train.classes)),
+        )
+        return {name: as_values(values) for name, values in zip(FIGURES, figures, strict=True)}
 
 
 def description(family: str, train: Split) -> dict[str, object]:

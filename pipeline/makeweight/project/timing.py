@@ -95,7 +95,7 @@ class GeneratorTraining:
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """The training of a classifier on real images, without its results. `data`: the prepared splits."""
+    """The training of a classifier on real images with one budget, without its results. `data`: the prepared splits."""
 
     settings: ClassifierSettings
     transform: Transform
@@ -106,7 +106,7 @@ class ClassifierTraining:
         (replicate,) = replicates
         train, seed = read_split(self.data / "train"), replicate.number
         mixing = control_mixing("oversample", train, self.settings.batch, seed)
-        batches = partial(transformed_batches, mixing, self.transform, self.settings.steps, seed)
+        batches = partial(transformed_batches, mixing, self.transform, self.settings.budgets[-1], seed)
         run = TrainingContext(torch.device(replicate.machine.device), replicate.machine.autocast, replicate.progress)
         fit(train, batches, self.settings, loss=mixing.loss(self.settings.label_smoothing), seed=seed, run=run)
 

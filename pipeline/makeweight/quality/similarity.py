@@ -1,4 +1,4 @@
-"""Diversity and memorisation of generated images, measured by pixel distances."""
+"""Diversity and memorisation of generated images, measured by differences of pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makeweight.core.data import Split
-from makeweight.core.images import median_distance, nearest, of_class
+from makeweight.core.images import diversity, nearest, of_class
 from makeweight.runtime.artifacts import SYNTHETIC_FOLDER, replicate_name
 from makeweight.runtime.splits import read_split
 
@@ -23,8 +23,8 @@ class Similarity:
     """Ratios for each class, [classes]; NaN where a class has too few images.
 
     Attributes:
-        diversity: the median distance between two synthetic images over that between two held-out real ones; 0 means
-            mode collapse.
+        diversity: the median difference of two synthetic images over that of two held-out real ones, brightness and
+            contrast taken out; 0 means mode collapse.
         distance_ratio: nearest-neighbour distance ratio: the median distance of a synthetic image to the nearest
             training image of its class over that of a held-out real image; 0 means memorisation.
     """
@@ -42,7 +42,7 @@ def similarity(synthetic: Split, train: Split, held_out: Split) -> Similarity:
 
 
 def _diversity(split: Split, label: int) -> float:
-    return median_distance(of_class(split, label)[:MAX_COMPARED])
+    return diversity(of_class(split, label)[:MAX_COMPARED])
 
 
 def _distance(split: Split, train: Split, label: int) -> float:

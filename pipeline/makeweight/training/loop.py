@@ -15,15 +15,19 @@ from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import MonitorSettings
 from makeweight.core.seeds import derive
+from makeweight.core.text import listed
 from makeweight.runtime import distributed
 from makeweight.runtime.progress import log_line
 from makeweight.training.checkpoints import Checkpoints, State, pack, unpack
 from makeweight.training.monitors import (
+    DRAWN_EACH,
     TrainingFailure,
     discriminator_saturation,
+    diversity_ratios,
     mode_collapse,
     non_finite,
     real_distances,
+    real_diversities,
 )
 
 RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; frames of drawn images
@@ -67,14 +71,17 @@ class Monitor:
         settings: thresholds, and what to do about a failure.
         train: the training images.
         real: for each class, the median distance between two of its training images.
+        real_diversity: for each class, the diversity of its training images.
     """
 
     settings: MonitorSettings
     train: Split
     real: list[float] = field(init=False)
+    real_diversity: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "real", real_distances(self.train))
+        object.__setattr__(self, "real_diversity", real_diversities(self.train))
 
     @property
     def labels(self) -> Labels:
@@ -82,6 +89,14 @@ class Monitor:
         counts = self.train.counts
         rarest = [label for label in np.argsort(counts, kind="stable") if counts[label]][:SHOWN_CLASSES]
         return np.repeat(np.sort(np.array(rarest, dtype=np.int64)), SHOWN_EACH)
+
+    def uniform_classes(self, sampler: Sampler) -> list[str]:
+        """Names of the classes whose drawn images vary much less than their training images, with the ratio."""
+        labels = np.repeat(np.flatnonzero(self.train.counts), DRAWN_EACH)
+        drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
+        ratios = diversity_ratios(as_images(drawn), labels, self.real_diversity)
+        below = np.flatnonzero(ratios < self.settings.alarm_diversity_ratio)
+        return [f"{self.train.classes[label]!r} ({ratios[label]:.2f})" for label in below]
 
 
 @dataclass
@@ -116,6 +131,7 @@ class TrainingContext:
     records: int = RECORDS
     showings: int = SHOWINGS
     _loops: int = 0
+    _warned: set[int] = field(default_factory=set)
 
     def steps(self, total: int, state: State, replicates: int = 1) -> Iterator[Step]:
         """Steps 1 … `total`; a killed training continues after the step of its last checkpoint.
@@ -154,13 +170,28 @@ class TrainingContext:
             history.append(distributed.average_row(own))
 
     def show(self, step: int, *samplers: Sampler) -> None:
-        """Draw a frame with each replicate's sampler, always from the same noise."""
+        """Draw a frame with each replicate's sampler, always from the same noise.
+
+        From the middle of the training on, log the classes whose images vary too little, once for each replicate.
+        """
         if self.monitor is None:
             return
         labels = torch.from_numpy(self.monitor.labels)
         for frames, sampler in zip(self.frames, samplers, strict=True):
             images = sampler.sample(labels, rng=torch.Generator().manual_seed(0))
             frames.append(Frame(step, as_images(images)))
+        for k, (frames, sampler) in enumerate(zip(self.frames, samplers, strict=True)):
+            if len(frames) > self.showings // 2 and k not in self._warned:  # early images are all alike
+                self._warn(step, k, self.monitor.uniform_classes(sampler))
+
+    def _warn(self, step: int, number: int, classes: list[str]) -> None:
+        if classes and distributed.is_main_process():
+            self._warned.add(number)
+            replicate = f", generator {number + 1} of {len(self.frames)}" if len(self.frames) > 1 else ""
+            log_line(
+                f"{self.name}: after {step} steps{replicate}, the diversity ratio is below "
+                f"{self.monitor.settings.alarm_diversity_ratio:g} in {listed(classes)}"  # type: ignore[union-attr]
+            )
 
 
 def _step(number: int, total: int, records: int, showings: int) -> Step:

@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from makeweight.core.data import Images, Labels, Split
-from makeweight.core.images import median_distance
+from makeweight.core.images import diversity, median_distance, of_class
 from makeweight.core.parameters import MonitorSettings
 
 SATURATED_RECORDS = 25  # records over which errors must be low; most are at first, while generated images are noise
 ERRORS = ("error_train", "error_generated")
 LOGGED_ONLY = "_validation"  # suffix of recorded figures of validation images
 COMPARED = 50  # training images of each class
+DRAWN_EACH = 20  # images of each class whose diversity is measured during training
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +103,27 @@ def mode_collapse(
         return None
     return TrainingFailure(
         f"mode collapse: the drawn images of {', '.join(map(repr, collapsed))} are nearly identical",
-        "fewer steps, more augment, or a smaller matching_aware_weight",
+        "a larger mode_seeking, more augment, or a smaller matching_aware_weight",
     )
+
+
+def real_diversities(train: Split) -> list[float]:
+    """For each class, the `diversity` of its first `COMPARED` training images."""
+    return [diversity(of_class(train, label)[:COMPARED]) for label in range(len(train.classes))]
+
+
+def diversity_ratios(images: Images, labels: Labels, real: Sequence[float]) -> NDArray[np.float64]:
+    """The diversity of drawn images of each class over that of training images, [classes].
+
+    Args:
+        images: drawn images, uint8 [n, h, w, c].
+        labels: int64 [n].
+        real: what `real_diversities` returns.
+
+    Returns:
+        NaN for a class of which fewer than two images were drawn, or whose training images do not vary.
+    """
+    drawn = [
+        diversity(images[labels == label]) if (labels == label).sum() > 1 else np.nan for label in range(len(real))
+    ]
+    return np.array([own / expected if expected else np.nan for own, expected in zip(drawn, real, strict=True)])

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import MonitorSettings
+from makeweight.core.images import as_images
 from makeweight.core.validation import validate
 from makeweight.generators.blocks.batches import RealImages
 from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, LOSSES
@@ -24,8 +24,10 @@ from makeweight.generators.families.cgan.family import ConditionalGAN, GANSample
 from makeweight.generators.families.cgan.presets import CLASSIC
 from makeweight.generators.families.cgan.steps import error_rates
 from makeweight.training.loop import Monitor, TrainingContext
+from makeweight.training.monitors import diversity_ratios, real_diversities
 from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
+from tests.support.monitoring import monitor_settings
 
 CPU = torch.device("cpu")
 
@@ -130,7 +132,7 @@ def test_settings_combine_freely(changes: dict[str, Any]) -> None:
 
 
 def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_noticed() -> None:
-    rules = MonitorSettings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
+    rules = monitor_settings(on_divergence="stop", min_discriminator_error=0.02, min_diversity_ratio=0.0)
     context = TrainingContext(CPU, None, monitor=Monitor(rules, corners()))
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     untrainable = settings(steps=300, conditioning="projection", generator_learning_rate=1e-12, **strong)
@@ -141,7 +143,7 @@ def test_a_discriminator_that_wins_against_a_generator_that_does_not_learn_is_no
 def test_validation_images_change_no_step_back_no_weight_and_no_sampler(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rules = MonitorSettings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.0)
+    rules = monitor_settings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.0)
     strong = {"batch": 32, "discriminator_width": 16, "discriminator_learning_rate": 0.002}
     model = settings(steps=60, conditioning="projection", generator_learning_rate=1e-6, **strong)
     train = corners()
@@ -243,3 +245,42 @@ def test_temperature_widens_what_is_drawn() -> None:
     hot = GANSampler(sampler.generator, 2.0)
     deviations = [float(draw(sampler, [1] * 100).std(0).mean()) for sampler in (cold, sampler, hot)]
     assert deviations == sorted(deviations)
+
+
+def noisy(counts: tuple[int, ...]) -> Split:
+    """Noise, with other brightness in each class."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = np.random.default_rng(0).integers(0, 100, (len(labels), 8, 8, 1)) + 10 * labels[:, None, None, None]
+    return Split(images.astype(np.uint8), labels, tuple(f"class {k}" for k in range(len(counts))))
+
+
+@pytest.mark.parametrize(
+    ("counts", "changes"),
+    [
+        ((6, 4), {"mode_seeking": 1e30}),
+        ((6, 1), {"mode_seeking": 5.0}),
+        ((1, 1), {"mode_seeking": 5.0}),
+        ((3,) * 12, {"mode_seeking": 5.0, "batch": 2}),
+        ((6, 4), {"mode_seeking": 5.0, "warm_up": 0.5}),
+    ],
+    ids=["any weight", "a class of one image", "classes of one image", "fewer images than classes", "warm-up"],
+)
+def test_mode_seeking_works_with(counts: tuple[int, ...], changes: dict[str, Any]) -> None:
+    train, context = noisy(counts), run()
+    (sampler,) = settings(steps=10, conditioning="projection", **changes).fit(
+        train, monitor=train, seeds=[0], run=context
+    )
+    assert np.isfinite([list(row.values()) for row in context.histories[0]]).all()
+    assert draw(sampler, list(range(len(counts)))).isfinite().all()
+
+
+def test_mode_seeking_brings_the_diversity_of_each_class_towards_that_of_its_training_images() -> None:
+    train, labels = noisy((30, 20)), np.repeat([0, 1], 30)
+    real, ratios = real_diversities(train), []
+    for largest in (0.0, 20.0):
+        (sampler,) = settings(
+            steps=150, batch=16, conditioning="projection", generator_learning_rate=0.002, mode_seeking=largest
+        ).fit(train, monitor=train, seeds=[0], run=run())
+        ratios.append(diversity_ratios(as_images(draw(sampler, labels.tolist())), labels, real))
+    assert ratios[1].min() > ratios[0].max() + 0.05
+    assert ratios[1].max() < 1.2

@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from makeweight.generators.blocks.warp import warp
 from makeweight.training.rng import ReplicateGenerators
@@ -21,7 +20,7 @@ Operation = Literal["affine", "translation", "cutout", "brightness", "flip"]
 
 
 def affine(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Rotate by up to 12 degrees and scale by up to a tenth, with bilinear interpolation; new pixels are -1 (black).
+    """Rotate by up to 12 degrees and scale by up to a tenth, with bilinear interpolation; borders are mirrored.
 
     The geometric operations of Karras et al. (2020, "Training generative adversarial networks with limited data").
     """
@@ -30,7 +29,7 @@ def affine(images: Tensor, rng: ReplicateGenerators) -> Tensor:
     # Not by `affine_grid`, whose matrix product would round the coordinates to bfloat16 under autocast.
     y, x = (_centres(side, images.device) for side in images.shape[2:])
     y = y[:, None]
-    return warp(images + 1, torch.stack([cos * x - sin * y, sin * x + cos * y], -1), "zeros") - 1
+    return warp(images, torch.stack([cos * x - sin * y, sin * x + cos * y], -1), "reflection")
 
 
 def _centres(side: int, device: torch.device) -> Tensor:
@@ -39,18 +38,23 @@ def _centres(side: int, device: torch.device) -> Tensor:
 
 
 def translation(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Shift by up to an eighth of the side, in whole pixels; new pixels are -1 (black)."""
+    """Shift by up to an eighth of the side, in whole pixels; borders are mirrored."""
     n, _, height, width = images.shape
-    max_y, max_x = (max(1, round(side / 8)) for side in (height, width))
-    down = rng.randint(-max_y, max_y + 1, n, 1)
-    right = rng.randint(-max_x, max_x + 1, n, 1)
-    rows = torch.arange(height, device=images.device) + max_y - down
-    columns = torch.arange(width, device=images.device) + max_x - right
-    padded = pad(images, (max_x, max_x, max_y, max_y), value=-1.0)
+    down, right = (
+        rng.randint(-limit, limit + 1, n, 1) for limit in (max(1, round(side / 8)) for side in (height, width))
+    )
+    rows = _mirrored(torch.arange(height, device=images.device) - down, height)
+    columns = _mirrored(torch.arange(width, device=images.device) - right, width)
     # Channels last, so that indexing with [n, h, 1] and [n, 1, w] selects all channels of a pixel.
-    padded = padded.permute(0, 2, 3, 1)
-    shifted = padded[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    pixels = images.permute(0, 2, 3, 1)
+    shifted = pixels[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return shifted.permute(0, 3, 1, 2)
+
+
+def _mirrored(indices: Tensor, size: int) -> Tensor:
+    """Indices less than one `size` outside of the image, mirrored at its edges: -1 becomes 0."""
+    inside = torch.where(indices < 0, -1 - indices, indices)
+    return torch.where(inside >= size, 2 * size - 1 - inside, inside)
 
 
 def cutout(images: Tensor, rng: ReplicateGenerators) -> Tensor:

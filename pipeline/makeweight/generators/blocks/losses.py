@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from makeweight.core.images import standardized
 from makeweight.runtime import distributed
 from makeweight.training.rng import ReplicateGenerators
 
@@ -142,3 +143,56 @@ class LeCam(torch.nn.Module):
         real_mean, fake_mean = self.means
         penalty: Tensor = (real_logits - fake_mean).square().mean(-1) + (fake_logits - real_mean).square().mean(-1)
         return penalty
+
+
+class ModeSeeking(torch.nn.Module):
+    """A mode-seeking term (Mao et al. 2019) with a weight for each class, adapted to the training images' diversity.
+
+    The *ratio* of two generated images of a class is the root mean square of their difference after `standardized`,
+    divided by that of training images. The term is -E[w log(ratio + `FLOOR`)] over pairs in the batch: its gradient
+    grows as a class collapses, and needs no second pass of the generator. The weight w is the multiplier of the
+    constraint that the mean ratio of its class is at least 1: dual ascent raises it while the ratio is below 1 and
+    lowers it while the ratio is above.
+
+    Args:
+        real: root mean square difference of two training images of each class, [classes]; where it is 0, the class has
+            no constraint.
+        replicates: each has its own weights.
+        largest: upper bound of the weights; 0 is the lower one.
+    """
+
+    FLOOR = 0.05
+    RATE = 0.01  # of the dual ascent, for each step
+
+    def __init__(self, real: Tensor, replicates: int, largest: float) -> None:
+        super().__init__()
+        self.largest = largest
+        self.real: Tensor
+        self.weights: Tensor
+        self.register_buffer("real", real)
+        self.register_buffer("weights", torch.zeros(replicates, len(real)))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The term, [replicates], for images [replicates, n, c, h, w] of labels [replicates, n]; updates the weights.
+
+        Each image forms a pair with the next one of its class. The term is 0 if no class has two images.
+        """
+        ordered, order = labels.sort(dim=1, stable=True)
+        pixels = standardized(images)
+        pixels = pixels.gather(1, order[..., None].expand_as(pixels))
+        classes = ordered[:, 1:]
+        paired = (classes == ordered[:, :-1]) & (self.real[classes] > 0)
+        difference = (pixels[:, 1:] - pixels[:, :-1]).square().mean(-1)
+        real = torch.where(paired, self.real[classes], 1.0)
+        ratios = (difference + 1e-8).sqrt() / real  # the root of 0 has no gradient
+        terms = torch.where(paired, self.weights.gather(1, classes) * (ratios + self.FLOOR).log(), 0.0)
+        self._update_weights(ratios.detach(), classes, paired)
+        return -terms.sum(1) / paired.sum(1).clamp(min=1)
+
+    @torch.no_grad()
+    def _update_weights(self, ratios: Tensor, classes: Tensor, paired: Tensor) -> None:
+        """One step of dual ascent in each class that has pairs; all tensors are [replicates, pairs]."""
+        parts = torch.where(paired, 1 - ratios, 0.0), paired.float()
+        sums = torch.stack([torch.zeros_like(self.weights).scatter_add_(1, classes, part) for part in parts])
+        lacking, pairs = distributed.all_reduce_mean(sums)
+        self.weights.add_(self.RATE * lacking / torch.where(pairs > 0, pairs, 1.0)).clamp_(0, self.largest)

@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from makeweight.core.data import Split
-from makeweight.core.parameters import Count, Fraction, Positive
+from makeweight.core.images import diversity, of_class
+from makeweight.core.parameters import Count, Fraction, NotNegative, Positive
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
 from makeweight.generators.blocks.augmentation import Operation
-from makeweight.generators.blocks.losses import LOSSES, LeCam, LossName
+from makeweight.generators.blocks.losses import LOSSES, LeCam, LossName, ModeSeeking
 from makeweight.generators.blocks.networks import Decoder, LabelInput, Shape
 from makeweight.generators.blocks.training_data import TrainingData
 from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, Conditioning, Discriminator
@@ -40,6 +41,7 @@ from makeweight.training.stacking import ReplicateNetworks, stack
 TEMPERATURE = "temperature.json"
 LABEL_INPUTS: dict[Conditioning, LabelInput] = {"projection": "norms", "auxiliary": "norms", "concat": "input"}
 LIST = Field(strict=False)  # presets hold lists, not tuples
+MAX_COMPARED = 200  # training images of a class whose differences are the target of mode seeking
 PartOfSteps = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -59,6 +61,7 @@ class ConditionalGAN(TrainedInSteps, Settings):
     penalties: dict[Penalty, Positive]
     conditioning: Conditioning
     matching_aware_weight: Annotated[float, Field(ge=0, lt=1)]
+    mode_seeking: NotNegative
     warm_up: PartOfSteps
     ramp: PartOfSteps
     spectral_norm: Annotated[tuple[Literal["generator", "discriminator"], ...], LIST]
@@ -110,6 +113,8 @@ class ConditionalGAN(TrainedInSteps, Settings):
             "d_optimizer": trainer.d_optimizer,
             **trainer.data.state(),
         }
+        if trainer.objective.mode_seeking:
+            state = {**state, "mode_seeking": trainer.objective.mode_seeking}
 
         for step in run.steps(self.steps, state, len(seeds)):
             encode = LabelEncoding(len(train.classes), self._conditioning_scale(step.number))
@@ -136,12 +141,14 @@ class ConditionalGAN(TrainedInSteps, Settings):
 
     def _trainer(self, train: Split, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> Trainer:
         generator, discriminator = self._networks(Shape.of(train), seeds, run.device)
+        mode_seeking = self._mode_seeking(train, len(seeds))
         objective = Objective(
             LOSSES[self.loss],
             self.penalties,
             LeCam(len(seeds)).to(run.device),
             self.augment,
             self.matching_aware_weight,
+            mode_seeking.to(run.device) if mode_seeking else None,
         )
         return Trainer(
             generator,
@@ -153,6 +160,12 @@ class ConditionalGAN(TrainedInSteps, Settings):
             self.batch,
             self.latent,
         )
+
+    def _mode_seeking(self, train: Split, replicates: int) -> ModeSeeking | None:
+        if not self.mode_seeking:
+            return None
+        real = [diversity(of_class(train, label)[:MAX_COMPARED]) for label in range(len(train.classes))]
+        return ModeSeeking(torch.tensor(real), replicates, self.mode_seeking)
 
     def _networks(
         self, shape: Shape, seeds: Sequence[int], device: torch.device

@@ -17,6 +17,7 @@ CLASSIC: dict[str, Any] = {
     "penalties": {},
     "conditioning": "concat",  # CGAN, section 3.2
     "matching_aware_weight": 0.0,
+    "mode_seeking": 0.0,
     "warm_up": 0.0,
     "ramp": 0.0,
     "spectral_norm": [],

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from makeweight.generators.blocks.augmentation import Operation, augment
-from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, GradientPenalty, LeCam, Loss
+from makeweight.generators.blocks.losses import GRADIENT_PENALTIES, GradientPenalty, LeCam, Loss, ModeSeeking
 from makeweight.generators.blocks.networks import Decoder, conditions
 from makeweight.generators.blocks.training_data import TrainingData
 from makeweight.generators.families.cgan.discriminators import Discriminator
@@ -35,6 +35,7 @@ class Objective:
         lecam: the LeCam penalty with its running means.
         augmentation: operations on all images that the discriminator sees.
         matching_aware_weight: weight of real images under a wrong label, as the label is fully conditioned on.
+        mode_seeking: the generator's term for diversity within classes, or None.
     """
 
     loss: Loss
@@ -42,6 +43,7 @@ class Objective:
     lecam: LeCam
     augmentation: Sequence[Operation]
     matching_aware_weight: float
+    mode_seeking: ModeSeeking | None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def update_generator(trainer: Trainer, batch: Batch, real_images: Tensor, real_f
 
     g_loss: Tensor = objective.loss.generator(real_logits, fake_logits)
     g_loss = g_loss + discriminator.call("label_loss", fake_features, batch.condition)
+    if objective.mode_seeking is not None:
+        g_loss = g_loss + objective.mode_seeking(batch.fake_images, batch.labels)
     _optimizer_step(trainer.generator, trainer.g_optimizer, g_loss)
     discriminator.requires_grad_(True)
     return g_loss
