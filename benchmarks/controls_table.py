@@ -39,7 +39,7 @@ from makeweight.training.loop import TrainingContext
 CONTROLS = ("none", "oversample", "weighted", "logit_adjusted", "deferred")
 CIFAR_COUNTS = (4500, 2873, 1835, 1171, 748, 478, 305, 195, 124, 80)
 DATA: dict[str, dict[str, Any]] = {
-    "digits": {},
+    "digits": {"imbalance": 20.0},  # what null stands for in params.yaml
     "mnist": {
         "reader": "mnist", "download": False, "counts": tuple(COUNTS), "imbalance": None, "validation_fraction": 0.1,
     },
