@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parent.parent
 SMALL: dict[str, Any] = {
     "replicates": 2,
     "controls": ["none", "oversample"],
+    "generators": ["cgan"],
     "transforms": ["plain", "classical"],
     "families": {
         "cgan": {"steps": 12, "batch": 16, "generator_width": 8, "discriminator_width": 8},
@@ -29,7 +30,7 @@ SMALL: dict[str, Any] = {
     },
     "unions": [],
     "monitor": {"scorer_steps": 4},
-    "generate": {"per_class": 12},
+    "generate": {"per_class": 12, "synthetic_fraction": 0.25},
     "classifier": {"steps": 12, "batch": 16},
     "choice": {"replicates": 1},
 }
