@@ -275,7 +275,7 @@ def test_what_a_classifier_draws_in_a_step_depends_on_the_seed_and_the_step_alon
                 yield TRAIN.images[:16], TRAIN.labels[:16]
 
         Noisy.drawn.clear()
-        settings = SETTINGS.model_copy(update={"budgets": (4,)})
+        settings = SETTINGS.model_copy(update={"steps": 4})
         run = TrainingContext(torch.device("cpu"), None)
         fit(TRAIN, batches, settings, loss=cross_entropy, seed=seed, run=run)
         return list(Noisy.drawn)
