@@ -23,7 +23,7 @@ from makeweight.runtime.replicates import Job, Replicate, copy_all_finished, has
 from makeweight.runtime.splits import read_split, write_labels
 from makeweight.training.loop import Sampler
 
-QUOTA = {"uniform": {"per_class"}, "balance": {"balance_to", "max_synthetic_ratio"}}  # what it depends on, by strategy
+QUOTA = {"uniform": ("per_class",), "balance": ("balance_to", "max_synthetic_ratio")}  # what it depends on, by strategy
 
 
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
@@ -139,9 +139,10 @@ def generate(
 
 def drawing_job(generation: Generation, name: str) -> Job:
     """The sampling of finished generators as a job with a name."""
+    settings = generation.settings
     inputs = {
         "work": "generate",
-        "settings": generation.settings.model_dump(include={"strategy", *QUOTA[generation.settings.strategy]}),
+        "settings": {name: getattr(settings, name) for name in ("strategy", *QUOTA[settings.strategy])},
         "train": fingerprints.of_split(generation.train),
         "seed": generation.seed,
         "code": plugin_code.of_code(__name__, plugin_code.Plugin("families", generation.family, generation.load)),
