@@ -69,8 +69,8 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
     places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
     several = (1,) * len(study.names)
     test = split(2, study.test, study.names)
-    for name, each in (("train", 8), ("validation", 5)):
-        write_split(places.data / name, split(each, np.multiply(each, several).tolist(), study.names), {})
+    for name, size in (("train", 8), ("validation", 5)):
+        write_split(places.data / name, split(size, np.multiply(size, several).tolist(), study.names), {})
     write_split(places.data / "test", test, {})
     history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
     for family in parameters.generators:

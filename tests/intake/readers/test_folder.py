@@ -137,7 +137,7 @@ def test_links_in_a_ring_end(tmp_path: Path) -> None:
     assert {issue.reason for issue in listing.bad} == {"is a link to a folder that is read anyway: remove it"}
 
 
-def test_names_that_are_no_unicode_are_told_by_their_bytes(tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_shown_by_their_bytes(tmp_path: Path) -> None:
     save(tmp_path / "a" / "1.png", grey(1))
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff")).mkdir()
