@@ -12,7 +12,7 @@ import torch
 
 from makeweight.classification.saved import SavedClassifier, load_classifier
 from makeweight.core.errors import BadInput
-from makeweight.core.text import listed, readable, told
+from makeweight.core.text import listed, printable, readable
 from makeweight.runtime.artifacts import (
     CLASSIFIER,
     METRIC,
@@ -62,13 +62,15 @@ def _best(arm: str, metric: str, runs: Path) -> tuple[int, float]:
     if not path.is_file():
         present = sorted(scores.parent.name for scores in runs.glob(f"*/{SCORES}"))
         choices = f"one of {listed(present, 50)}" if present else "run dvc repro first"
-        raise BadInput(f"{told(runs)} holds no arm {arm!r}: {choices}")
+        raise BadInput(f"{printable(runs)} holds no arm {arm!r}: {choices}")
     table = pd.read_csv(path)
     rows = table[(table[SPLIT] == "validation") & (table[METRIC] == metric)]
     row = rows.iloc[int(rows[VALUE].to_numpy().argmax())]
     best = int(row[REPLICATE])
     if not (runs / arm / REPLICATES / replicate_name(best) / WEIGHTS).is_file():
-        raise BadInput(f"{told(runs / arm)} holds no weights, which earlier versions did not keep: run dvc repro again")
+        raise BadInput(
+            f"{printable(runs / arm)} holds no weights, which earlier versions did not keep: run dvc repro again"
+        )
     return best, float(row[VALUE])
 
 
