@@ -28,8 +28,10 @@ PLUGINS = {
     "prepare": ("readers",),
     "train_generator": ("families",),
     "generate": ("families",),
+    "choose": ("families", "transforms", "classifiers", "controls"),
     "train_baseline": ("transforms", "classifiers", "controls"),
     "train_augmented": ("transforms", "classifiers", "controls"),
+    "train_union": ("transforms", "classifiers", "controls"),
     "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
     "report": ("families",),
@@ -115,13 +117,22 @@ RUNS = {
     "prepare": ("prepare",),
     "train_generator": ("train-generator", "--family", "cgan"),
     "generate": ("generate", "--family", "cgan"),
+    "choose": ("choose",),
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
+    "train_union": ("train-union", "--union", "cgan+gaussian", "--transform", "plain"),
     "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
 }
-ITEM = {"family": "cgan", "source": "none", "transform": "plain"}
+EARLIER = {
+    "train_union": (
+        ("train-generator", "--family", "gaussian"),
+        ("generate", "--family", "gaussian"),
+        ("train-augmented", "--family", "gaussian", "--transform", "plain"),
+    ),
+}
+ITEM = {"family": "cgan", "union": "cgan+gaussian", "source": "none", "transform": "plain"}
 
 
 def covers(declared: str, key: str) -> bool:
@@ -135,7 +146,10 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     import makeweight.runtime.replicates
     from tests.conftest import write_params
 
-    narrow = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
+    narrow = {
+        "controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"},
+        "generators": ["cgan", "gaussian"], "unions": ["cgan+gaussian"], "classifier": {"steps": [6, 12]},
+    }  # fmt: skip
     # In this process, so that what the replicates read is seen as well.
     monkeypatch.setattr(makeweight.runtime.replicates, "workers", lambda compute, replicates: 1)
     seen: set[str] = set()
@@ -145,6 +159,8 @@ def test_a_stage_declares_the_parameters_that_it_reads(
         makeweight.core.parameters, "read_parameters", lambda path: Spy(read_parameters(path), "", seen)
     )
     for stage, arguments in RUNS.items():
+        for earlier in EARLIER.get(stage, ()):
+            assert invoke(*earlier)[0] == 0
         seen.clear()
         for strategy in ("balance", "uniform"):  # each reads parameters of its own
             write_params(workspace / "params.yaml", {**narrow, "generate": {"strategy": strategy}})
@@ -204,7 +220,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def test_every_parameter_is_explained_where_it_stands() -> None:
+def test_every_parameter_has_a_comment() -> None:
     lines = (PROJECT / "params.yaml").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if re.match(r" *[a-z_0-9]+: +\S", line) and "#" not in line] == []
 
@@ -218,6 +234,6 @@ def test_the_default_parameters_are_in_order() -> None:
 
 
 @pytest.mark.parametrize("group", ["families", "readers", "transforms", "classifiers", "controls"])
-def test_names_of_plugins_can_stand_in_names_of_arms(group: str) -> None:
+def test_names_of_plugins_are_valid_in_names_of_arms(group: str) -> None:
     assert plugins_module.names(group)
     assert all(plugins_module.NAME.fullmatch(name) for name in plugins_module.names(group))

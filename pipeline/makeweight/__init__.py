@@ -20,21 +20,31 @@ if TYPE_CHECKING:
     from makeweight.generators.interface import Family
     from makeweight.generators.saved import load_sampler
     from makeweight.intake.interface import DatasetListing, Reader
+    from makeweight.integrations.datasets import BalancedDataset, MixedBatchSampler
+    from makeweight.integrations.own_training import OwnComparison, compare
+    from makeweight.integrations.replacing import ReplaceWithSynthetic
+    from makeweight.integrations.resampling import GeneratorOverSampler
     from makeweight.runtime.splits import read_split, write_split
     from makeweight.training.loop import Sampler, TrainingContext
 
 __all__ = [
     "BadInput",
+    "BalancedDataset",
     "DatasetListing",
     "Family",
+    "GeneratorOverSampler",
+    "MixedBatchSampler",
+    "OwnComparison",
     "Parameters",
     "Reader",
+    "ReplaceWithSynthetic",
     "Sampler",
     "Settings",
     "Split",
     "TrainingContext",
     "Transform",
     "as_images",
+    "compare",
     "find",
     "load_classifier",
     "load_sampler",
@@ -45,16 +55,22 @@ __all__ = [
 
 _MODULES = {
     "BadInput": "core.errors",
+    "BalancedDataset": "integrations.datasets",
+    "DatasetListing": "intake.interface",
     "Family": "generators.interface",
+    "GeneratorOverSampler": "integrations.resampling",
+    "MixedBatchSampler": "integrations.datasets",
+    "OwnComparison": "integrations.own_training",
     "Parameters": "core.parameters",
     "Reader": "intake.interface",
-    "DatasetListing": "intake.interface",
-    "TrainingContext": "training.loop",
+    "ReplaceWithSynthetic": "integrations.replacing",
     "Sampler": "training.loop",
     "Settings": "core.validation",
     "Split": "core.data",
+    "TrainingContext": "training.loop",
     "Transform": "classification.interface",
     "as_images": "core.images",
+    "compare": "integrations.own_training",
     "find": "core.plugins",
     "load_classifier": "classification.saved",
     "load_sampler": "generators.saved",

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, contrast_text, explanations
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
 from makeweight.comparison.test_sets import TestSet
 from makeweight.comparison.variance_components import Component, VarianceComponents
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.parameters import GenerateSettings, Parameters, read_parameters
 from makeweight.core.study import Arm, Contrast
 from makeweight.core.text import amount, split_sizes
@@ -99,11 +100,11 @@ def test_the_range_of_a_detectable_gain_ends_at_the_largest_possible_one() -> No
     assert detectable.value is not None
     assert detectable.high is not None
     assert detectable.value < 0.14 < detectable.high
-    (sentence,) = (each for each in contrast_text(found).sentences if "would have shown" in each)
+    (sentence,) = (text for text in contrast_text(found).sentences if "would have shown" in text)
     assert "to 14.0, the largest possible gain)" in sentence
 
 
-def test_where_no_gain_that_matters_is_possible_it_is_said() -> None:
+def test_a_sentence_states_that_no_relevant_gain_is_possible() -> None:
     text = whole(result(0.0, images=0.01, control=0.995))
     assert "No gain that matters is possible here: the control reaches 99.50%" in text
     assert "To show a gain" not in text
@@ -122,7 +123,7 @@ def test_where_no_gain_that_matters_is_possible_it_is_said() -> None:
         (0.02, 0.02, "neither more runs nor more test images alone would suffice: it would take more of both"),
     ],
 )
-def test_what_would_settle_an_open_question_is_said(runs: float, images: float, expected: str) -> None:
+def test_a_sentence_states_the_sample_sizes_for_a_conclusive_result(runs: float, images: float, expected: str) -> None:
     text = whole(result(0.005, runs=runs, images=images))
     assert re.search(rf"To show a gain of 1 point with a probability of 80%, .*{expected}", text), text
 
@@ -142,7 +143,7 @@ def test_a_question_that_only_the_range_left_open_needs_no_larger_study() -> Non
         (0.005, "But every gain in this range is less than 1 point"),
     ],
 )
-def test_whether_a_difference_matters_is_said(gain: float, expected: str) -> None:
+def test_a_sentence_states_whether_a_difference_is_relevant(gain: float, expected: str) -> None:
     assert expected in whole(result(gain, runs=0.001, images=0.0012))
 
 
@@ -251,7 +252,7 @@ def test_what_was_compared_is_explained(tmp_path: Path) -> None:
     assert "F1 score" in explained["Macro F1"]
 
 
-def test_how_many_fewer_real_images_a_generator_arm_shows_is_said_beside_the_answer() -> None:
+def test_the_basis_states_how_many_fewer_real_images_a_generator_arm_shows() -> None:
     assert basis(_test_set())[2].endswith("so the classifier sees 25% fewer real images with them.")
     level = GenerateSettings.model_validate({**GENERATE.model_dump(), "strategy": "balance"})
     assert "less often than with oversampling" in based_on(_test_set(), 5, level)[2]
@@ -270,3 +271,31 @@ def test_no_sentence_shows_a_placeholder(tmp_path: Path) -> None:
     parameters = read_parameters(write_params(tmp_path / "params.yaml"))
     explained = explanations(parameters, TestSet({"a": 10, "b": 20}, 30, "balanced_accuracy", 0.01))
     assert not [text for text in explained.values() if "{" in text or "}" in text]
+
+
+def test_a_chosen_control_is_named_and_said_to_be_chosen_on_validation_images(tmp_path: Path) -> None:
+    open_ = {"classifier": {"steps": [1000, 3000]}, "choice": {"replicates": 3}}
+    found = _parameters(tmp_path, open_)
+    scores = {CONTROL: {1000: (0.5, 0.6), 3000: (0.7, 0.8)}}
+    control, budgets = chosen(found, Choices(CONTROL, {CONTROL: 3000}, scores))
+    assert control == (
+        "The control, oversample-classical, was chosen among 4 arms without synthetic images on validation images, by "
+        "3 trainings of each option that are never scored on test images."
+    )
+    assert budgets == "The number of steps of each arm was chosen among 1,000, 3,000 in the same way."
+    (budgets,) = chosen(found, Choices(None, {CONTROL: 3000}, scores))
+    assert "among 1,000, 3,000 on validation images, by 3 trainings" in budgets
+    assert chosen(_parameters(tmp_path), NOTHING_CHOSEN) == []
+    assert "numbers of steps on offer: 1,000 or 3,000" in explanations(found, _test_set())["Arm"]
+
+
+def test_a_union_is_named_by_its_families() -> None:
+    text = contrast_text(result(0.1, arm=Arm("cgan+smote", "classical")))
+    assert text.answer == "GAN and SMOTE images together help."
+
+
+def test_the_brief_line_holds_arm_verdict_and_interval() -> None:
+    line = in_brief(result(0.1))
+    assert re.fullmatch(
+        r"cgan-classical: helps, \+10\.00 points \(\+\d+\.\d\d to \+\d+\.\d\d, 95% confidence interval\)", line
+    )

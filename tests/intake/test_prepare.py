@@ -678,3 +678,12 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path) -> None
         "train",
         "validation",
     ]
+
+
+def test_the_home_directory_is_expanded_in_the_path_and_stays_out_of_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path / "home" / "photos")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    report, refused = run(tmp_path / "elsewhere", path=Path("~/photos"))
+    assert (refused, report.path) == ("", "~/photos")

@@ -12,6 +12,8 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from makeweight.core.data import Split
+from makeweight.core.parameters import read_parameters
+from makeweight.integrations.export import TrainingSet, export
 from makeweight.runtime.splits import write_split
 from tests.conftest import Invoke, write_params
 
@@ -141,3 +143,13 @@ def test_an_interrupted_export_leaves_nothing(
     code, _ = invoke("export", "--format", "imagefolder", "--family", "cgan", "--out", "new")
     assert code == 130
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(("family", "altered"), [("cgan", False), ("smote", True), ("warp", True)])
+def test_the_readme_says_where_synthetic_images_are_altered_real_ones(
+    family: str, altered: bool, workspace: Path
+) -> None:
+    settings = read_parameters(workspace / "params.yaml").generate
+    images = TrainingSet(family, 0, split(COUNTS, 0), split((DRAWN,) * 3, 1), settings, seed=0)
+    export(images, images.only_synthetic()[:2], "imagefolder", Path("out"))
+    assert ("altered real ones" in Path("out/README.md").read_text(encoding="utf-8")) is altered

@@ -124,18 +124,26 @@ def generator_mixing(
         BadInput: the strategy is `uniform`, and a class has real images but no synthetic ones; or no control has the
             name `base`.
     """
-    splits = (train, synthetic)
-    if settings.strategy == "balance":
-        control = find_control("oversample")
-        return Mixing(splits, control, _phases(control, np.concatenate([train.labels, synthetic.labels]), seed), batch)
+    if settings.strategy == "uniform":
+        return uniform_mixing(train, synthetic, base, settings.synthetic_fraction, batch, seed)
+    control, labels = find_control("oversample"), np.concatenate([train.labels, synthetic.labels])
+    return Mixing((train, synthetic), control, _phases(control, labels, seed), batch)
+
+
+def uniform_mixing(train: Split, synthetic: Split, base: str, fraction: float, batch: int, seed: int) -> Mixing:
+    """The batches of the control `base`, of which synthetic images of the same classes replace `fraction`.
+
+    Raises:
+        BadInput: a class has real images but no synthetic ones, or no control has the name `base`.
+    """
     if len(missing := np.flatnonzero((train.counts > 0) & (synthetic.counts == 0))):
         raise BadInput(
             f"there are no synthetic images of class {train.classes[missing[0]]!r}, which generate.strategy: uniform "
             "needs: run generate again"
         )
     control = find_control(base)
-    replaced = min(batch - 1, max(1, round(settings.synthetic_fraction * batch)))
-    return Mixing(splits, control, _phases(control, train.labels, seed), batch, replaced)
+    replaced = min(batch - 1, max(1, round(fraction * batch)))
+    return Mixing((train, synthetic), control, _phases(control, train.labels, seed), batch, replaced)
 
 
 def mixed_batches(mixing: Mixing, steps: int, seed: int) -> Iterator[tuple[Images, Labels]]:

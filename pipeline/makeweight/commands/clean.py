@@ -8,13 +8,13 @@ def clean() -> str:
     """Empty the cache of finished replicates and delete the checkpoints of unfinished ones."""
     import shutil
 
-    from makeweight.runtime.artifacts import CACHE, CHECKPOINTS
+    from makeweight.runtime.artifacts import CACHE, CHECKPOINTS, PIXEL_HASHES
     from makeweight.runtime.files import IN_USE, TEMPORARY
     from makeweight.runtime.processes import locked
 
     with locked(IN_USE, "a training"):
         entries = list(CACHE.iterdir()) if CACHE.exists() else []
-        for folder in (CACHE, CHECKPOINTS, TEMPORARY):
+        for folder in (CACHE, CHECKPOINTS, PIXEL_HASHES, TEMPORARY):
             shutil.rmtree(folder, ignore_errors=True)
     return f"removed {len(entries)} finished replicates from {CACHE}, and all checkpoints"
 

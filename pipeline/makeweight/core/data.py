@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,25 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
+class FileState:
+    """A file and the state that it was in: an edit changes at least one of the attributes.
+
+    Attributes:
+        path: absolute.
+        size: in bytes.
+        inode: number of the file in its file system.
+        modified: time of the last change of the content, in ns.
+        changed: time of the last change of content or inode, in ns; no program can set it back.
+    """
+
+    path: Path
+    size: int
+    inode: int
+    modified: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     """Images with labels and class names.
 
@@ -22,6 +42,7 @@ class Split:
         images: uint8, shape [n, height, width, channels], 1 or 3 channels.
         labels: int64, shape [n], indices into `classes`.
         classes: class names in the order of their labels.
+        file: the file whose whole content `images` maps; None for images in memory.
 
     Raises:
         ValueError: a shape or type differs from the above, or a label has no class.
@@ -30,6 +51,7 @@ class Split:
     images: Images
     labels: Labels
     classes: tuple[str, ...]
+    file: FileState | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:

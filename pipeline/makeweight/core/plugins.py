@@ -99,5 +99,5 @@ def configured(group: str, name: str, section: str, settings: Mapping[str, Any])
 
 
 def keeps_training_images(name: str) -> bool:
-    """Whether samplers of the family `name` hold training images, to which their draws are near; no: not registered."""
+    """Whether samplers of the family `name` hold training images, to which draws are near; False if not registered."""
     return name in names("families") and getattr(find("families", name), "keeps_training_images", False) is True

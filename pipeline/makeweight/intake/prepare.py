@@ -86,7 +86,7 @@ def prepare(
     findings = Report(settings.reader, settings.path)
     try:
         with atomic_directories(out, SPLITS, SCRATCH) as scratch:
-            _prepare(Preparation(reader, settings, seed, workers, report), scratch, findings)
+            _prepare(Preparation(reader, settings.with_home_expanded(), seed, workers, report), scratch, findings)
     except _Refused:
         pass  # the findings hold the errors
     except BadInput as error:

@@ -1,1 +1,1 @@
-"""Ways into other training code: exports, data sets, samplers, transforms."""
+"""Makeweight in other people's code: exports, datasets, samplers, transforms, and the comparison of own trainings."""

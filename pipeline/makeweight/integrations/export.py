@@ -14,6 +14,7 @@ from makeweight.classification.controls import oversample_indices
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import GenerateSettings
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.text import in_markdown, markdown_table
 from makeweight.generators.pngs import as_picture, file_name, marks
@@ -56,13 +57,13 @@ class TrainingSet:
             return oversample_indices(np.concatenate([self.train.labels, self.synthetic.labels]), seed)
         real = oversample_indices(self.train.labels, seed)
         fraction = self.settings.synthetic_fraction
-        each = round(int(self.train.counts.max()) * fraction / (1 - fraction))
+        n_synthetic = round(int(self.train.counts.max()) * fraction / (1 - fraction))
         drawn = []
         for label in np.unique(self.train.labels):
             of_class = np.flatnonzero(self.synthetic.labels == label)
             if not len(of_class):
                 raise BadInput(f"there are no synthetic images of class {self.train.classes[label]!r}: generate again")
-            drawn.append(len(self.train) + np.resize(of_class, each))
+            drawn.append(len(self.train) + np.resize(of_class, n_synthetic))
         return np.concatenate([real, *drawn])
 
     def only_synthetic(self) -> Labels:
@@ -127,6 +128,12 @@ OPENED_BY: dict[Format, str] = {
 }
 
 
+ALTERED = """\
+- **Synthetic images are altered real ones.** The family makes them from images of `data/train`, so that they are near
+  to these by construction, and show what they show. Publish them only if you may publish the real images.
+"""
+
+
 def _card(images: TrainingSet, indices: Labels, form: Format) -> str:
     """The README of an export: what it holds, and what goes wrong in a training of one's own."""
     synthetic = indices >= len(images.train)
@@ -156,7 +163,7 @@ on are repetitions, which balance the classes. Every `synthetic_<index>.png` say
 - **What was tested:** {_tested(images.settings)} Another fraction is another experiment, without a verdict.
 - **Split before you add synthetic images.** They are for training only, never for validation or testing.
 - **One generator is one experiment.** Do not put the images of several replicates into one training set.
-"""
+{ALTERED if keeps_training_images(images.family) else ""}"""
 
 
 def _tested(settings: GenerateSettings) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from makeweight.core.data import Split
+from makeweight.runtime.pixel_hashes import pixel_hash
 
 HASH = re.compile(r"[0-9a-f]{64}")  # matches every hash of this module
 # Modules that print, lock or start processes: no edit of them changes a result.
@@ -32,7 +33,7 @@ def of_values(values: Mapping[str, object]) -> str:
 def of_split(split: Split) -> str:
     """Hash of a split's pixels, labels and class names."""
     digest = hashlib.sha256(json.dumps([split.classes, split.images.shape]).encode())
-    digest.update(split.images.data if split.images.flags.c_contiguous else split.images.tobytes())
+    digest.update(pixel_hash(split).encode())
     digest.update(split.labels.tobytes())
     return digest.hexdigest()
 

@@ -14,7 +14,7 @@ from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.text import as_cell
 from makeweight.runtime.artifacts import CLASSES, GROUP, IMAGE_LABELS, IMAGES, METADATA
-from makeweight.runtime.files import BLOCK, PREPARATION, UnixLines, new_array, read_json, write_json
+from makeweight.runtime.files import BLOCK, PREPARATION, UnixLines, file_state, new_array, read_json, write_json
 
 
 def copy_rows(source: Path, rows: Labels, target: Path, *, channels: int) -> None:
@@ -67,10 +67,12 @@ def read_split(folder: Path) -> Split:
         BadInput: the folder does not hold a split.
     """
     try:
+        state = file_state(folder / IMAGES)
+        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+        if file_state(folder / IMAGES) != state:
+            state = None  # replaced meanwhile
         return Split(
-            np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False),
-            np.load(folder / IMAGE_LABELS, allow_pickle=False),
-            tuple(read_json(folder / CLASSES)),
+            images, np.load(folder / IMAGE_LABELS, allow_pickle=False), tuple(read_json(folder / CLASSES)), state
         )
     except FileNotFoundError as error:
         raise BadInput(

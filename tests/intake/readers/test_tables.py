@@ -43,8 +43,10 @@ def test_a_table_without_splits_and_groups_leaves_both_open(tmp_path: Path) -> N
         (b"file,label\n1.png,a\n", "line 1: there is no column path among file, label: rename file to path"),
         (b"name,dx\n1.png,a\n", "rename dx to label and name the one that holds the paths path"),
         (b"image,MEL,NV\n1.png,0,1\n", "rename image to path and name .* if classes are columns of 0 and 1"),
-        (b"a\tlabel\n1.png\ta\n", "cells are separated by .* save the table with commas"),
-        (b"path;label\n1.png;a\n", "line 1: there is no column path and no column label among path;label"),
+        (b"a\tlabel\n1.png\ta\n", "line 1: there is no column path among a, label: name the one that holds the paths"),
+        (b"path|label\n1.png|a\n", "seem to be separated by '|': save the table with commas"),
+        (b"path;label,split\n1.png;a,train\n", "no column path .* seem to be separated by ';': save"),
+        (b"path;label\tsplit\n1.png;a\ttrain\n", r"seem to be separated by ';' or '\\t': save"),
         (b"", "there is no column path and no column label among none"),
         (b'path,label\n1.png,a\n"2.png,b\n', "line 3: is not valid CSV"),
         (b"path,label,Label\n1.png,a,b\n", "line 1: there are several columns label: keep one"),
@@ -59,6 +61,18 @@ def test_an_invalid_table_is_named_with_its_line(content: bytes, message: str, t
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_with_another_delimiter_is_read_if_its_first_line_contains_no_other(
+    delimiter: str, tmp_path: Path
+) -> None:
+    for name in ("1", "2,5"):
+        save(tmp_path / f"{name}.png", grey(5))
+    lines = ("path;label;score", "1.png;a;0,5", "2,5.png;b;1,5")
+    listing = read_csv(table(tmp_path / "t.csv", *(line.replace(";", delimiter) for line in lines)))
+    assert labelled(listing) == {"1.png": "a", "2,5.png": "b"}
+    assert any(f"separated by {delimiter!r}" in remark for remark in listing.remarks)
+
+
 def test_one_image_under_two_labels_in_a_table_is_used_under_neither(tmp_path: Path) -> None:
     for name in "123":
         save(tmp_path / f"{name}.png", grey(int(name)))
@@ -71,7 +85,7 @@ def test_one_image_under_two_labels_in_a_table_is_used_under_neither(tmp_path: P
     )
 
 
-def test_hugging_faces_tables_stand_beside_the_images_or_in_each_split(tmp_path: Path) -> None:
+def test_hugging_face_tables_are_beside_the_images_or_in_each_split(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for name, label in (("1", "a"), ("2", "b")):
             save(tmp_path / split / "deep" / f"{name}{label}.png", grey(int(name)))

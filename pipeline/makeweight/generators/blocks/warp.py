@@ -31,23 +31,26 @@ def warp(images: Tensor, grid: Tensor, border: Border) -> Tensor:
     """
     dtype = torch.promote_types(torch.promote_types(images.dtype, grid.dtype), torch.float32)
     images, (x, y) = images.to(dtype), grid.to(dtype).unbind(-1)
-    x, y = _in_pixels(x, images.shape[3], border), _in_pixels(y, images.shape[2], border)
+    height, width = images.shape[2:]
+    x, y = _in_pixels(x, width, border), _in_pixels(y, height, border)
     if border == "zeros":  # the edge of the padded image is the nearest pixel to all points outside
-        images, x, y = pad(images, (1, 1, 1, 1)), x + 1, y + 1
+        images = pad(images, (1, 1, 1, 1))
     n, channels, height, width = images.shape
-    (left, x), (top, y) = _split(x, width), _split(y, height)
+    left, x = _split(x, width)
+    top, y = _split(y, height)
 
-    pixels = images.flatten(2)
-    corner = (top * width + left).flatten(1)[:, None].expand(-1, channels, -1)
-    right, below = min(1, width - 1), min(1, height - 1) * width  # offsets of the neighbours; 0 in a single line
-    upper = torch.lerp(pixels.gather(2, corner), pixels.gather(2, corner + right), x)
-    lower = torch.lerp(pixels.gather(2, corner + below), pixels.gather(2, corner + (below + right)), x)
-    return torch.lerp(upper, lower, y).view(n, channels, *grid.shape[1:3])
+    right, down = min(1, width - 1), min(1, height - 1) * width  # offsets of the neighbours; 0 in a single line
+    corner = (top * width + left).flatten(1)
+    corners = torch.cat([corner, corner + right, corner + down, corner + (down + right)], 1)
+    pixels = images.flatten(2).gather(2, corners[:, None].expand(-1, channels, -1))
+    before, behind = pixels.view(n, channels, 2, 2, -1).unbind(3)
+    above, below = torch.lerp(before, behind, x[:, None]).unbind(2)
+    return torch.lerp(above, below, y).view(n, channels, *grid.shape[1:3])
 
 
 def _in_pixels(coordinates: Tensor, size: int, border: Border) -> Tensor:
-    """Normalised coordinates to those of pixels: 0 is the centre of the first, `size - 1` that of the last."""
-    points = ((coordinates + 1) * size - 1) / 2
+    """Normalised coordinates to those of pixels: 0 is the centre of the first, which for `zeros` is one of padding."""
+    points = coordinates * (size / 2) + (size / 2 - (0.5 if border != "zeros" else -0.5))
     if border == "reflection":  # the mirrored images repeat with a period of two sides
         points = size - 0.5 - (size - torch.remainder(points + 0.5, 2 * size)).abs()
     return points

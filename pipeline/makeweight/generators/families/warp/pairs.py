@@ -11,6 +11,7 @@ from makeweight.core.data import Images, Split
 from makeweight.core.seeds import stream
 
 LARGEST_SIDE = 32  # pixels: larger images are reduced to it, since deformations are smooth
+SEARCHED = 10_000  # images of a class, at random, among which pairs are sought
 REDUCED_AT_ONCE = 1000  # images
 
 
@@ -32,10 +33,10 @@ def draw_pairs(train: Split, n: int, neighbours: int, seed: int) -> tuple[Tensor
     rng = stream(seed, "pairs")
     shares = np.where(train.counts > 1, np.sqrt(train.counts), 0.0)
     of_classes = np.diff(np.rint(n * shares.cumsum() / max(shares.sum(), 1.0)).astype(np.int64), prepend=0)
-    found = [
-        _pairs_of_class(reduced(train.images[train.labels == label]), int(of_class), neighbours, rng)
-        for label, of_class in enumerate(of_classes)
-    ]
+    found = []
+    for label, of_class in enumerate(of_classes.tolist()):
+        searched = rng.permutation(np.flatnonzero(train.labels == label))[:SEARCHED]
+        found.append(_pairs_of_class(reduced(train.images[searched]), of_class, neighbours, rng))
     first, second = (torch.cat(images) for images in zip(*found, strict=True))
     return first, second
 
@@ -43,7 +44,7 @@ def draw_pairs(train: Split, n: int, neighbours: int, seed: int) -> tuple[Tensor
 def _pairs_of_class(images: Tensor, n: int, neighbours: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     if n == 0:
         return images[:0], images[:0]
-    first = torch.from_numpy(rng.permutation(np.resize(rng.permutation(len(images)), n)))
+    first = torch.arange(n) % len(images)  # in random order already
     pixels = images.flatten(1)
     distances = torch.cdist(pixels[first], pixels)
     distances[torch.arange(n), first] = torch.inf  # not itself, but an equal image is a neighbour
