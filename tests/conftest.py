@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parent.parent
 SMALL: dict[str, Any] = {
     "replicates": 2,
     "controls": ["none", "oversample"],
+    "generators": ["cgan"],
     "transforms": ["plain", "classical"],
     "families": {
         "cgan": {"steps": 12, "batch": 16, "generator_width": 8, "discriminator_width": 8},
@@ -30,7 +31,7 @@ SMALL: dict[str, Any] = {
     "generators": ["cgan"],
     "unions": [],
     "monitor": {"scorer_steps": 4},
-    "generate": {"per_class": 12},
+    "generate": {"per_class": 12, "synthetic_fraction": 0.25},
     "classifier": {"steps": 12, "batch": 16},
     "choice": {"replicates": 1},
 }
@@ -43,7 +44,7 @@ def _as_a_terminal_starts_it() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _dvc_calls_nobody() -> None:
+def _dvc_without_network() -> None:
     """Whatever a test's `.dvc/config` says, `dvc` shall start no daemon and ask no network."""
     os.environ.update({"DVC_NO_ANALYTICS": "1", "CI": "true"})
 

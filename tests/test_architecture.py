@@ -220,7 +220,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def test_every_parameter_is_explained_where_it_stands() -> None:
+def test_every_parameter_has_a_comment() -> None:
     lines = (PROJECT / "params.yaml").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if re.match(r" *[a-z_0-9]+: +\S", line) and "#" not in line] == []
 
@@ -234,6 +234,6 @@ def test_the_default_parameters_are_in_order() -> None:
 
 
 @pytest.mark.parametrize("group", ["families", "readers", "transforms", "classifiers", "controls"])
-def test_names_of_plugins_can_stand_in_names_of_arms(group: str) -> None:
+def test_names_of_plugins_are_valid_in_names_of_arms(group: str) -> None:
     assert plugins_module.names(group)
     assert all(plugins_module.NAME.fullmatch(name) for name in plugins_module.names(group))

@@ -119,7 +119,7 @@ def test_everything_is_stale_and_nothing_is_deleted(upgraded: Project) -> None:
     assert outputs(upgraded) == before
 
 
-def test_check_has_nothing_to_say_about_the_former_lock_and_cache(
+def test_check_reports_no_error_for_the_former_lock_and_cache(
     upgraded: Project, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
 ) -> None:
     before = outputs(upgraded)

@@ -42,8 +42,8 @@ def test_small_cnn_is_the_plain_network_of_the_same_seed(size: int, channels: in
     torch.testing.assert_close(logits[1], logits[0])
     for values in logits:
         (values.softmax(1)[:, 0] * torch.arange(16)).sum().backward()
-    for (name, wanted), (_, found) in zip(_state(expected), _state(actual), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5 * wanted.abs().max().item(), msg=name)
+    for (name, tensor), (_, found) in zip(_state(expected), _state(actual), strict=True):
+        torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-5 * tensor.abs().max().item(), msg=name)
 
 
 def _state(network: nn.Module) -> list[tuple[str, Tensor]]:

@@ -86,7 +86,7 @@ def test_it_is_torchvisions_policy() -> None:
         ("trivial_augment_wide", {"num_magnitude_bins": 1}, "num_magnitude_bins is 1"),
     ],
 )
-def test_a_mistake_in_the_settings_is_one_line(name: str, changes: dict[str, Any], message: str) -> None:
+def test_an_error_in_the_settings_is_one_line(name: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         policy(name, **changes)
     assert len(caught.value.errors) == 1

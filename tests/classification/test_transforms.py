@@ -82,7 +82,7 @@ def test_a_horizontal_flip_is_what_albumentations_makes_of_it() -> None:
         ("Affine", r"recipes\.classical is 'Affine'"),
     ],
 )
-def test_a_mistake_in_a_recipe_is_an_error_in_one_line(recipe: Any, message: str) -> None:
+def test_an_error_in_a_recipe_is_one_line(recipe: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         classical(recipe)
     assert "\n" not in str(caught.value)
@@ -155,7 +155,7 @@ def test_the_presets_suit_grey_and_colour_images(name: str, channels: int) -> No
     assert np.array_equal(after, before) is (name == "plain")
 
 
-def test_plain_changes_nothing_and_has_nothing_to_set() -> None:
+def test_plain_changes_nothing_and_has_no_parameters() -> None:
     plain = validate(Plain, [], key="recipes.plain")
     assert np.array_equal(plain.apply(images(), seed=0), images())
     with pytest.raises(BadInput, match=r"recipes\.plain"):

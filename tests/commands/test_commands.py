@@ -30,7 +30,7 @@ FAMILY_COMMANDS = ("train-generator", "generate")
 NARROW = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
 
 
-def test_the_whole_way_by_hand(workspace: Path, invoke: Invoke) -> None:
+def test_all_commands_in_order(workspace: Path, invoke: Invoke) -> None:
     write_params(workspace / "params.yaml", NARROW)
     for arguments in WALK:
         code, output = invoke(*arguments)
@@ -211,7 +211,7 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_in_the_parameters_is_one_line_that_names_it(
+def test_an_error_in_the_parameters_is_one_line_that_names_it(
     change: dict[str, object], message: str, workspace: Path, invoke: Invoke
 ) -> None:
     write_params(workspace / "params.yaml", change)

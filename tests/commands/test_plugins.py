@@ -31,7 +31,7 @@ def test_everything_is_listed_with_its_package(invoke: Invoke) -> None:
     assert "error" not in output
 
 
-def test_a_broken_one_is_named_and_disturbs_nobody(
+def test_a_broken_one_is_named_and_does_not_affect_the_others(
     tmp_path: Path, workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = tmp_path / "site"

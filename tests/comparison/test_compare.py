@@ -38,8 +38,8 @@ def parameters(folder: Path, **changes: object) -> Parameters:
 def write_runs(runs: Path, values: dict[str, np.ndarray]) -> None:
     """Arms that are right on the first images of each class, as many as their values say."""
     labels = np.repeat([0, 1], IMAGES)
-    for arm, each in values.items():
-        right = [np.tile(np.arange(IMAGES) < round(value * IMAGES), 2) for value in each]
+    for arm, accuracies in values.items():
+        right = [np.tile(np.arange(IMAGES) < round(value * IMAGES), 2) for value in accuracies]
         probabilities = [np.eye(2, dtype=np.float32)[np.where(row, labels, 1 - labels)] for row in right]
         rows = [
             {"replicate": k, "split": split, "metric": metric, "value": value}
@@ -49,7 +49,7 @@ def write_runs(runs: Path, values: dict[str, np.ndarray]) -> None:
         ]
         (runs / arm).mkdir(parents=True)
         write_csv(runs / arm / "scores.csv", pd.DataFrame(rows))
-        predictions = {f"replicate_{k}": each for k, each in enumerate(probabilities)}
+        predictions = {f"replicate_{k}": p.argmax(1).astype(np.uint8) for k, p in enumerate(probabilities)}
         write_arrays(
             runs / arm / "predictions.npz", {"labels": labels, "groups": np.arange(len(labels)), **predictions}
         )
@@ -72,15 +72,15 @@ def contrast(comparison: Comparison, arm: str, control: str) -> dict[str, Any]:
 
 def test_each_generator_arm_has_one_tested_contrast_and_the_primary_one_comes_first(tmp_path: Path) -> None:
     comparison = compare(parameters(tmp_path), study(tmp_path, 0.84, np.array([0.90, 0.93, 0.92])))
-    assert [(str(each.contrast), each.tests) for each in comparison.results if each.tested] == [
+    assert [(str(result.contrast), result.tests) for result in comparison.results if result.tested] == [
         ("cgan-classical_vs_oversample-classical", 1),
         ("cgan-plain_vs_oversample-classical", 1),
     ]
-    assert [each.primary for each in comparison.results if each.tested] == [True, False]
+    assert [result.primary for result in comparison.results if result.tested] == [True, False]
     assert len(comparison.results) == 6 * 5 / 2
-    assert {each.verdict for each in comparison.results if not each.tested} == {None}
+    assert {result.verdict for result in comparison.results if not result.tested} == {None}
     without = compare(parameters(tmp_path, compare={"primary": None}), tmp_path / "runs")
-    assert {each.tests for each in without.results if each.tested} == {2}
+    assert {result.tests for result in without.results if result.tested} == {2}
 
 
 def test_gains_are_those_of_a_paired_t_test_over_replicates(tmp_path: Path) -> None:
@@ -103,17 +103,17 @@ def test_gains_are_of_test_images_and_of_the_chosen_metric(tmp_path: Path) -> No
     chosen = parameters(tmp_path, compare={"metric": "macro_f1"})
     found = contrast(compare(chosen, runs), "cgan-plain", "none-plain")
     labels = np.repeat([0, 1], IMAGES)
-    each = {arm: contributions("macro_f1", labels, predictions(runs, arm)) for arm in ("cgan-plain", "none-plain")}
-    assert found["gain"] == pytest.approx(float((each["cgan-plain"] - each["none-plain"]).values.mean()))
+    by_arm = {arm: contributions("macro_f1", labels, predictions(runs, arm)) for arm in ("cgan-plain", "none-plain")}
+    assert found["gain"] == pytest.approx(float((by_arm["cgan-plain"] - by_arm["none-plain"]).values.mean()))
     assert found["metric"] == "macro_f1"
 
 
 def predictions(runs: Path, arm: str) -> np.ndarray:
     stored = read_arrays(runs / arm / "predictions.npz")
-    return np.stack([stored[f"replicate_{k}"].argmax(1) for k in range(3)])
+    return np.stack([stored[f"replicate_{k}"] for k in range(3)]).astype(np.int64)
 
 
-def test_a_small_class_is_marked_and_the_number_of_its_images_told(tmp_path: Path) -> None:
+def test_a_small_class_is_marked_and_its_number_of_images_is_given(tmp_path: Path) -> None:
     comparison = compare(parameters(tmp_path), study(tmp_path, 0.84, 0.9 + STEPS))
     recalls = comparison.arms[(comparison.arms["metric"] == "recall") & (comparison.arms["split"] == "test")]
     assert set(recalls["images"]) == {IMAGES}
@@ -142,6 +142,15 @@ def test_arms_whose_test_images_are_grouped_differently_are_not_compared(tmp_pat
         compare(parameters(tmp_path), runs)
     write_arrays(path, {name: array for name, array in stored.items() if name != "groups"})
     with pytest.raises(BadInput, match=r"holds no groups of test images: run train-augmented for cgan-plain again"):
+        compare(parameters(tmp_path), runs)
+
+
+def test_probabilities_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    runs = study(tmp_path, 0.84, 0.9 + STEPS)
+    path = runs / "cgan-plain" / "predictions.npz"
+    stored = read_arrays(path)
+    write_arrays(path, {**stored, **{f"replicate_{k}": np.eye(2)[stored[f"replicate_{k}"]] for k in range(3)}})
+    with pytest.raises(BadInput, match="probabilities instead of classes: run train-augmented for cgan-plain again"):
         compare(parameters(tmp_path), runs)
 
 
@@ -193,7 +202,7 @@ def test_metrics_are_rounded_and_hold_arms_and_contrasts(tmp_path: Path) -> None
     assert figures["verdict"] == "hurts"
 
 
-def test_writing_leaves_what_else_stands_in_results_and_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_writing_keeps_other_files_in_results_and_gives_the_same_bytes(tmp_path: Path) -> None:
     comparison = compare(parameters(tmp_path), study(tmp_path, 0.84, 0.9 + STEPS))
     out = tmp_path / "results"
     (out / "samples").mkdir(parents=True)
@@ -232,13 +241,13 @@ def test_a_missing_arm_and_a_missing_replicate_are_named(tmp_path: Path) -> None
         compare(parameters(tmp_path), runs)
 
 
-def test_an_arm_that_nobody_asks_for_any_more_is_left_out(tmp_path: Path) -> None:
+def test_an_arm_that_is_not_in_the_parameters_is_left_out(tmp_path: Path) -> None:
     runs = study(tmp_path, 0.84, 0.9 + STEPS)
     found = compare(parameters(tmp_path, transforms=["plain"]), runs)
     assert set(found.arms["arm"]) == {"none-plain", "oversample-plain", "cgan-plain"}
 
 
-def test_the_values_on_test_images_stand_replicate_by_replicate_in_the_order_of_the_arms(tmp_path: Path) -> None:
+def test_the_values_on_test_images_are_ordered_by_replicate_and_arm(tmp_path: Path) -> None:
     values = on_test_images(compare(parameters(tmp_path), study(tmp_path, 0.84, 0.9 + STEPS)))
     assert list(values) == [*CONTROLS, "cgan-plain", "cgan-classical"]
     assert values["none-plain"].tolist() == pytest.approx([79, 80, 81])

@@ -23,7 +23,9 @@ def shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Comparison,
     return comparison, capsys.readouterr().out
 
 
-def test_the_answer_stands_first_and_every_sentence_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answer_comes_first_and_every_sentence_occurs_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     comparison, output = shown(tmp_path, capsys)
     text = contrast_text(comparison.results[0])
     assert output.startswith(text.answer)

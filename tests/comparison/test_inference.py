@@ -97,9 +97,9 @@ def test_replicates_that_all_differ_by_the_same_give_no_interval(step: float) ->
 def test_an_interval_is_the_widest_of_its_scales_and_p_agrees_with_it() -> None:
     many, few = Component(0.01**2, 1000), Component(0.006**2, 4)
     both = Estimate(0.02, (many, few))
-    alone = [Estimate(0.02, (each,)) for each in (many, few)]
+    alone = [Estimate(0.02, (scale,)) for scale in (many, few)]
     for alpha in (0.05, 0.01, 0.001):
-        widths = [each.interval(alpha).high - each.interval(alpha).low for each in alone]
+        widths = [single.interval(alpha).high - single.interval(alpha).low for single in alone]
         found = both.interval(alpha)
         assert found.high - found.low == pytest.approx(max(widths))
         assert (both.p() < alpha) == (found.low > 0)
@@ -107,7 +107,7 @@ def test_an_interval_is_the_widest_of_its_scales_and_p_agrees_with_it() -> None:
         both.interval(0.05).low == alone[0].interval(0.05).low
     )  # and in the far tail the fewer degrees of freedom win:
     assert both.interval(0.001).low == alone[1].interval(0.001).low
-    assert both.p_equivalence(0.03) == max(each.p_equivalence(0.03) for each in alone)
+    assert both.p_equivalence(0.03) == max(single.p_equivalence(0.03) for single in alone)
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_no_interval_reaches_beyond_what_a_gain_can_be() -> None:
 
 def test_bonferroni_is_statsmodels() -> None:
     p = [0.01, 0.2, 0.5]
-    assert [bonferroni(each, 3) for each in p] == pytest.approx(list(multipletests(p, method="bonferroni")[1]))
+    assert [bonferroni(value, 3) for value in p] == pytest.approx(list(multipletests(p, method="bonferroni")[1]))

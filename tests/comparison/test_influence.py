@@ -22,7 +22,7 @@ def test_every_metric_has_contributions_and_a_description() -> None:
 @pytest.mark.parametrize("metric", OVERALL)
 def test_the_values_of_contributions_are_the_scores(metric: Metric) -> None:
     found = contributions(metric, LABELS, PREDICTED)
-    expected = [scores(LABELS, probabilities(list(each), 3), ("a", "b", "c"))[metric] for each in PREDICTED]
+    expected = [scores(LABELS, probabilities(list(predicted), 3), ("a", "b", "c"))[metric] for predicted in PREDICTED]
     assert found.values.tolist() == pytest.approx(expected)
 
 
@@ -50,7 +50,7 @@ def test_f1_leaves_out_a_class_that_does_not_occur_also_where_it_is_predicted() 
 
 
 def test_differences_of_contributions_are_taken_image_by_image() -> None:
-    arm, control = (contributions("accuracy", LABELS, each[None]) for each in PREDICTED)
+    arm, control = (contributions("accuracy", LABELS, predicted[None]) for predicted in PREDICTED)
     found = arm - control
     assert found.influence[0].tolist() == (arm.influence[0] - control.influence[0]).tolist()
     assert found.values.tolist() == [pytest.approx(6 / 9 - 6 / 9)]

@@ -82,7 +82,7 @@ def test_what_is_anticipated_follows_from_the_test_set_and_the_replicates() -> N
     assert (found.replicates, found.units) == (5, 60)
     few = anticipated(np.array([5, 1]), 5, disagreement=0.05, deviation=0.01)
     more = anticipated(np.array([50, 10]), 20, disagreement=0.05, deviation=0.01)
-    effects = [detectable_effect(each.widest(0.05), 0.05) for each in (more, found, few)]
+    effects = [detectable_effect(components.widest(0.05), 0.05) for components in (more, found, few)]
     assert effects == sorted(effects)
     absent = anticipated(np.array([50, 0, 10]), 5, disagreement=0.05, deviation=0.01)
     assert absent.total == found.total

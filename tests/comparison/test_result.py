@@ -159,7 +159,7 @@ def test_probabilities_and_variances_add_up() -> None:
 
 @pytest.mark.parametrize("replicates", [2, 3, 4, 5, 12])
 @pytest.mark.parametrize("seed", range(4))
-def test_what_would_have_shown_lies_beyond_the_reach_of_the_interval(replicates: int, seed: int) -> None:
+def test_the_detectable_effect_is_larger_than_half_the_interval(replicates: int, seed: int) -> None:
     found = made(0.01, replicates=replicates, seed=seed)
     figures = found.figures()
     assert figures["detectable"] > (figures["high"] - figures["low"]) / 2

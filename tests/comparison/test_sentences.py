@@ -100,11 +100,11 @@ def test_the_range_of_a_detectable_gain_ends_at_the_largest_possible_one() -> No
     assert detectable.value is not None
     assert detectable.high is not None
     assert detectable.value < 0.14 < detectable.high
-    (sentence,) = (each for each in contrast_text(found).sentences if "would have shown" in each)
+    (sentence,) = (text for text in contrast_text(found).sentences if "would have shown" in text)
     assert "to 14.0, the largest possible gain)" in sentence
 
 
-def test_where_no_gain_that_matters_is_possible_it_is_said() -> None:
+def test_a_sentence_states_that_no_relevant_gain_is_possible() -> None:
     text = whole(result(0.0, images=0.01, control=0.995))
     assert "No gain that matters is possible here: the control reaches 99.50%" in text
     assert "To show a gain" not in text
@@ -123,7 +123,7 @@ def test_where_no_gain_that_matters_is_possible_it_is_said() -> None:
         (0.02, 0.02, "neither more runs nor more test images alone would suffice: it would take more of both"),
     ],
 )
-def test_what_would_settle_an_open_question_is_said(runs: float, images: float, expected: str) -> None:
+def test_a_sentence_states_the_sample_sizes_for_a_conclusive_result(runs: float, images: float, expected: str) -> None:
     text = whole(result(0.005, runs=runs, images=images))
     assert re.search(rf"To show a gain of 1 point with a probability of 80%, .*{expected}", text), text
 
@@ -143,7 +143,7 @@ def test_a_question_that_only_the_range_left_open_needs_no_larger_study() -> Non
         (0.005, "But every gain in this range is less than 1 point"),
     ],
 )
-def test_whether_a_difference_matters_is_said(gain: float, expected: str) -> None:
+def test_a_sentence_states_whether_a_difference_is_relevant(gain: float, expected: str) -> None:
     assert expected in whole(result(gain, runs=0.001, images=0.0012))
 
 
@@ -252,7 +252,7 @@ def test_what_was_compared_is_explained(tmp_path: Path) -> None:
     assert "F1 score" in explained["Macro F1"]
 
 
-def test_how_many_fewer_real_images_a_generator_arm_shows_is_said_beside_the_answer() -> None:
+def test_the_basis_states_how_many_fewer_real_images_a_generator_arm_shows() -> None:
     assert basis(_test_set())[2].endswith("so the classifier sees 25% fewer real images with them.")
     level = GenerateSettings.model_validate({**GENERATE.model_dump(), "strategy": "balance"})
     assert "less often than with oversampling" in based_on(_test_set(), 5, level)[2]

@@ -90,7 +90,7 @@ def averaged(parts: list[NDArray[np.float64]]) -> tuple[float, list[float]]:
     """By hand: the pooled variance over images, and each class's own averaged with it."""
     own = [float(part.mean(0).var(ddof=1)) if part.shape[1] > 1 else 0.0 for part in parts]
     dof = [part.shape[1] - 1 for part in parts]
-    pooled = sum(variance * each for variance, each in zip(own, dof, strict=True)) / sum(dof)
+    pooled = sum(variance * weight for variance, weight in zip(own, dof, strict=True)) / sum(dof)
     return pooled, [(v * d + PRIOR_DOF * pooled) / (d + PRIOR_DOF) for v, d in zip(own, dof, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The nouns, the streams and the names."""
+"""Splits."""
 
 from __future__ import annotations
 

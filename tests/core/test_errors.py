@@ -7,7 +7,7 @@ import pickle
 from makeweight.core.errors import BadInput
 
 
-def test_errors_keep_their_lines_also_on_the_way_from_another_process() -> None:
+def test_errors_keep_their_lines_when_they_come_from_another_process() -> None:
     for error in (BadInput("one"), BadInput("one", "two")):
         received = pickle.loads(pickle.dumps(error))
         assert received.errors == error.errors

@@ -101,7 +101,7 @@ def test_class_names_survive_in_the_headers() -> None:
 
 
 @pytest.mark.parametrize("card", [of_model(facts(NASTY)), of_data(facts(NASTY))], ids=["model", "data"])
-def test_any_class_name_is_shown_in_its_table_and_means_nothing_there(card: str) -> None:
+def test_any_class_name_is_escaped_in_its_table(card: str) -> None:
     visible = ["".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name).strip() for name in NASTY]
     rows = cells(card)
     assert [row[1] for row in rows] == visible
@@ -194,7 +194,7 @@ def test_warnings_stand_before_everything_else_and_markup_in_them_means_nothing(
 
 
 @pytest.mark.parametrize("on_divergence", ["rollback", "stop"])
-def test_what_would_have_happened_is_told(on_divergence: Any) -> None:
+def test_what_would_have_happened_is_printable(on_divergence: Any) -> None:
     monitor = monitor_settings(on_divergence=on_divergence, min_discriminator_error=0.03, min_diversity_ratio=0.2)
     card = of_model(monitor=monitor)
     assert f"`monitor.on_divergence: {on_divergence}`" in card
@@ -213,7 +213,7 @@ def test_the_same_facts_give_the_same_bytes_without_times_or_paths() -> None:
         assert "\r" not in card
 
 
-def test_another_wording_of_a_card_trains_nothing_again() -> None:
+def test_a_reworded_card_retrains_nothing() -> None:
     assert "makeweight.generators.cards" not in fingerprints.sources("makeweight.generators.fit")
 
 

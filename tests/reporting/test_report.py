@@ -98,18 +98,23 @@ def test_the_answer_comes_first_and_every_contrast_arm_and_class_is_there(study:
     assert "one generator" in text
 
 
-def test_every_sentence_of_the_comparison_stands_once_on_the_page(several: tuple[dict[str, Any], Path]) -> None:
+def test_every_sentence_of_the_comparison_is_on_the_page_once(several: tuple[dict[str, Any], Path]) -> None:
     facts, results = several
     text = "".join(Reader(page(results)).texts)
     contrasts = [*facts["main"], *facts["others"]]
-    assert [each["arm"] for each in contrasts] == ["cgan-classical", "cgan-plain", "smote-plain", "smote-classical"]
-    answers = {each["answer"] for each in contrasts}
+    assert [contrast["arm"] for contrast in contrasts] == [
+        "cgan-classical",
+        "cgan-plain",
+        "smote-plain",
+        "smote-classical",
+    ]
+    answers = {contrast["answer"] for contrast in contrasts}
     assert len(answers) == len(contrasts)
-    common = [*facts["basis"], *(each[:1].upper() + each[1:] for each in facts["explanations"].values())]
-    for sentence in [*common, *answers, *(each["sentences"][0] for each in contrasts)]:
+    common = [*facts["basis"], *(text[:1].upper() + text[1:] for text in facts["explanations"].values())]
+    for sentence in [*common, *answers, *(contrast["sentences"][0] for contrast in contrasts)]:
         assert text.count(sentence) == 1, sentence
     for sentence in facts["main"][0]["sentences"]:
-        others = sum(sentence in each["sentences"] for each in facts["others"])
+        others = sum(sentence in contrast["sentences"] for contrast in facts["others"])
         assert text.count(sentence) == 1 + others
 
 
@@ -168,11 +173,12 @@ def test_the_interval_for_new_test_images_is_never_narrower_than_that_for_these(
 ) -> None:
     compared = read_json(several[1] / "comparison.json")["contrasts"]
     assert all(
-        each["low"] <= max(each["fixed_low"], -1) and each["high"] >= min(each["fixed_high"], 1) for each in compared
+        contrast["low"] <= max(contrast["fixed_low"], -1) and contrast["high"] >= min(contrast["fixed_high"], 1)
+        for contrast in compared
     )
 
 
-def test_a_gain_that_cannot_exist_stands_in_no_cell(several: tuple[dict[str, Any], Path]) -> None:
+def test_no_cell_holds_an_impossible_gain(several: tuple[dict[str, Any], Path]) -> None:
     facts, _ = several
     largest = 100 * facts["main"][0]["largest_possible"]
     rows = {row.head: row.cells[0] for row in facts["statistics"].rows}
@@ -190,10 +196,10 @@ def test_no_zero_has_a_sign_and_no_one_is_in_the_plural(several: tuple[dict[str,
         assert not re.search(r"(?<![\d.,+-])1 (points|runs|test images|images|groups|classes)", text)
 
 
-def test_every_row_of_dots_stands_on_a_band_of_its_own() -> None:
+def test_every_row_of_dots_has_its_own_band() -> None:
     values = pd.DataFrame({f"arm {k}": [80.0, 81, 82, 83, 84] for k in range(5)})
     (axes,) = plots.arms(values, "accuracy").axes
-    bands = sorted((each.get_extents().y0, each.get_extents().y1) for each in axes.patches)
+    bands = sorted((band.get_extents().y0, band.get_extents().y1) for band in axes.patches)
     in_rows = axes.transData.transform([(0, -0.5), (0, 0.5)])  # pixels; the axis points down
     assert len(bands) == 3
     assert bands[-1] == pytest.approx(sorted(in_rows[:, 1]))
@@ -224,7 +230,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row(study: tuple[dict[str, 
         assert set(lines[1]) <= set("|-")
 
 
-def test_it_needs_nothing_but_itself_and_is_small(study: tuple[dict[str, Any], Path]) -> None:
+def test_the_page_is_self_contained_and_small(study: tuple[dict[str, Any], Path]) -> None:
     _, results = study
     for tag, attributes in Reader(page(results)).tags:
         for name in ("src", "href", "xlink:href", "srcset", "action"):
@@ -354,7 +360,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1280])
-def test_images_stand_under_their_heads(width: int, browser: Chrome, several: tuple[dict[str, Any], Path]) -> None:
+def test_images_are_below_their_headings(width: int, browser: Chrome, several: tuple[dict[str, Any], Path]) -> None:
     resize(browser, width)
     browser.get((several[1] / "report.html").as_uri())
     cells = browser.execute_script(
@@ -404,7 +410,9 @@ def test_without_choices_the_report_has_no_section_for_them(study: tuple[dict[st
     assert 'id="choices"' not in (results / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_family_that_alters_training_images_is_not_said_to_memorise(several: tuple[dict[str, Any], Path]) -> None:
+def test_a_family_that_alters_training_images_is_not_reported_as_memorising(
+    several: tuple[dict[str, Any], Path],
+) -> None:
     facts, _ = several
     notes = {family["name"]: family["quality"].note for family in facts["families"]}
     assert notes["cgan"] == ""

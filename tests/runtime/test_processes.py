@@ -68,7 +68,7 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 @pytest.mark.parametrize("nohup", [False, True])
 @pytest.mark.parametrize("parent", [PARENT, ABOVE_A_SHELL])
-def test_a_process_ends_with_its_parent_unless_it_was_told_to_outlive_it(parent: str, nohup: bool) -> None:
+def test_a_process_ends_with_its_parent_unless_started_with_nohup(parent: str, nohup: bool) -> None:
     command = [*(["nohup"] if nohup else []), sys.executable, "-c", parent, CHILD]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as started:
         assert started.stdout is not None

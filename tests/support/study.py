@@ -69,8 +69,8 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
     places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
     several = (1,) * len(study.names)
     test = split(2, study.test, study.names)
-    for name, each in (("train", 8), ("validation", 5)):
-        write_split(places.data / name, split(each, np.multiply(each, several).tolist(), study.names), {})
+    for name, size in (("train", 8), ("validation", 5)):
+        write_split(places.data / name, split(size, np.multiply(size, several).tolist(), study.names), {})
     write_split(places.data / "test", test, {})
     history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
     for family in parameters.generators:
@@ -114,7 +114,7 @@ def _run(
     predicted = np.where(right, test.labels, (test.labels + 1) % len(test.classes))
     probabilities = np.eye(len(test.classes), dtype=np.float32)[predicted]
     run.mkdir(parents=True)
-    predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
+    predictions = {f"replicate_{k}": classes for k, classes in enumerate(predicted.astype(np.uint8))}
     groups = np.arange(len(test)) // study.group
     write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
     rows = [

@@ -155,7 +155,7 @@ def fit(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
     rows = []
     for step, (images, labels) in enumerate(batches, start=1):
-        torch.manual_seed(derive(seed, "dropout", step))  # by step, so that no generator is part of the state
+        _seed_dropout(derive(seed, "dropout", step), machine.device)  # by step: no generator is part of the state
         with mixed_precision(machine.device, machine.autocast):
             logits = network(_as_input(images, machine))
         targets = torch.from_numpy(labels).to(machine.device)
@@ -169,6 +169,13 @@ def fit(
         if step % max(1, steps // RECORDS) == 0 or step == steps:
             rows.append({"step": step, "loss": error.item(), "learning_rate": learning_rate})
     return network, pd.DataFrame(rows)
+
+
+def _seed_dropout(seed: int, device: str) -> None:
+    """Seed the global stream of the device; `torch.manual_seed` takes 0.2 ms, since it seeds absent devices, too."""
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from makeweight.core.data import Images
 from makeweight.core.errors import BadInput
 from makeweight.core.images import from_uint8
 from makeweight.core.plugins import find
-from makeweight.core.text import told
+from makeweight.core.text import printable
 from makeweight.runtime.artifacts import CLASSIFIER, WEIGHTS
 from makeweight.runtime.files import read_json
 
@@ -73,18 +73,18 @@ def load_classifier(folder: str | Path) -> SavedClassifier:
     path = Path(folder)
     if missing := [name for name in (CLASSIFIER, WEIGHTS) if not (path / name).is_file()]:
         raise BadInput(
-            f"{told(path)} holds no classifier ({missing[0]} is missing): name a folder of export-classifier"
+            f"{printable(path)} holds no classifier ({missing[0]} is missing): name a folder of export-classifier"
         )
     try:
         facts = read_json(path / CLASSIFIER)
         name, size, channels = str(facts["classifier"]), int(facts["size"]), int(facts["channels"])
         classes = tuple(map(str, facts["classes"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{told(path / CLASSIFIER)} is damaged: copy or pull it again") from error
+        raise BadInput(f"{printable(path / CLASSIFIER)} is damaged: copy or pull it again") from error
     network: nn.Module = find("classifiers", name)(channels, size, len(classes))
     try:
         load_model(network, str(path / WEIGHTS))
     except Exception as error:  # of several types: the file is damaged, or of another network
         reason = " ".join(str(error).split())
-        raise BadInput(f"{told(path / WEIGHTS)} cannot be loaded: {type(error).__name__}: {reason}") from error
+        raise BadInput(f"{printable(path / WEIGHTS)} cannot be loaded: {type(error).__name__}: {reason}") from error
     return SavedClassifier(network.eval(), classes, size, channels)

@@ -188,7 +188,9 @@ def _predictions(runs: Path, study_arms: list[Arm], replicates: int) -> tuple[La
         groups = arrays[GROUPS] if groups is None else groups
         if not (np.array_equal(arrays[LABELS], labels) and np.array_equal(arrays[GROUPS], groups)):
             raise BadInput(f"{path} is of other test images than {runs / str(study_arms[0])}: run {arm.stage} again")
-        predictions[arm] = np.stack([arrays[replicate_name(k)].argmax(1) for k in range(replicates)])
+        predictions[arm] = np.stack([arrays[replicate_name(k)] for k in range(replicates)]).astype(np.int64)
+        if predictions[arm].ndim > 1 + labels.ndim:
+            raise BadInput(f"{path} holds probabilities instead of classes: run {arm.stage} for {arm} again")
     assert labels is not None
     assert groups is not None
     return labels, groups, predictions

@@ -48,7 +48,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(by_lower[other] for other in similar)}?)" if similar else ""
 
 
-def told(path: str | Path) -> str:
+def printable(path: str | Path) -> str:
     """A path as printable text, for messages."""
     return shown(valid_unicode(str(path)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from makeweight.core.data import Images
 from makeweight.core.errors import BadInput
-from makeweight.core.text import told
+from makeweight.core.text import printable
 from makeweight.generators.pngs import as_picture, file_name, marks, tiled
 from makeweight.generators.saved import SavedSampler
 from makeweight.runtime.files import new_directory
@@ -40,7 +40,7 @@ def write_samples(saved: SavedSampler, labels: Sequence[str], count: int, seed: 
                     as_picture(image).save(path, pnginfo=marks({**facts, "class": name}))
         return
     if os.path.lexists(out):
-        raise BadInput(f"{told(out)} is there already: name another file")
+        raise BadInput(f"{printable(out)} is there already: name another file")
     picture = tiled(_drawn(saved, labels, count, seed), min(count, COLUMNS))
     out.parent.mkdir(parents=True, exist_ok=True)
     picture.save(out, pnginfo=marks(facts))

@@ -16,7 +16,7 @@ from makeweight.core.data import Images, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.plugins import find
-from makeweight.core.text import listed, shown, told
+from makeweight.core.text import listed, printable, shown
 from makeweight.generators.interface import Family, sample_blocks
 from makeweight.runtime.artifacts import SAMPLER, SAMPLERS, replicate_name
 from makeweight.runtime.files import read_json
@@ -99,17 +99,19 @@ def load_sampler(folder: str | Path, replicate: int = 0) -> SavedSampler:
     """
     found = _folder_of(Path(folder), replicate)
     if pickled := next((path for path in sorted(found.rglob("*")) if path.is_file() and _is_pickle(path)), None):
-        raise BadInput(f"{told(pickled)} is a pickle, which can run any program: nothing was loaded from {told(found)}")
+        raise BadInput(
+            f"{printable(pickled)} is a pickle, which can run any program: nothing was loaded from {printable(found)}"
+        )
     try:
         facts = read_json(found / SAMPLER)
         made_by, family = str(facts["makeweight"]), str(facts["family"])
         counts, size, channels = tuple(facts["training_images"]), int(facts["size"]), int(facts["channels"])
         classes = tuple(name for name, _ in zip(facts["classes"], counts, strict=True))
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{told(found / SAMPLER)} is damaged: copy or pull it again") from error
+        raise BadInput(f"{printable(found / SAMPLER)} is damaged: copy or pull it again") from error
     if _release(made_by) > _release(version("makeweight")):
         raise BadInput(
-            f"{told(found)} was written by makeweight {shown(made_by)}, and {version('makeweight')} is installed: "
+            f"{printable(found)} was written by makeweight {shown(made_by)}, and {version('makeweight')} is installed: "
             "install that version or a newer one"
         )
     plugin: Family = find("families", family)
@@ -117,7 +119,7 @@ def load_sampler(folder: str | Path, replicate: int = 0) -> SavedSampler:
         sampler = plugin.load(found)
     except Exception as error:  # of any type: a file is missing or damaged, and the code may be a plug-in's
         reason = " ".join(str(error).split())
-        raise BadInput(f"{told(found)} cannot be loaded as {family}: {type(error).__name__}: {reason}") from error
+        raise BadInput(f"{printable(found)} cannot be loaded as {family}: {type(error).__name__}: {reason}") from error
     return SavedSampler(sampler, family, classes, counts, size, channels)
 
 
@@ -128,10 +130,10 @@ def _folder_of(folder: Path, replicate: int) -> Path:
             return candidate
     samplers = folder / SAMPLERS if (folder / SAMPLERS).is_dir() else folder
     if present := sorted(path.parent.name for path in samplers.glob(f"*/{SAMPLER}")):
-        raise BadInput(f"{told(folder)} holds no {name}: one of {listed(present, 50)}")
+        raise BadInput(f"{printable(folder)} holds no {name}: one of {listed(present, 50)}")
     raise BadInput(
-        f"{told(folder)} holds no generator ({SAMPLER} is missing): name a folder models/<family> that this version's "
-        "train-generator wrote"
+        f"{printable(folder)} holds no generator ({SAMPLER} is missing): name a folder models/<family> that "
+        "this version's train-generator wrote"
     )
 
 

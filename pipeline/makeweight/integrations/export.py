@@ -57,13 +57,13 @@ class TrainingSet:
             return oversample_indices(np.concatenate([self.train.labels, self.synthetic.labels]), seed)
         real = oversample_indices(self.train.labels, seed)
         fraction = self.settings.synthetic_fraction
-        each = round(int(self.train.counts.max()) * fraction / (1 - fraction))
+        n_synthetic = round(int(self.train.counts.max()) * fraction / (1 - fraction))
         drawn = []
         for label in np.unique(self.train.labels):
             of_class = np.flatnonzero(self.synthetic.labels == label)
             if not len(of_class):
                 raise BadInput(f"there are no synthetic images of class {self.train.classes[label]!r}: generate again")
-            drawn.append(len(self.train) + np.resize(of_class, each))
+            drawn.append(len(self.train) + np.resize(of_class, n_synthetic))
         return np.concatenate([real, *drawn])
 
     def only_synthetic(self) -> Labels:

@@ -10,9 +10,9 @@ from makeweight.classification.interface import find_control, find_transform
 from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
-from makeweight.core.plugins import find
+from makeweight.core.plugins import find, names
 from makeweight.core.study import Arm, base, check_contrasts
-from makeweight.core.text import told
+from makeweight.core.text import printable
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
 from makeweight.runtime.machine import machine
@@ -32,8 +32,10 @@ def check(parameters: Parameters) -> None:
 def _require_data(parameters: Parameters) -> None:
     data = parameters.data.with_home_expanded()
     if "path" in find_reader(data).uses and not data.download and not Path(data.path or "").exists():
-        where = told(data.path or "")
-        raise BadInput(f"data.path: there is no folder {where} and no file of that name, seen from {told(Path.cwd())}")
+        where = printable(data.path or "")
+        raise BadInput(
+            f"data.path: there is no folder {where} and no file of that name, seen from {printable(Path.cwd())}"
+        )
 
 
 def _try_transform(name: str, parameters: Parameters) -> None:
@@ -46,13 +48,14 @@ def third_party(parameters: Parameters) -> dict[str, str]:
         "readers": [parameters.data.reader],
         "controls": _controls(parameters),
         "families": parameters.generators,
-        "transforms": parameters.transforms,
+        "transforms": [name for name in parameters.transforms if name in names("transforms")],  # others: recipes
         "classifiers": [parameters.classifier.name],
     }
     hashes = {
         f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
-        for group, names in selected.items()
-        for name in names
+        for group, selected_names in selected.items()
+        for name in selected_names
+        if name in names(group)  # a transform may be a recipe by itself
     }
     return {key: value for key, value in hashes.items() if value is not None}
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import VERSION_KEY
-from makeweight.core.text import told
+from makeweight.core.text import printable
 from makeweight.project.rendering import DVC_YAML, GITIGNORE, PARAMS, render_pipeline, template
 from makeweight.project.yaml_text import with_value
 
@@ -39,15 +39,15 @@ def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -
     settings = _data_settings(folder, preset, data)
     if present := [name for name in (DVC_YAML, PARAMS) if os.path.lexists(folder / name)]:
         raise BadInput(
-            f"{told(folder)} holds {' and '.join(present)}: nothing was written; name another folder, or run "
+            f"{printable(folder)} holds {' and '.join(present)}: nothing was written; name another folder, or run "
             "`makeweight init --upgrade` there if it is a project of Makeweight"
         )
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{told(folder)} is a file: name a folder")
+        raise BadInput(f"{printable(folder)} is a file: name a folder")
     if _dvc_root(folder) is None:
         if not git:
             raise BadInput(
-                f"{told(folder)} is in no DVC repository: add --git to make one here (git init, dvc init), or run "
+                f"{printable(folder)} is in no DVC repository: add --git to make one here (git init, dvc init), or run "
                 "`dvc init` in yours first"
             )
         _make_repository()
@@ -122,7 +122,7 @@ def _make_repository() -> None:
     command = [sys.executable, "-m", "dvc", "init", "-q"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BadInput(f"dvc init failed in {told(root)}: {' '.join((done.stderr or done.stdout).split())}")
+        raise BadInput(f"dvc init failed in {printable(root)}: {' '.join((done.stderr or done.stdout).split())}")
 
 
 def _refuse_ignored(folder: Path) -> None:
@@ -132,22 +132,23 @@ def _refuse_ignored(folder: Path) -> None:
         shutil.which("git")
         and _git("check-ignore", "-q", str(folder.absolute() / DVC_YAML), folder=above).returncode == 0
     ):
-        raise BadInput(f"Git ignores {told(folder / DVC_YAML)}, which DVC then refuses: change .gitignore first")
+        raise BadInput(f"Git ignores {printable(folder / DVC_YAML)}, which DVC then refuses: change .gitignore first")
 
 
 def _notes(folder: Path, data: Path | None) -> Iterator[str]:
     if data is not None and not data.exists():
-        yield f"warning: {told(data)} is not there yet: the stage that makes it must name it among its outputs"
+        yield f"warning: {printable(data)} is not there yet: the stage that makes it must name it among its outputs"
     written = [name for name in template("gitignore").splitlines() if name.startswith("/")]
     if not {*written} <= {*(folder / GITIGNORE).read_text(encoding="utf-8", errors="replace").splitlines()}:
-        yield f"{told(folder / GITIGNORE)} was there and stays as it is: add /.makeweight/ and /logs/ to it"
+        yield f"{printable(folder / GITIGNORE)} was there and stays as it is: add /.makeweight/ and /logs/ to it"
 
 
 def _next(folder: Path) -> Iterator[str]:
     name = shlex.quote(str(folder))
     yield "next:"
     yield f"    cd {name} && makeweight check && cd -    # validates the settings, and says how large the study is"
-    yield f"    dvc repro {shlex.quote(str(folder / DVC_YAML))}    # runs it; writes {told(folder)}/results/report.html"
+    report = f"{printable(folder)}/results/report.html"
+    yield f"    dvc repro {shlex.quote(str(folder / DVC_YAML))}    # runs it; writes {report}"
     yield (
         "The stages run with the `python` of the PATH. Another one, for instance for DVC's queue or with a PyTorch for "
         "your GPU (compute.device: auto then uses it):"

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import CHECKOUT, VERSION_KEY, Parameters, load_values
 from makeweight.core.plugins import find
-from makeweight.core.text import listed, told
+from makeweight.core.text import listed, printable
 from makeweight.project.rendering import DVC_YAML, PARAMS, render_pipeline, template
 from makeweight.project.yaml_text import with_missing, with_value
 from makeweight.runtime.files import write_text
@@ -31,7 +31,7 @@ def upgrade(folder: Path) -> list[str]:
     path = folder / PARAMS
     values = load_values(path)
     if values.get(VERSION_KEY, "") is CHECKOUT:
-        raise BadInput(f"{told(path)} belongs to a checkout of Makeweight, which `git pull` upgrades")
+        raise BadInput(f"{printable(path)} belongs to a checkout of Makeweight, which `git pull` upgrades")
     former, current = values.get(VERSION_KEY), version("makeweight")
     text, original = path.read_text(encoding="utf-8"), template(PARAMS)
     new = list(_new_keys(values, YAML(typ="safe", pure=True).load(original)))
@@ -39,15 +39,15 @@ def upgrade(folder: Path) -> list[str]:
         text = with_value(with_missing(text, original, new), (VERSION_KEY,), current)
     except KeyError as error:
         raise BadInput(
-            f"{told(path)} is not in block style at {'.'.join(error.args[0])}: add its new keys by hand"
+            f"{printable(path)} is not in block style at {'.'.join(error.args[0])}: add its new keys by hand"
         ) from error
     data = load_values_of(text).get("data") or {}
     images = data.get("path") if not data.get("download") else None
     _replace(path, text)
     _replace(folder / DVC_YAML, render_pipeline(template(DVC_YAML), images))
     return [
-        f"new in {told(path)}: {listed(['.'.join(key) for key in new], most=50) or 'nothing'}",
-        f"{told(folder / DVC_YAML)} was written anew: `git diff` shows lines of your own that are gone",
+        f"new in {printable(path)}: {listed(['.'.join(key) for key in new], most=50) or 'nothing'}",
+        f"{printable(folder / DVC_YAML)} was written anew: `git diff` shows lines of your own that are gone",
         f"from {former or 'a version without this key'} to {current}: dvc repro runs every stage again",
     ]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from makeweight.core.data import FileState
 from makeweight.core.errors import BadInput
-from makeweight.core.text import as_cell, told
+from makeweight.core.text import as_cell, printable
 from makeweight.runtime.artifacts import REPLICATE
 from makeweight.runtime.processes import locked
 
@@ -127,9 +127,9 @@ def new_directory(folder: Path) -> Iterator[Path]:
         BadInput: `folder` is a file, or is not empty.
     """
     if os.path.lexists(folder) and not folder.is_dir():
-        raise BadInput(f"{told(folder)} is a file: name a new folder, or an empty one")
+        raise BadInput(f"{printable(folder)} is a file: name a new folder, or an empty one")
     if folder.is_dir() and next(folder.iterdir(), None):
-        raise BadInput(f"{told(folder)} is not empty: name a new folder, or an empty one")
+        raise BadInput(f"{printable(folder)} is not empty: name a new folder, or an empty one")
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _new_folder(folder.parent, folder.name) as temporary:

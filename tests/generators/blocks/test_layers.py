@@ -26,7 +26,7 @@ def test_conditional_batch_norm_scales_each_image_by_its_own_class() -> None:
     torch.testing.assert_close(norm(features, conditions(labels, 3, scale=0.0)), plain)
 
 
-def test_self_attention_starts_by_adding_nothing_and_adds_what_the_formula_says() -> None:
+def test_self_attention_is_initially_the_identity_and_follows_its_formula() -> None:
     block = SelfAttention(16)
     features = torch.randn(2, 16, 4, 4)
     assert torch.equal(block(features), features)

@@ -16,7 +16,7 @@ def test_conditions_are_one_hot_times_the_scale() -> None:
 
 
 @pytest.mark.parametrize(("size", "attention", "sides"), [(28, 14, (14, 14)), (30, 15, (16, 15)), (100, 25, (28, 25))])
-def test_attention_stands_at_the_map_nearest_to_the_side_that_was_asked_for(
+def test_attention_is_at_the_feature_map_nearest_to_the_requested_side(
     size: int, attention: int, sides: tuple[int, int]
 ) -> None:
     shape, attended = Shape(size, 1, 3), []

@@ -99,7 +99,7 @@ def test_distance_ignores_brightness_and_contrast_and_distinguishes_other_images
 def test_distance_is_the_root_mean_square_of_standardised_differences() -> None:
     a, b = smooth(1).astype(float), smooth(1).astype(float)
     means = [image.mean((0, 1, 2)) for image in (a, b)]
-    standard = [(each - mean) / (each - mean).std() for each, mean in zip((a, b), means, strict=True)]
+    standard = [(image - mean) / (image - mean).std() for image, mean in zip((a, b), means, strict=True)]
     expected = np.sqrt(((standard[0] - standard[1]) ** 2).mean() + (((means[0] - means[1]) / 128) ** 2).mean())
     assert distance(a.astype(np.uint8), b.astype(np.uint8))[0] == pytest.approx(expected)
 

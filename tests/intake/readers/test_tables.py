@@ -85,7 +85,7 @@ def test_one_image_under_two_labels_in_a_table_is_used_under_neither(tmp_path: P
     )
 
 
-def test_hugging_faces_tables_stand_beside_the_images_or_in_each_split(tmp_path: Path) -> None:
+def test_hugging_face_tables_are_beside_the_images_or_in_each_split(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for name, label in (("1", "a"), ("2", "b")):
             save(tmp_path / split / "deep" / f"{name}{label}.png", grey(int(name)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import counted, in_natural_order, shown, told, valid_unicode
+from makeweight.core.text import counted, in_natural_order, printable, shown, valid_unicode
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.sources import Arrays
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
@@ -62,7 +62,7 @@ def _parts_of_folder(path: Path) -> dict[str, Found]:
         inside = sorted(entry for entry in path.iterdir() if (entry / "images.npy").is_file())
         folders = {split: entry for entry in inside if (split := split_called(entry.name))}
     if not folders:
-        raise BadInput(f"data.path: there is no images.npy in {told(path)}, nor in train, validation, test below")
+        raise BadInput(f"data.path: there is no images.npy in {printable(path)}, nor in train, validation, test below")
     return {split: _arrays_in(folder) for split, folder in folders.items()}
 
 
@@ -81,11 +81,11 @@ def _class_names(file: Path) -> NDArray[np.str_]:
     try:
         names = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadInput(f"data.path: {told(file)} is not a JSON list of class names ({error})") from error
+        raise BadInput(f"data.path: {printable(file)} is not a JSON list of class names ({error})") from error
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise BadInput(f'data.path: {told(file)} must be a list of class names, that of label 0 first: ["cat", …]')
+        raise BadInput(f'data.path: {printable(file)} must be a list of class names, that of label 0 first: ["cat", …]')
     if len(set(names)) < len(names):
-        raise BadInput(f"data.path: {told(file)} names a class twice: two labels would become one")
+        raise BadInput(f"data.path: {printable(file)} names a class twice: two labels would become one")
     return np.array(names)
 
 
@@ -93,11 +93,13 @@ def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
     except OSError as error:
-        raise BadInput(f"data.path: {told(file)} cannot be read ({error.strerror or error})") from error
+        raise BadInput(f"data.path: {printable(file)} cannot be read ({error.strerror or error})") from error
     except Exception as error:
-        raise BadInput(f"data.path: {told(file)} is not an array of numbers or texts: {_message(error)}") from error
+        raise BadInput(
+            f"data.path: {printable(file)} is not an array of numbers or texts: {_message(error)}"
+        ) from error
     if not isinstance(values, np.ndarray):
-        raise BadInput(f"data.path: {told(file)} is an archive of arrays: give it the suffix .npz")
+        raise BadInput(f"data.path: {printable(file)} is an archive of arrays: give it the suffix .npz")
     return values
 
 
@@ -107,7 +109,7 @@ def _message(error: Exception) -> str:
 
 
 def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
-    where = told(path)
+    where = printable(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if isinstance(archive, np.ndarray):

@@ -13,13 +13,13 @@ import numpy as np
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import counted, in_natural_order, listed, shown, told, valid_unicode
+from makeweight.core.text import counted, in_natural_order, listed, printable, shown, valid_unicode
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.images import SUFFIXES
 from makeweight.intake.decoding.sources import Files
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.readers.labels import class_errors, class_remarks, means_unlabelled
-from makeweight.intake.readers.strays import masks, other_labels, unread_image
+from makeweight.intake.readers.other_files import masks, other_labels, unread_image
 
 # Files and folders that operating systems create, besides names that start with a dot.
 SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -46,7 +46,10 @@ class Folder:
         classes: ClassFolders = {}
         for name, split in top_folders.items():
             if has_splits:
-                unlabelled = "has no label, since it lies in no class folder: move it into one, or remove it"
+                unlabelled = (
+                    "has no label, since it lies in no class folder: move it into the folder of its class, or away "
+                    "if its class is unknown"
+                )
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
                     classes.setdefault(valid_unicode(path.rpartition("/")[2]), []).append(
@@ -60,7 +63,7 @@ class Folder:
 def existing_folder(path: str) -> Path:
     """The folder `path`; BadInput if it does not exist or cannot be read."""
     folder = Path(path)
-    where = told(path)
+    where = printable(path)
     if folder.is_file():
         raise BadInput(f"data.path: {where} is a file; name a folder (unpack it, if it is an archive)")
     if not folder.is_dir():
@@ -82,12 +85,12 @@ def _are_splits(folder: Path, top_folders: dict[str, str | None]) -> bool:
     others = [name for name, split in top_folders.items() if not split]
     if others and len(called) > 1:
         raise BadInput(
-            f"data.path: {told(folder)} holds {valid_unicode(others[0])!r} beside predefined splits: move it away, "
-            "or rename the splits if they are classes"
+            f"data.path: {printable(folder)} holds {valid_unicode(others[0])!r} beside predefined splits: move it "
+            "away, or rename the splits if they are classes"
         )
     if len(set(called)) < len(called):
         raise BadInput(
-            f"data.path: two folders mean the same split: {', '.join(sorted(map(told, top_folders)))}: join them"
+            f"data.path: two folders mean the same split: {', '.join(sorted(map(printable, top_folders)))}: join them"
         )
     return not others
 
@@ -121,10 +124,10 @@ def _layout_errors(folder: Path, walk: Walk, classes: ClassFolders) -> list[str]
         below = [f"{top}/{inner}" for found in classes.values() for top, _ in found for inner in walk.folders(top)]
         remedy = "with reader csv or arrays, name the table or the arrays"
         if len(below) > 1:
-            remedy = f"if they are {listed(below, 3)}, name {told(folder / below[0].rpartition('/')[0])}"
+            remedy = f"if they are {listed(below, 3)}, name {printable(folder / below[0].rpartition('/')[0])}"
         errors.append(
-            f"data.path: {told(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each class, "
-            f"at least two ({remedy})"
+            f"data.path: {printable(folder)} has {counted(len(classes), 'sub-folder')}; there must be one for each "
+            f"class, at least two ({remedy})"
         )
     for name, found in classes.items():
         repeated = [inner for top, _ in found for inner in walk.folders(top) if valid_unicode(inner) in classes]
@@ -160,7 +163,7 @@ def _images_of_classes(folder: Path, walk: Walk, classes: ClassFolders, errors: 
     }
     for name, found in without_masks.items():
         if not found:
-            where = listed([told(folder / top) for top, _ in classes[name]])
+            where = listed([printable(folder / top) for top, _ in classes[name]])
             bad = bad_files[name] + len(images[name])
             remedy = f"{counted(bad, 'file')} there cannot be used" if bad else "fill or remove the folder"
             errors.append(f"data.path: no images in {where}: {remedy}")

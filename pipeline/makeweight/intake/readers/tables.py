@@ -15,7 +15,7 @@ import numpy as np
 from makeweight.core.data import SPLITS
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import DataSettings
-from makeweight.core.text import in_natural_order, listed, shown, told, valid_unicode
+from makeweight.core.text import in_natural_order, listed, printable, shown, valid_unicode
 from makeweight.intake.class_names import split_called
 from makeweight.intake.decoding.sources import Files
 from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
@@ -95,12 +95,13 @@ class Rows:
         columns = {name: index for index, name in enumerate(names)}
         if repeated := [name for name in (path_column, *COLUMNS) if names.count(name) > 1]:
             raise BadInput(
-                f"data.path: {told(table)}, line {start}: there are several columns {' and '.join(repeated)}: keep one"
+                f"data.path: {printable(table)}, line {start}: there are several columns {' and '.join(repeated)}: "
+                "keep one"
             )
         if missing := [name for name in (path_column, "label") if name not in columns]:
             raise BadInput(
-                f"data.path: {told(table)}, line {start}: there is no column {' and no column '.join(missing)} among "
-                f"{listed(head) or 'none'}{_column_remedy(head, missing)}"
+                f"data.path: {printable(table)}, line {start}: there is no column {' and no column '.join(missing)} "
+                f"among {listed(head) or 'none'}{_column_remedy(head, missing)}"
             )
         for number, cells in lines:
             if not cells:
@@ -238,20 +239,20 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"data.path: {told(path)} cannot be read ({error.strerror}): name a CSV file") from error
+        raise BadInput(f"data.path: {printable(path)} cannot be read ({error.strerror}): name a CSV file") from error
     if content.startswith(UTF_16_MARKS):
-        raise BadInput(f"data.path: {told(name)}, line 1: is UTF-16: save it as UTF-8")
+        raise BadInput(f"data.path: {printable(name)}, line 1: is UTF-16: save it as UTF-8")
     if content.startswith(BYTE_ORDER_MARK):
-        remarks.append(f"{told(name)}, line 1: begins with a byte-order mark, which is ignored")
+        remarks.append(f"{printable(name)}, line 1: begins with a byte-order mark, which is ignored")
         content = content.removeprefix(BYTE_ORDER_MARK)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"data.path: {told(name)}, line {line}: is not UTF-8: save the table as UTF-8") from error
+        raise BadInput(f"data.path: {printable(name)}, line {line}: is not UTF-8: save the table as UTF-8") from error
     delimiter = _delimiter(text)
     if delimiter != ",":
-        remarks.append(f"{told(name)}, line 1: the cells are separated by {delimiter!r}")
+        remarks.append(f"{printable(name)}, line 1: the cells are separated by {delimiter!r}")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
     try:
@@ -260,7 +261,7 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
             number = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(
-            f"data.path: {told(name)}, line {number}: is not valid CSV ({error}): correct the quotation marks"
+            f"data.path: {printable(name)}, line {number}: is not valid CSV ({error}): correct the quotation marks"
         ) from error
 
 
@@ -279,7 +280,7 @@ class CSV:
         """List the images of the table `data.path`; BadInput if it is not a table."""
         table = Path(settings.path or "")
         if table.is_dir():
-            raise BadInput(f"data.path: {told(table)} is a folder; the reader csv needs a CSV file")
+            raise BadInput(f"data.path: {printable(table)} is a folder; the reader csv needs a CSV file")
         rows = Rows(table.parent, settings.follow_links)
         rows.add(table.name, "path")
         return rows.listing()
@@ -303,7 +304,7 @@ class HuggingFace:
         if not splits:
             json_lines = any((entry / "metadata.jsonl").is_file() for entry in (folder, *folder.iterdir()))
             raise BadInput(
-                f"data.path: there is no {METADATA} in {told(folder)}, nor in train, validation and test "
+                f"data.path: there is no {METADATA} in {printable(folder)}, nor in train, validation and test "
                 + ("below it: write one from each metadata.jsonl, with columns file_name and label" if json_lines else
                    "below it (no other table is read); if sub-folders are the labels, set data.reader to folder")
             )  # fmt: skip

@@ -131,7 +131,7 @@ def test_labels_beside_images_that_are_not_those_of_the_folders_are_refused(
         assert "has its own labels" in errors
 
 
-def test_a_table_that_agrees_with_the_folders_or_divides_them_further_is_only_said(tmp_path: Path) -> None:
+def test_a_table_that_agrees_with_the_folders_or_refines_them_is_only_reported(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     rows = [f"{name}/{index}.png,{name}{index % 2}" for name in ("cat", "dog") for index in range(6)]
     table(folder / "breeds.csv", "path,label", *rows)
