@@ -10,7 +10,7 @@ from makeweight.classification.interface import find_control, find_transform
 from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
-from makeweight.core.plugins import find
+from makeweight.core.plugins import find, names
 from makeweight.core.study import Arm, base, primary
 from makeweight.core.text import printable
 from makeweight.generators.interface import find_family
@@ -48,13 +48,13 @@ def third_party(parameters: Parameters) -> dict[str, str]:
         "readers": [parameters.data.reader],
         "controls": _controls(parameters),
         "families": parameters.generators,
-        "transforms": parameters.transforms,
+        "transforms": [name for name in parameters.transforms if name in names("transforms")],  # others are recipes
         "classifiers": [parameters.classifier.name],
     }
     hashes = {
         f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
-        for group, names in selected.items()
-        for name in names
+        for group, chosen in selected.items()
+        for name in chosen
     }
     return {key: value for key, value in hashes.items() if value is not None}
 
