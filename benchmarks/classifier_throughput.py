@@ -72,15 +72,15 @@ def noise(size: int) -> Split:
 
 
 def measure(settings: ClassifierSettings, transform: Recipe, train: Split, on: Machine) -> Stopwatch:
-    """Train `settings.steps` steps, each followed by one of the plain loop on the same batch."""
+    """Train as many steps as the budget, each followed by one of the plain loop on the same batch."""
     watch = Stopwatch()
     current: list[tuple[Images, Labels]] = []
     plain_steps = plain.classifier(settings, train, iter(lambda: current[-1], None))
     mixing = control_mixing("none", train, settings.batch, 0)
 
     def batches() -> Iterator[tuple[Images, Labels]]:
-        source = mixed_batches(mixing, settings.steps, seed=0)
-        for step in range(settings.steps):
+        source = mixed_batches(mixing, settings.budgets[0], seed=0)
+        for step in range(settings.budgets[0]):
             start = time.process_time()
             images, labels = next(source)
             watch.add("order", start)

@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
             for metric, value in scores(labels, of_replicate, names).items()
         ]
         write_csv(run / "scores.csv", pd.DataFrame(rows))
-        stored = {f"replicate_{k}": of_replicate for k, of_replicate in enumerate(probabilities)}
+        stored = {f"replicate_{k}": of_replicate.argmax(1) for k, of_replicate in enumerate(probabilities)}
         write_arrays(run / "predictions.npz", {"labels": labels, "groups": np.arange(IMAGES), **stored})
     seconds = timed("makeweight", "compare", cwd=folder)
     print(f"\n{time.strftime('%Y-%m-%d')}: compare of {len(arms(parameters))} arms {seconds:.1f} s (at most 15)")

@@ -12,6 +12,9 @@ point.
 - *nested*: all replicates agree, and the reference is right on no image on which the arm is wrong. Most studies of few
   images then see no discordant image at all.
 - *independent*: all replicates agree, and arms are right independently of each other.
+- *choice*: the logit model with several options (budgets, controls, settings) of each arm, all equally good, of which
+  the best one by validation images is tested. It is chosen by the tested networks themselves (one option for all
+  replicates, or one for each replicate), or by three networks of each option that take no part in the test.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import joblib
 import numpy as np
@@ -37,7 +40,9 @@ from makeweight.comparison.variance_components import variance_components
 from makeweight.core.metrics import Metric
 
 MARGIN, STUDIES_OF_A_PART = 0.01, 250
+SEPARATE = 3  # networks of each option by which it is chosen, as `choice.replicates`
 LONG_TAIL = (200, 120, 72, 43, 26, 15, 9, 6, 3, 2)
+Networks = Literal["separate networks", "tested networks", "tested networks, each replicate for itself"]
 Right = NDArray[np.bool_]  # [replicates, images]
 
 
@@ -145,11 +150,62 @@ class Fixed:
         return float(np.mean(np.array(self.arm) - np.array(self.reference)))
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """See the module.
+
+    Attributes:
+        options: of the reference, and of the arm.
+        how: the networks by which the options are chosen.
+        validation: labels of the validation images.
+        skill: standard deviation of networks, in logits, as in `Crossed`.
+    """
+
+    options: tuple[int, int]
+    how: Networks
+    validation: NDArray[np.int64]
+    skill: float
+
+    def draw(self, rng: np.random.Generator, design: Design) -> tuple[list[Right], Right]:
+        """See `Model`."""
+        model = Crossed(self.skill)
+        easy = [model.mean + model.shared * rng.standard_normal(len(each)) for each in (self.validation, design.labels)]
+        reference, arm = (self._arm(rng, design.replicates, easy, options, model.own) for options in self.options)
+        return [arm], reference
+
+    def _arm(
+        self, rng: np.random.Generator, replicates: int, easy: Sequence[NDArray[np.float64]], options: int, own: float
+    ) -> Right:
+        """The predictions of the networks with the chosen option for the test images."""
+        networks = replicates + SEPARATE
+        skill = self.skill * rng.standard_normal((options, networks, 1))
+        validation, test = (
+            special.expit(each + own * rng.standard_normal((options, 1, len(each))) + skill) for each in easy
+        )
+        right = rng.random(validation.shape) < validation
+        scores = np.mean([right[..., self.validation == label].mean(2) for label in np.unique(self.validation)], 0)
+        match self.how:
+            case "separate networks":
+                best = np.full(replicates, scores[:, replicates:].mean(1).argmax())
+            case "tested networks":
+                best = np.full(replicates, scores[:, :replicates].mean(1).argmax())
+            case _:
+                best = scores[:, :replicates].argmax(0)
+        probabilities = test[best, np.arange(replicates)]
+        chosen: Right = rng.random(probabilities.shape) < probabilities
+        return chosen
+
+    def truth(self, design: Design) -> float:
+        """See `Model`; all options are equally good."""
+        return 0.0
+
+
 def simulate(design: Design, part: int, studies: int) -> dict[str, float]:
     """Sums of the figures of one row over `studies` studies."""
     rng = np.random.default_rng([part, *design.name.encode()])
     truth, alpha = design.model.truth(design), ALPHA / design.arms
-    sums = dict.fromkeys(("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds", "fixed_calls"), 0.0)
+    sums = dict.fromkeys(("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds", "fixed_calls", "bias",
+                          "helps"), 0.0)  # fmt: skip
     for _ in range(studies):
         arms, reference = design.model.draw(rng, design)
         right = partial(_contributions, design)
@@ -167,6 +223,8 @@ def simulate(design: Design, part: int, studies: int) -> dict[str, float]:
                 sums["width"] += interval.high - interval.low
                 sums["equivalent"] += result == "equivalent"
                 sums["wrong"] += calls[0]
+                sums["bias"] += gain - truth
+                sums["helps"] += result == "helps"
                 if fixed is not None:
                     of_seeds = fixed.interval(alpha)
                     sums["fixed_holds"] += of_seeds.low <= truth <= of_seeds.high
@@ -184,6 +242,9 @@ def _labels(*images: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(images)), images)
 
 
+HOW: tuple[Networks, ...] = (
+    "separate networks", "tested networks", "tested networks, each replicate for itself"
+)  # fmt: skip
 TEN, TAIL = _labels(*[36] * 10), _labels(*LONG_TAIL)
 RARE_AT_90 = [0.99] * 6 + [0.9] * 4
 BY_PATIENT = [np.arange(360) // size for size in (10, 20)]
@@ -235,6 +296,13 @@ DESIGNS = [
         for arms in (4, 20)
         for skill in (0.1, 0.3)
     ),
+    *(
+        Design(f"choice: the best of {options[1]} options against that of {options[0]} by {how}, skill {skill}",
+               Chosen(options, how, TEN, skill), TEN)
+        for skill in (0.1, 0.3)
+        for options in ((1, 24), (2, 24))
+        for how in HOW
+    ),
 ]  # fmt: skip
 
 
@@ -242,8 +310,8 @@ def main(studies: int, words: Sequence[str]) -> None:
     """Print a row for each design."""
     print(f"{studies} studies a row; how often in %, widths in points")
     print("| design | true gain | interval holds it | width | helps or hurts | any of all arms | equivalent "
-          "| interval over seeds: holds it | calls |")  # fmt: skip
-    print("|" + 9 * "---|")
+          "| interval over seeds: holds it | calls | bias | helps |")  # fmt: skip
+    print("|" + 11 * "---|")
     parts = [min(STUDIES_OF_A_PART, studies - start) for start in range(0, studies, STUDIES_OF_A_PART)]
     with joblib.Parallel(n_jobs=-1) as parallel:
         for design in DESIGNS:
@@ -253,6 +321,7 @@ def main(studies: int, words: Sequence[str]) -> None:
             mean = {key: 100 * sum(sums[key] for sums in parts_sums) / studies for key in parts_sums[0]}
             cells = [f"{mean[key]:.1f}" for key in ("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds",
                                                     "fixed_calls")]  # fmt: skip
+            cells += [f"{mean['bias']:+.2f}", f"{mean['helps']:.1f}"]
             print(f"| {design.name} | {100 * design.model.truth(design):.2f} | " + " | ".join(cells) + " |", flush=True)
 
 

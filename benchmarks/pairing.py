@@ -55,7 +55,9 @@ def print_shared_places(train: Split, parameters: Parameters) -> None:
         blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
         mixings[strategy_settings.strategy] = generator_mixing(train, blank, strategy_settings, "oversample", batch, 0)
     for one, other in combinations(mixings, 2):
-        print(f"{one} and {other}: {shared_places(mixings[one], mixings[other], parameters.classifier.steps, 0):.1%}")
+        print(
+            f"{one} and {other}: {shared_places(mixings[one], mixings[other], parameters.classifier.budgets[0], 0):.1%}"
+        )
 
 
 def predicted(

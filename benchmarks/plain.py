@@ -151,7 +151,7 @@ def classifier(
     """The training of `small_cnn`; yields the network after each step."""
     network = small_cnn(train.channels, train.size, len(train.classes)).train()
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.budgets[0])
     for images, labels in batches:
         logits = network(torch.from_numpy(images).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1)
         loss = cross_entropy(logits, torch.from_numpy(labels), label_smoothing=settings.label_smoothing)

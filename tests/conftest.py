@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parent.parent
 SMALL: dict[str, Any] = {
     "replicates": 2,
     "controls": ["none", "oversample"],
+    "generators": ["cgan"],
     "transforms": ["plain", "classical"],
     "families": {
         "cgan": {"steps": 12, "batch": 16, "generator_width": 8, "discriminator_width": 8},
@@ -27,9 +28,11 @@ SMALL: dict[str, Any] = {
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "warp": {"pairs": 12, "iterations": 6},
     },
+    "unions": [],
     "monitor": {"scorer_steps": 4},
-    "generate": {"per_class": 12},
+    "generate": {"per_class": 12, "synthetic_fraction": 0.25},
     "classifier": {"steps": 12, "batch": 16},
+    "choice": {"replicates": 1},
 }
 
 

@@ -28,8 +28,10 @@ PLUGINS = {
     "prepare": ("readers",),
     "train_generator": ("families",),
     "generate": ("families",),
+    "choose": ("families", "transforms", "classifiers", "controls"),
     "train_baseline": ("transforms", "classifiers", "controls"),
     "train_augmented": ("transforms", "classifiers", "controls"),
+    "train_union": ("transforms", "classifiers", "controls"),
     "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
     "report": ("families",),
@@ -115,13 +117,22 @@ RUNS = {
     "prepare": ("prepare",),
     "train_generator": ("train-generator", "--family", "cgan"),
     "generate": ("generate", "--family", "cgan"),
+    "choose": ("choose",),
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
+    "train_union": ("train-union", "--union", "cgan+gaussian", "--transform", "plain"),
     "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
 }
-ITEM = {"family": "cgan", "source": "none", "transform": "plain"}
+EARLIER = {
+    "train_union": (
+        ("train-generator", "--family", "gaussian"),
+        ("generate", "--family", "gaussian"),
+        ("train-augmented", "--family", "gaussian", "--transform", "plain"),
+    ),
+}
+ITEM = {"family": "cgan", "union": "cgan+gaussian", "source": "none", "transform": "plain"}
 
 
 def covers(declared: str, key: str) -> bool:
@@ -135,7 +146,10 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     import makeweight.runtime.replicates
     from tests.conftest import write_params
 
-    narrow = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
+    narrow = {
+        "controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"},
+        "generators": ["cgan", "gaussian"], "unions": ["cgan+gaussian"], "classifier": {"steps": [6, 12]},
+    }  # fmt: skip
     # In this process, so that what the replicates read is seen as well.
     monkeypatch.setattr(makeweight.runtime.replicates, "workers", lambda compute, replicates: 1)
     seen: set[str] = set()
@@ -145,6 +159,8 @@ def test_a_stage_declares_the_parameters_that_it_reads(
         makeweight.core.parameters, "read_parameters", lambda path: Spy(read_parameters(path), "", seen)
     )
     for stage, arguments in RUNS.items():
+        for earlier in EARLIER.get(stage, ()):
+            assert invoke(*earlier)[0] == 0
         seen.clear()
         for strategy in ("balance", "uniform"):  # each reads parameters of its own
             write_params(workspace / "params.yaml", {**narrow, "generate": {"strategy": strategy}})

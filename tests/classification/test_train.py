@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -56,8 +57,9 @@ GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
 
 
 def training(source: str = "none", synthetic: list[Split] | None = None) -> Training:
+    parts = None if synthetic is None else [[split] for split in synthetic]
     return Training(
-        Arm(source, "plain"), TRAIN, VALIDATION, TEST, synthetic, Plain.model_validate(()), SETTINGS, GENERATE,
+        Arm(source, "plain"), TRAIN, VALIDATION, TEST, parts, Plain.model_validate(()), SETTINGS, GENERATE,
         base=source if synthetic is None else "oversample", seed=0, groups=GROUPS,
     )  # fmt: skip
 
@@ -81,11 +83,16 @@ def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_pat
     assert stored["groups"].tolist() == GROUPS["test"].tolist()
     assert stored["validation_groups"].tolist() == GROUPS["validation"].tolist()
     for k in range(2):
-        right = (stored[f"replicate_{k}"].argmax(1) == TEST.labels).mean()
+        right = (stored[f"replicate_{k}"] == TEST.labels).mean()
         chosen = (table["replicate"] == k) & (table["split"] == "test") & (table["metric"] == "accuracy")
         assert table.loc[chosen, "value"].tolist() == pytest.approx([right])
-    assert not np.array_equal(stored["replicate_0"], stored["replicate_1"])
-    np.testing.assert_allclose(stored["replicate_0"].sum(1), 1, rtol=1e-5)
+    first, second = (
+        read_arrays(tmp_path / "arm" / "replicates" / f"replicate_{k}" / "test.npz")["probabilities"] for k in range(2)
+    )
+    assert not np.array_equal(first, second)
+    np.testing.assert_allclose(first.sum(1), 1, rtol=1e-5)
+    assert stored["replicate_0"].dtype == np.uint8
+    assert np.array_equal(stored["replicate_0"], first.argmax(1))
 
 
 @pytest.mark.parametrize(("source", "allowed"), [("none", {11}), ("oversample", {11}), ("cgan", {11, 44})])
@@ -158,7 +165,7 @@ def test_missing_synthetic_images_are_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_predictions_do_not_depend_on_other_images_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.steps
+    batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.budgets[0]
     network, _ = fit(TRAIN, batches, SETTINGS, loss=cross_entropy, seed=0, machine=MACHINE, progress=lambda step: None)
     whole = predict(network, TEST.images, MACHINE)
     monkeypatch.setattr(fit_module, "PREDICTION_BATCH", 7)
@@ -181,3 +188,36 @@ def test_the_fingerprint_covers_the_base() -> None:
 def test_the_fingerprint_of_a_replicate_ignores_the_others_images() -> None:
     alone, beside = (training("cgan", drawn).inputs()(0) for drawn in ([DRAWN], [DRAWN, TRAIN]))
     assert alone == beside
+
+
+class Noisy(torch.nn.Linear):
+    """A classifier that records what it draws in each step of training."""
+
+    drawn: ClassVar[list[float]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Draw one number."""
+        self.drawn.append(torch.rand(()).item())
+        logits: torch.Tensor = super().forward(images.flatten(1))
+        return logits
+
+
+def test_what_a_classifier_draws_in_a_step_depends_on_the_seed_and_the_step_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fit_module, "find", lambda group, name: lambda channels, size, classes: Noisy(64, classes))
+
+    def drawn(seed: int, disturbing: bool) -> list[float]:
+        def batches() -> Iterator[tuple[Images, Labels]]:
+            for _ in range(4):
+                if disturbing:
+                    torch.rand(3)
+                yield TRAIN.images[:16], TRAIN.labels[:16]
+
+        Noisy.drawn.clear()
+        settings = SETTINGS.model_copy(update={"steps": 4})
+        fit(TRAIN, batches(), settings, loss=cross_entropy, seed=seed, machine=MACHINE, progress=lambda step: None)
+        return list(Noisy.drawn)
+
+    assert drawn(0, disturbing=False) == drawn(0, disturbing=True)
+    assert len({*drawn(0, disturbing=False), *drawn(1, disturbing=False)}) == 8

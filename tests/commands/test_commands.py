@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from makeweight.generators import previews, train
+from makeweight.runtime.files import read_json
 from makeweight.runtime.splits import read_split
 from tests.conftest import PROJECT, Invoke, write_params
 
@@ -24,6 +26,7 @@ WALK = (
     ("train-baseline", "--source", "none", "--transform", "plain"),
     ("train-augmented", "--family", "cgan", "--transform", "plain"),
 )
+FAMILY_COMMANDS = ("train-generator", "generate")
 NARROW = {"controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"}}
 
 
@@ -185,6 +188,13 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"recipes": {"classical": [{"Normalize": {}}]}}, "use transforms that keep size, channels and type"),
         ({"recipes": {"classical": [{"MaskDropout": {"p": 1.0}}]}}, "no mask for instance"),
         ({"compute": {"workers": 0}}, "compute.workers"),
+        ({"classifier": {"steps": [5, 3]}}, "steps is [5, 3], but a list of budgets must increase strictly"),
+        ({"choice": {"replicates": 0}}, "choice.replicates is 0"),
+        ({"unions": ["cgan+nothing"]}, "unions: 'cgan+nothing' names 'nothing', which is not among the generators"),
+        (
+            {"compare": {"control": "auto", "primary": "cgan-plain_vs_none-plain"}},
+            "compare.primary is 'cgan-plain_vs_none-plain', but compare.control is auto",
+        ),
         (
             {"compare": {"control": "oversample-fancy"}},
             "compare.control is 'oversample-fancy', which is not a control arm of this study: "
@@ -278,7 +288,9 @@ def test_a_refusal_is_short_however_much_is_wrong(workspace: Path, invoke: Invok
     assert "class 199" in Path("results/data_report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", [name for name, *_ in WALK] + ["compare", "report", "clean"])
+@pytest.mark.parametrize(
+    "command", [name for name, *_ in WALK] + ["choose", "train-union", "compare", "report", "clean"]
+)
 def test_every_command_has_the_option_debug(command: str, invoke: Invoke) -> None:
     code, output = invoke(command, "--help")
     assert code == 0
@@ -315,6 +327,8 @@ def test_generating_before_training_says_so(workspace: Path, invoke: Invoke) -> 
         (("train-generator", "--family", "cgan"), "data/train holds no images"),
         (("generate", "--family", "cgan"), "data/train holds no images"),
         (("compare",), "none-plain/scores.csv is missing"),
+        (("choose",), "data/train holds no images"),
+        (("train-union", "--union", "cgan+cvae", "--transform", "plain"), "data/synthetic/cgan/replicate_0"),
         (("prepare", "--params", "nowhere.yaml"), "nowhere.yaml cannot be read"),
         (("train-augmented", "--family", "smote", "--transform", "plain"), "data/synthetic/smote/replicate_0"),
     ],
@@ -326,3 +340,41 @@ def test_a_missing_input_is_one_line_that_says_what_to_do(
     assert code == 2
     assert message in output
     assert len(output.splitlines()) == 1
+
+
+CHOSEN: dict[str, object] = {
+    "controls": ["none", "oversample"], "generators": ["gaussian", "smote"], "unions": ["gaussian+smote"],
+    "transforms": ["plain"], "classifier": {"steps": [4, 8]}, "compare": {"control": "auto"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["train-baseline", "compare", "report"])
+def test_what_depends_on_choices_says_that_they_are_missing(command: str, workspace: Path, invoke: Invoke) -> None:
+    write_params(workspace / "params.yaml", CHOSEN)
+    options = ("--source", "none", "--transform", "plain") if command == "train-baseline" else ()
+    code, output = invoke(command, *options)
+    assert (code, output) == (2, "results/choices.json is missing: run choose first\n")
+
+
+def test_budgets_and_control_are_chosen_and_a_union_is_compared(workspace: Path, invoke: Invoke) -> None:
+    write_params(workspace / "params.yaml", CHOSEN)
+    families = [(command, "--family", name) for name in ("gaussian", "smote") for command in FAMILY_COMMANDS]
+    controls = [("train-baseline", "--source", name, "--transform", "plain") for name in ("none", "oversample")]
+    arms = [("train-augmented", "--family", name, "--transform", "plain") for name in ("gaussian", "smote")]
+    union = ("train-union", "--union", "gaussian+smote", "--transform", "plain")
+    outputs = []
+    for arguments in (("prepare",), ("choose",), *families, *controls, *arms, union, ("compare",), ("report",)):
+        code, output = invoke(*arguments)
+        assert code == 0, output
+        outputs.append(output)
+    choices = read_json(Path("results/choices.json"))
+    assert outputs[1].splitlines()[-2:] == [f"control: {choices['control']}", "wrote results/choices.json"]
+    for arm, steps in choices["steps"].items():
+        for table in ("scores.csv", "history.csv"):
+            assert set(pd.read_csv(Path("runs", arm, table))["steps"]) == {steps}
+    said = " ".join(outputs[-2].split())
+    assert f"The control, {choices['control']}, was chosen among 2 arms without synthetic images on validation" in said
+    assert "gaussian+smote-plain: " in said
+    html = Path("results/report.html").read_text(encoding="utf-8")
+    assert "gaussian+smote-plain: " in html
+    assert "← chosen" in html

@@ -49,7 +49,7 @@ def write_runs(runs: Path, values: dict[str, np.ndarray]) -> None:
         ]
         (runs / arm).mkdir(parents=True)
         write_csv(runs / arm / "scores.csv", pd.DataFrame(rows))
-        predictions = {f"replicate_{k}": predicted for k, predicted in enumerate(probabilities)}
+        predictions = {f"replicate_{k}": p.argmax(1).astype(np.uint8) for k, p in enumerate(probabilities)}
         write_arrays(
             runs / arm / "predictions.npz", {"labels": labels, "groups": np.arange(len(labels)), **predictions}
         )
@@ -110,7 +110,7 @@ def test_gains_are_of_test_images_and_of_the_chosen_metric(tmp_path: Path) -> No
 
 def predictions(runs: Path, arm: str) -> np.ndarray:
     stored = read_arrays(runs / arm / "predictions.npz")
-    return np.stack([stored[f"replicate_{k}"].argmax(1) for k in range(3)])
+    return np.stack([stored[f"replicate_{k}"] for k in range(3)]).astype(np.int64)
 
 
 def test_a_small_class_is_marked_and_its_number_of_images_is_given(tmp_path: Path) -> None:
@@ -142,6 +142,15 @@ def test_arms_whose_test_images_are_grouped_differently_are_not_compared(tmp_pat
         compare(parameters(tmp_path), runs)
     write_arrays(path, {name: array for name, array in stored.items() if name != "groups"})
     with pytest.raises(BadInput, match=r"holds no groups of test images: run train-augmented for cgan-plain again"):
+        compare(parameters(tmp_path), runs)
+
+
+def test_probabilities_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    runs = study(tmp_path, 0.84, 0.9 + STEPS)
+    path = runs / "cgan-plain" / "predictions.npz"
+    stored = read_arrays(path)
+    write_arrays(path, {**stored, **{f"replicate_{k}": np.eye(2)[stored[f"replicate_{k}"]] for k in range(3)}})
+    with pytest.raises(BadInput, match="probabilities instead of classes: run train-augmented for cgan-plain again"):
         compare(parameters(tmp_path), runs)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, contrast_text, explanations
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
 from makeweight.comparison.test_sets import TestSet
 from makeweight.comparison.variance_components import Component, VarianceComponents
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.parameters import GenerateSettings, Parameters, read_parameters
 from makeweight.core.study import Arm, Contrast
 from makeweight.core.text import amount, split_sizes
@@ -270,3 +271,31 @@ def test_no_sentence_shows_a_placeholder(tmp_path: Path) -> None:
     parameters = read_parameters(write_params(tmp_path / "params.yaml"))
     explained = explanations(parameters, TestSet({"a": 10, "b": 20}, 30, "balanced_accuracy", 0.01))
     assert not [text for text in explained.values() if "{" in text or "}" in text]
+
+
+def test_a_chosen_control_is_named_and_said_to_be_chosen_on_validation_images(tmp_path: Path) -> None:
+    open_ = {"classifier": {"steps": [1000, 3000]}, "choice": {"replicates": 3}}
+    found = _parameters(tmp_path, open_)
+    scores = {CONTROL: {1000: (0.5, 0.6), 3000: (0.7, 0.8)}}
+    control, budgets = chosen(found, Choices(CONTROL, {CONTROL: 3000}, scores))
+    assert control == (
+        "The control, oversample-classical, was chosen among 4 arms without synthetic images on validation images, by "
+        "3 trainings of each option that are never scored on test images."
+    )
+    assert budgets == "The number of steps of each arm was chosen among 1,000, 3,000 in the same way."
+    (budgets,) = chosen(found, Choices(None, {CONTROL: 3000}, scores))
+    assert "among 1,000, 3,000 on validation images, by 3 trainings" in budgets
+    assert chosen(_parameters(tmp_path), NOTHING_CHOSEN) == []
+    assert "numbers of steps on offer: 1,000 or 3,000" in explanations(found, _test_set())["Arm"]
+
+
+def test_a_union_is_named_by_its_families() -> None:
+    text = contrast_text(result(0.1, arm=Arm("cgan+smote", "classical")))
+    assert text.answer == "GAN and SMOTE images together help."
+
+
+def test_the_brief_line_holds_arm_verdict_and_interval() -> None:
+    line = in_brief(result(0.1))
+    assert re.fullmatch(
+        r"cgan-classical: helps, \+10\.00 points \(\+\d+\.\d\d to \+\d+\.\d\d, 95% confidence interval\)", line
+    )

@@ -24,12 +24,27 @@ def errors(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sed": 1}, "sed is not a parameter; allowed here: classifier, compare, compute, controls, data, "),
+        ({"sed": 1}, "sed is not a parameter; allowed here: choice, classifier, compare, compute, controls, data, "),
         ({"data": {"fitt": 1}}, "data.fitt is not a parameter; allowed here: background, bands, channels, counts, "),
         ({"classifier": {"steps": "5"}}, "classifier.steps is '5', but should be a valid integer"),
         ({"classifier": {"steps": 5.5}}, "classifier.steps is 5.5"),
         ({"classifier": {"steps": 0}}, "classifier.steps is 0, but should be greater than or equal to 1"),
         ({"classifier": {"steps": None}}, "classifier.steps is None"),
+        (
+            {"classifier": {"steps": []}},
+            "classifier.steps is [], but should be a valid integer or a list of at least 1",
+        ),
+        ({"classifier": {"steps": [5, 5]}}, "steps is [5, 5], but a list of budgets must increase strictly"),
+        ({"classifier": {"steps": [9, 5]}}, "steps is [9, 5], but a list of budgets must increase strictly"),
+        ({"classifier": {"steps": [0, 5]}}, "classifier.steps.0 is 0, but should be greater than or equal to 1"),
+        ({"choice": {"replicates": 0}}, "choice.replicates is 0, but should be greater than or equal to 1"),
+        ({"unions": ["cgan"]}, "unions: 'cgan' must name at least two different families, joined by +"),
+        ({"unions": ["cgan+cgan"]}, "unions: 'cgan+cgan' must name at least two different families, joined by +"),
+        ({"unions": ["cgan+cvae"]}, "unions: 'cgan+cvae' names 'cvae', which is not among the generators"),
+        (
+            {"generators": ["cgan", "cvae"], "unions": ["cgan+cvae", "cvae+cgan"]},
+            "unions: 'cgan+cvae' and 'cvae+cgan' are of the same families",
+        ),
         ({"classifier": 7}, "classifier is 7"),
         ({"data": {"image_size": 7}}, "data.image_size is 7, but should be greater than or equal to 8"),
         ({"data": {"image_size": 129}}, "data.image_size is 129"),
@@ -149,3 +164,10 @@ def test_a_renamed_parameter_of_a_family_is_one_line_with_its_new_name(tmp_path:
         with pytest.raises(BadInput) as raised:
             find_family("cgan", {"cgan": settings})
         assert str(raised.value) == f"families.cgan.{old} is now families.cgan.{new}: rename it"
+
+
+def test_budgets_are_one_number_or_a_list(tmp_path: Path) -> None:
+    for steps, budgets in ((5, (5,)), ([5], (5,)), ([5, 7], (5, 7))):
+        settings = read_parameters(write_params(tmp_path / "params.yaml", {"classifier": {"steps": steps}})).classifier
+        assert settings.budgets == budgets
+        assert settings.with_budget(9).budgets == (9,)

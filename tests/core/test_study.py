@@ -8,7 +8,7 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
-from makeweight.core.study import Arm, arms, base, contrasts, control, other_contrasts, primary
+from makeweight.core.study import Arm, arms, base, check_contrasts, contrasts, control, other_contrasts, primary
 from tests.conftest import write_params
 
 
@@ -93,3 +93,24 @@ def test_a_primary_contrast_that_is_not_tested_is_an_error_that_lists_the_valid_
     for name in ("cgan-classical_vs_oversample-classical", "cgan-plain_vs_none-plain"):
         with pytest.raises(BadInput, match=rf"compare\.primary is '{name}', which is not a tested contrast: .*auto"):
             primary(parameters(tmp_path, transforms=["plain"], compare={"primary": name}))
+
+
+def test_a_union_is_an_arm_of_its_own_and_tested_like_the_others(tmp_path: Path) -> None:
+    found = parameters(
+        tmp_path, generators=["cgan", "cvae"], unions=["cgan+cvae"], transforms=["plain"], controls=["none"]
+    )
+    assert [str(arm) for arm in arms(found)] == ["none-plain", "cgan-plain", "cvae-plain", "cgan+cvae-plain"]
+    assert [arm.stage for arm in arms(found)] == ["train-baseline", "train-augmented", "train-augmented", "train-union"]
+    assert str(contrasts(found)[-1]) == "cgan+cvae-plain_vs_none-plain"
+    assert str(primary(found)) == "cgan-plain_vs_none-plain"
+    assert Arm.named("cgan+cvae-plain") == arms(found)[-1]
+
+
+def test_a_primary_contrast_with_a_control_that_is_yet_to_be_chosen_is_an_error(tmp_path: Path) -> None:
+    auto = {"control": "auto"}
+    for allowed in ("auto", None):
+        check_contrasts(parameters(tmp_path, compare={**auto, "primary": allowed}))
+    with pytest.raises(BadInput, match=r"but compare\.control is auto: set compare\.primary to auto or to null"):
+        check_contrasts(parameters(tmp_path, compare={**auto, "primary": "cgan-plain_vs_none-plain"}))
+    with pytest.raises(BadInput, match="not a control arm of this study"):
+        check_contrasts(parameters(tmp_path, compare={"control": "nothing"}))

@@ -23,7 +23,7 @@ LABELS = np.repeat([0, 1, 2], [7, 0, 12]).astype(np.int64)
 
 
 def generation(name: str, sampler: Sampler, channels: int = 3) -> Generation:
-    return Generation(name, lambda folder: sampler, Path("samplers"), split(11, channels), SETTINGS, seed=4)
+    return Generation(name, lambda folder: sampler, [Path("samplers")] * 2, split(11, channels), SETTINGS, seed=4)
 
 
 def stream() -> torch.Generator:

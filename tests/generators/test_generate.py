@@ -68,15 +68,13 @@ def test_balance_adds_what_a_class_lacks_within_the_cap(
 
 def drawn_in(folder: Path) -> Path:
     """Images that two ramps draw of four classes, two images each."""
-    for k in range(2):
-        (folder / "samplers" / f"replicate_{k}").mkdir(parents=True)
+    samplers = [folder / "samplers" / f"replicate_{k}" for k in range(2)]
+    for sampler in samplers:
+        sampler.mkdir(parents=True)
     generate(
-        Generation(
-            "ramp", lambda sampler: Ramp(), folder / "samplers", train(3, 2, 1, 1), settings(per_class=2), seed=0
-        ),
+        Generation("ramp", lambda sampler: Ramp(), samplers, train(3, 2, 1, 1), settings(per_class=2), seed=0),
         folder / "out",
         folder / "some.png",
-        replicates=2,
         compute=COMPUTE,
         card=lambda quota: f"{quota.tolist()}\n",
     )

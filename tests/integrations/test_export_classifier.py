@@ -44,7 +44,7 @@ def test_the_best_on_validation_images_predicts_as_it_did_in_the_study(runs: Pat
         "wrote the classifier to taken: replicate 1 of none-plain, balanced accuracy on validation images: 90.0%"
     )
     classifier = makeweight.load_classifier("taken")
-    recorded = read_arrays(runs / ARM / "predictions.npz")["replicate_1"]
+    recorded = read_arrays(runs / ARM / "replicates/replicate_1/test.npz")["probabilities"]
     np.testing.assert_allclose(classifier.predict_proba(TEST.images), recorded, atol=1e-5)
     assert classifier.predict(TEST.images[:2]) == ["left", "right"]
     facts = read_json(Path("taken/classifier.json"))

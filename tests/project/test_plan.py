@@ -50,6 +50,21 @@ def written(folder: Path, counts: Sequence[int], groups: Sequence[int] | None = 
             {"replicates": 5, "one_generator": ["cgan"]},
             "The study trains 5 generators (cgan) and 38 classifiers.",
         ),
+        (
+            {"replicates": 5, "generators": ["cgan", "smote"], "unions": ["cgan+smote"], "transforms": ["plain"]},
+            "The study trains 10 generators (5 each of cgan, smote) and 25 classifiers.",
+        ),
+        # 3 trainings of each of 6 arms at 2 budgets, with 3 generators.
+        (
+            {"replicates": 5, "classifier": {"steps": [5, 9]}, "choice": {"replicates": 3}},
+            "The study trains 5 generators (cgan) and 30 classifiers. Budgets and the control are chosen by 3 "
+            "generators and 36 classifiers more.",
+        ),
+        (
+            {"replicates": 5, "compare": {"control": "auto"}, "choice": {"replicates": 3}},
+            "The study trains 5 generators (cgan) and 30 classifiers. Budgets and the control are chosen by 12 "
+            "classifiers more.",
+        ),
     ],
 )
 def test_trainings_are_counted(changes: dict[str, object], line: str, tmp_path: Path) -> None:
@@ -118,6 +133,14 @@ def test_replicates_side_by_side_take_the_time_of_their_rounds(tmp_path: Path) -
     assert "about 10 min" in line_of_times(more, generator_cgan=1.0, classifier_classical=0.5)[0]
     alone = parameters(tmp_path, **{**TIMED, "one_generator": ["cgan"], "compute": {"workers": 1}})
     assert "about 16 min" in line_of_times(alone, generator_cgan=1.0, classifier_classical=0.5)[0]
+
+
+def test_trainings_of_choices_take_time_and_all_count_at_the_largest_budget(tmp_path: Path) -> None:
+    # Compared: 3 rounds of 100 s, and 3 arms × 3 rounds of 50 steps. Choices: 3 generators in 2 rounds, and 3 × 3
+    # classifiers of each budget in 5 rounds: 300 + 225 + 200 + 5 × (10 + 50) / 2 = 875 s.
+    changes = {"classifier": {"steps": [10, 50]}, "choice": {"replicates": 3}}
+    chosen = parameters(tmp_path, **{**TIMED, **changes})
+    assert "about 15 min" in line_of_times(chosen, generator_cgan=1.0, classifier_classical=0.5)[0]
 
 
 def test_replicates_in_one_program_are_one_training(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from makeweight.comparison.compare import compare, write_comparison
+from makeweight.core.choices import Choices
 from makeweight.core.errors import BadInput
+from makeweight.core.study import Arm
 from makeweight.quality.similarity import similarities
 from makeweight.reporting.report import Places, report, write_report
 from makeweight.runtime import plots
@@ -379,6 +381,33 @@ def test_images_are_below_their_headings(width: int, browser: Chrome, several: t
             assert cell["label"] == f'"{cell["name"]}"'
             assert cell["display"] == "block"
             assert cell["image"] == pytest.approx(cell["cell"], abs=1)
+
+
+def test_choices_are_a_table_and_a_picture_with_the_chosen_ones_marked(tmp_path: Path) -> None:
+    changes = {"generators": ["cgan", "smote"], "unions": ["cgan+smote"], "classifier": {"steps": [5, 9]}}
+    parameters, places = finished(tmp_path, Study(changes))
+    arms = [Arm.named(f"{name}-plain") for name in ("none", "oversample", "cgan", "smote", "cgan+smote")]
+    scores = {arm: {5: (0.5, 0.6), 9: (0.7, 0.75)} for arm in arms}
+    choices = Choices(arms[1], {**dict.fromkeys(arms, 9), arms[0]: 5}, scores)
+    facts = report(parameters, places, similarities(places.data, parameters.generators), choices)
+    write_report(facts, places.results)
+    rows = {row.head: row.cells for row in facts["choices"].rows}
+    assert list(rows) == [f"{arm}{' (the chosen control)' if arm == arms[1] else ''}" for arm in arms]
+    assert rows["none-plain"] == ["55.00 ± 7.07 ← chosen", "72.50 ± 3.54"]
+    assert rows["cgan+smote-plain"] == ["55.00 ± 7.07", "72.50 ± 3.54 ← chosen"]
+    html, markdown = ((places.results / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
+    for text in (html, markdown):
+        verdict, rest = text.split("What was compared", 1)
+        assert "cgan+smote-plain: " in verdict  # all tested arms are on the first screen
+        assert "smote-plain: " in verdict
+        assert "Choices on validation images" in rest
+    assert "steps (circled: chosen)" in html
+
+
+def test_without_choices_the_report_has_no_section_for_them(study: tuple[dict[str, Any], Path]) -> None:
+    facts, results = study
+    assert facts["choices"] is facts["budgets_plot"] is None
+    assert 'id="choices"' not in (results / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_family_that_alters_training_images_is_not_reported_as_memorising(

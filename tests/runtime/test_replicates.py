@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.runtime.executors import replicates_per_program
-from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_replicates
+from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_jobs, run_replicates
 from tests.conftest import PROJECT
 from tests.support.replicates import Growing, Killed, beside, compute, grouped, job, products, ran
 
@@ -224,3 +225,15 @@ def test_a_worker_killed_for_memory_is_one_line_and_what_was_finished_stays(tmp_
     with pytest.raises(BadInput, match=r"^killed, replicate 2: .* memory ran out: lower compute\.workers[^\n]*$"):
         run_replicates(killed, 3, compute(workers=2), cache=cache)
     assert len(list(cache.glob("*/record.json"))) == 2
+
+
+def test_several_jobs_run_in_one_pool_and_give_the_bytes_of_each_alone(tmp_path: Path) -> None:
+    jobs = [replace(job(tmp_path / "log", setting), name=f"multiply {setting}") for setting in (0, 1)]
+    (first, second) = run_jobs(jobs, 2, compute(workers=2), title="both", cache=tmp_path / "cache")
+    alone = run_replicates(jobs[1], 2, compute(), cache=tmp_path / "alone")
+    assert products(second) == products(alone)
+    assert not {*first} & {*second}
+    assert json.loads(Path("logs/both.json").read_text())["replicates"] == 4
+    more = run_jobs(jobs, 3, compute(), title="both", cache=tmp_path / "cache")
+    assert [folders[:2] for folders in more] == [first, second]
+    assert ran(tmp_path / "log") == [0, 0, 0, 1, 1, 1, 2, 2]

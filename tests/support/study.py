@@ -114,7 +114,7 @@ def _run(
     predicted = np.where(right, test.labels, (test.labels + 1) % len(test.classes))
     probabilities = np.eye(len(test.classes), dtype=np.float32)[predicted]
     run.mkdir(parents=True)
-    predictions = {f"replicate_{k}": p for k, p in enumerate(probabilities)}
+    predictions = {f"replicate_{k}": classes for k, classes in enumerate(predicted.astype(np.uint8))}
     groups = np.arange(len(test)) // study.group
     write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
     rows = [

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from makeweight.classification.interface import Transform, find_control
 from makeweight.classification.mixing import Loss, Mixing, control_mixing, generator_mixing, mixed_batches
+from makeweight.classification.unions import equal_parts
 from makeweight.classification.weights import save_classifier
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.images import from_uint8
@@ -28,7 +29,6 @@ from makeweight.runtime.replicates import Replicate
 
 RECORDS = 50  # rows in the history of one replicate
 PREDICTION_BATCH = 1000  # images
-SCORED = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,39 @@ class Training:
         arm: source and transform.
         train: the real training images.
         validation: only scored.
-        test: only scored.
-        synthetic: the synthetic images of each replicate; None for a control.
+        test: only scored; None: not scored at all, in a training by which something is chosen.
+        synthetic: the synthetic images of each replicate, those of each family of a union apart; None for a control.
         transform: augmentation of each image as it enters a batch.
-        settings: the classifier and its training, the same for all arms.
+        settings: the classifier and its training with one budget; the same for all arms but for the budget.
         generate: how synthetic images are mixed in; not read for a control.
         base: the control whose sampling and loss the arm uses: a control arm's own, or `core.study.base`.
         seed: of the whole pipeline.
-        groups: the group of each image of the splits `SCORED`, int64 [images]; stored with the predictions.
+        groups: the group of each validation and test image, int64 [images]; stored with the predictions.
     """
 
     arm: Arm
     train: Split
     validation: Split
-    test: Split
-    synthetic: Sequence[Split] | None
+    test: Split | None
+    synthetic: Sequence[Sequence[Split]] | None
     transform: Transform
     settings: ClassifierSettings
     generate: GenerateSettings
     base: str
     seed: int
     groups: Mapping[str, Labels]
+
+    @property
+    def steps(self) -> int:
+        """The number of optimizer steps."""
+        (steps,) = self.settings.budgets
+        return steps
+
+    @property
+    def scored(self) -> dict[str, Split]:
+        """The splits whose images are classified."""
+        splits = {"validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Train the classifier of one replicate; write its history, its weights and its predictions."""
@@ -69,7 +81,7 @@ class Training:
         mixing = self._mixing(replicate.number, seed)
         batches = (
             (self.transform.apply(images, derive(seed, "transform", step)), labels)
-            for step, (images, labels) in enumerate(mixed_batches(mixing, self.settings.steps, seed))
+            for step, (images, labels) in enumerate(mixed_batches(mixing, self.steps, seed))
         )
         machine, loss = replicate.machine, mixing.loss(self.settings.label_smoothing)
         network, history = fit(
@@ -77,14 +89,14 @@ class Training:
         )
         write_csv(replicate.folder / HISTORY, history)
         save_classifier(network, self.settings.name, self.train, replicate.folder)
-        for name in SCORED:
-            probabilities = predict(network, getattr(self, name).images, machine)
+        for name, split in self.scored.items():
+            probabilities = predict(network, split.images, machine)
             write_arrays(replicate.folder / f"{name}.npz", {"probabilities": probabilities})
 
     def _mixing(self, replicate: int, seed: int) -> Mixing:
         if self.synthetic is None:
             return control_mixing(self.base, self.train, self.settings.batch, seed)
-        synthetic = self.synthetic[replicate]
+        synthetic = equal_parts(self.synthetic[replicate])
         return generator_mixing(self.train, synthetic, self.generate, self.base, self.settings.batch, seed)
 
     def inputs(self) -> Callable[[int], Mapping[str, object]]:
@@ -96,7 +108,7 @@ class Training:
             "transform": self.transform.model_dump(),
             "mixed": None if self.synthetic is None else [self.generate.strategy, self.generate.synthetic_fraction],
             "base": self.base,
-            "splits": [fingerprints.of_split(split) for split in (self.train, self.validation, self.test)],
+            "splits": [fingerprints.of_split(split) for split in (self.train, *self.scored.values())],
             "seed": self.seed,
             "code": plugin_code.of_code(
                 __name__,
@@ -105,7 +117,7 @@ class Training:
                 plugin_code.Plugin("classifiers", self.settings.name, find("classifiers", self.settings.name)),
             ),
         }
-        synthetic = [fingerprints.of_split(split) for split in self.synthetic or ()]
+        synthetic = [[fingerprints.of_split(split) for split in parts] for parts in self.synthetic or ()]
         return lambda k: {**shared, "synthetic": synthetic[k] if synthetic else None, "replicate": k}
 
 
@@ -123,8 +135,8 @@ def fit(
 
     Args:
         train: gives the number of channels and classes and the size of the images.
-        batches: `settings.steps` of them.
-        settings: the classifier and its training.
+        batches: as many as `settings` has steps.
+        settings: the classifier and its training with one budget.
         loss: of a batch, as `Mixing.loss` returns it.
         seed: of the initial weights and of dropout.
         machine: where to compute.
@@ -136,13 +148,14 @@ def fit(
     torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream
     network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, len(train.classes))
     network = network.to(machine.device).to(memory_format=torch.channels_last).train()
+    (steps,) = settings.budgets
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
     rows = []
     for step, (images, labels) in enumerate(batches, start=1):
-        torch.manual_seed(derive(seed, "dropout", step))  # by step, so that no generator is part of the state
+        _seed_dropout(derive(seed, "dropout", step), machine.device)  # by step: no generator is part of the state
         with mixed_precision(machine.device, machine.autocast):
             logits = network(_as_input(images, machine))
         targets = torch.from_numpy(labels).to(machine.device)
@@ -153,9 +166,16 @@ def fit(
         learning_rate = scheduler.get_last_lr()[0]
         scheduler.step()
         progress(step)
-        if step % max(1, settings.steps // RECORDS) == 0 or step == settings.steps:
+        if step % max(1, steps // RECORDS) == 0 or step == steps:
             rows.append({"step": step, "loss": error.item(), "learning_rate": learning_rate})
     return network, pd.DataFrame(rows)
+
+
+def _seed_dropout(seed: int, device: str) -> None:
+    """Seed the global stream of the device; `torch.manual_seed` takes 0.2 ms, since it seeds absent devices, too."""
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from makeweight.commands.check import check
+from makeweight.commands.choose import choose
 from makeweight.commands.clean import clean
 from makeweight.commands.command import app
 from makeweight.commands.compare import compare
@@ -21,15 +22,18 @@ from makeweight.commands.train_augmented import train_augmented
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
 from makeweight.commands.train_one_generator import train_one_generator
+from makeweight.commands.train_union import train_union
 
 makeweight = app(
     init,
     check,
     prepare,
+    choose,
     train_generator,
     generate,
     train_baseline,
     train_augmented,
+    train_union,
     train_one_generator,
     compare,
     report,

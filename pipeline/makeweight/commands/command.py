@@ -23,6 +23,7 @@ Transform = Annotated[str, typer.Option(help="A key of `recipes` in the paramete
 Train = Annotated[Path, typer.Option(help="Folder of the training images.")]
 Validation = Annotated[Path, typer.Option(help="Folder of the validation images.")]
 Test = Annotated[Path, typer.Option(help="Folder of the test images.")]
+Choices = Annotated[Path, typer.Option(help="What choose has written; not read where nothing was to be chosen.")]
 Debug = Annotated[
     bool, typer.Option("--debug", envvar="MAKEWEIGHT_DEBUG", help="Show the traceback of an error in the input.")
 ]

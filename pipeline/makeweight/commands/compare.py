@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from makeweight.commands.command import ParamsFile, app, command
+from makeweight.commands.command import Choices, ParamsFile, app, command
 
 
 @command
@@ -13,19 +13,23 @@ def compare(
     params: ParamsFile = Path("params.yaml"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
     models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
+    choices: Choices = Path("results/choices.json"),
     out: Annotated[Path, typer.Option(help="Gets tables and a plot.")] = Path("results"),
 ) -> str:
     """Compare the arms and print the verdicts."""
     from makeweight.comparison.compare import compare as compare_arms
     from makeweight.comparison.compare import write_comparison
     from makeweight.comparison.console import show
+    from makeweight.core.choices import resolved
     from makeweight.core.parameters import read_parameters
     from makeweight.core.study import arms, arms_with_one_generator
     from makeweight.runtime.artifacts import ONE_GENERATOR
+    from makeweight.runtime.choices import read_choices
     from makeweight.runtime.leftovers import RUNS, remove_others
 
     parameters = read_parameters(params)
-    comparison = compare_arms(parameters, runs, models)
+    chosen = read_choices(parameters, choices)
+    comparison = compare_arms(resolved(parameters, chosen), runs, models, chosen)
     write_comparison(comparison, out)
     remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)
     remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)

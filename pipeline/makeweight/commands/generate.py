@@ -32,16 +32,18 @@ def generate(
     from makeweight.generators.generate import Generation
     from makeweight.generators.generate import generate as generate_images
     from makeweight.generators.previews import contents
+    from makeweight.runtime.artifacts import replicate_name
     from makeweight.runtime.splits import read_split
 
     parameters = read_parameters(params)
     out = out or Path("data/synthetic", family)
+    samplers = samplers or Path("models", family, "samplers")
     preview = preview or Path("results/samples", f"{family}.png")
     images = read_split(train)
     generation = Generation(
         family,
         find("families", family).load,
-        samplers or Path("models", family, "samplers"),
+        [samplers / replicate_name(k) for k in range(parameters.replicates)],
         images,
         parameters.generate,
         parameters.seed,
@@ -51,7 +53,6 @@ def generate(
         generation,
         out,
         preview,
-        replicates=parameters.replicates,
         compute=parameters.compute,
         card=partial(data_card, facts),
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from makeweight.commands.command import ParamsFile, app, command
+from makeweight.commands.command import Choices, ParamsFile, app, command
 
 
 @command
@@ -15,6 +15,7 @@ def report(
     models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder that compare wrote.")] = Path("results"),
+    choices: Choices = Path("results/choices.json"),
     out: Annotated[Path, typer.Option(help="Gets report.html and report.md.")] = Path("results"),
     timings: Annotated[
         bool, typer.Option("--timings", help="Add how long the stages took; the bytes then differ with every run.")
@@ -26,11 +27,13 @@ def report(
     from makeweight.reporting.report import Places, write_report
     from makeweight.reporting.report import report as report_values
     from makeweight.runtime.artifacts import LOGS, SYNTHETIC_FOLDER
+    from makeweight.runtime.choices import read_choices
     from makeweight.runtime.leftovers import MODELS, SYNTHETIC, remove_others
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
-    write_report(report_values(parameters, places, similarities(data, parameters.generators)), out)
+    chosen = read_choices(parameters, choices)
+    write_report(report_values(parameters, places, similarities(data, parameters.generators), chosen), out)
     remove_others(models, parameters.generators, MODELS)
     remove_others(data / SYNTHETIC_FOLDER, parameters.generators, SYNTHETIC)
     return f"wrote report.html and report.md to {out}"

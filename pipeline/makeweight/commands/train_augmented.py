@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
+from makeweight.commands.command import Choices, ParamsFile, Test, Train, Transform, Validation, app, command
 from makeweight.commands.train_classifier import Inputs, train_classifier
 
 
@@ -20,6 +20,7 @@ def train_augmented(
     synthetic: Annotated[
         Path | None, typer.Option(help="Synthetic images of the family.  [default: data/synthetic/FAMILY]")
     ] = None,
+    choices: Choices = Path("results/choices.json"),
     out: Annotated[
         Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/FAMILY-TRANSFORM]")
     ] = None,
@@ -30,7 +31,8 @@ def train_augmented(
 
     if is_control(family):
         raise BadInput(f"{family!r} is a control, not a family: run train-baseline for it")
-    inputs = Inputs(params, train, validation, test, synthetic or Path("data/synthetic", family))
+    folders = (synthetic or Path("data/synthetic", family),)
+    inputs = Inputs(params, train, validation, test, choices, folders)
     out = out or Path("runs", f"{family}-{transform}")
     return train_classifier("train-augmented", family, transform, inputs, out)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
+from makeweight.commands.command import Choices, ParamsFile, Test, Train, Transform, Validation, app, command
 from makeweight.commands.train_classifier import Inputs, train_classifier
 
 
@@ -17,6 +17,7 @@ def train_baseline(
     train: Train = Path("data/train"),
     validation: Validation = Path("data/validation"),
     test: Test = Path("data/test"),
+    choices: Choices = Path("results/choices.json"),
     out: Annotated[
         Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/SOURCE-TRANSFORM]")
     ] = None,
@@ -30,7 +31,7 @@ def train_baseline(
         raise BadInput(
             f"{source!r} is not a control ({', '.join(names('controls'))}): run train-augmented for a family"
         )
-    inputs = Inputs(params, train, validation, test)
+    inputs = Inputs(params, train, validation, test, choices)
     out = out or Path("runs", f"{source}-{transform}")
     return train_classifier("train-baseline", source, transform, inputs, out)
 

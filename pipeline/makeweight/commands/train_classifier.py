@@ -13,7 +13,9 @@ class Inputs:
         train: folder of the training images.
         validation: folder of the validation images.
         test: folder of the test images.
-        synthetic: folder of the synthetic images, with a sub-folder for each replicate; None for a control.
+        choices: what `choose` has written.
+        synthetic: folders of the synthetic images of each family, with a sub-folder for each replicate; none for a
+            control.
         one_generator: every replicate gets the synthetic images of replicate 0, so that only the classifier varies.
     """
 
@@ -21,7 +23,8 @@ class Inputs:
     train: Path
     validation: Path
     test: Path
-    synthetic: Path | None = None
+    choices: Path
+    synthetic: tuple[Path, ...] = ()
     one_generator: bool = False
 
 
@@ -30,25 +33,28 @@ def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, ou
     from makeweight.classification.fit import Training
     from makeweight.classification.interface import find_transform
     from makeweight.classification.train import train_classifiers
+    from makeweight.core.choices import budget, control_arm
     from makeweight.core.data import SPLITS
     from makeweight.core.parameters import read_parameters
     from makeweight.core.study import Arm, base
     from makeweight.runtime.artifacts import METRIC, SPLIT, VALUE, replicate_name
+    from makeweight.runtime.choices import read_choices
     from makeweight.runtime.splits import read_groups, read_split, read_splits
 
     parameters, arm = read_parameters(inputs.params), Arm(source, transform)
+    choices = read_choices(parameters, inputs.choices)
     synthetic, control = None, source
     if inputs.synthetic:
         generators = [0 if inputs.one_generator else k for k in range(parameters.replicates)]
-        synthetic = [read_split(inputs.synthetic / replicate_name(k)) for k in generators]
-        control = base(parameters, Arm.named(parameters.compare.control))
+        synthetic = [[read_split(folder / replicate_name(k)) for folder in inputs.synthetic] for k in generators]
+        control = base(parameters, control_arm(parameters, choices))
     splits = dict(zip(SPLITS, read_splits(inputs.train, inputs.validation, inputs.test), strict=True))
     training = Training(
         arm=arm,
         **splits,
         synthetic=synthetic,
         transform=find_transform(transform, parameters.recipes),
-        settings=parameters.classifier,
+        settings=parameters.classifier.with_budget(budget(parameters.classifier, arm, choices)),
         generate=parameters.generate,
         base=control,
         seed=parameters.seed,

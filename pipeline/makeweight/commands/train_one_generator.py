@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from makeweight.commands.command import ParamsFile, Test, Train, Transform, Validation, app, command
+from makeweight.commands.command import Choices, ParamsFile, Test, Train, Transform, Validation, app, command
 from makeweight.commands.train_classifier import Inputs, train_classifier
 
 
@@ -23,6 +23,7 @@ def train_one_generator(
     synthetic: Annotated[
         Path | None, typer.Option(help="Synthetic images of the family.  [default: data/synthetic/FAMILY]")
     ] = None,
+    choices: Choices = Path("results/choices.json"),
     out: Annotated[
         Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/one_generator/FAMILY-TRANSFORM]")
     ] = None,
@@ -34,7 +35,8 @@ def train_one_generator(
 
     if is_control(family):
         raise BadInput(f"{family!r} is a control, which has no generator: name a family")
-    inputs = Inputs(params, train, validation, test, synthetic or Path("data/synthetic", family), one_generator=True)
+    folders = (synthetic or Path("data/synthetic", family),)
+    inputs = Inputs(params, train, validation, test, choices, folders, one_generator=True)
     out = out or Path("runs", ONE_GENERATOR, f"{family}-{transform}")
     return train_classifier("train-one-generator", family, transform, inputs, out)
 

@@ -14,8 +14,9 @@ from scipy import stats
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, contrast_text, explanations
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
 from makeweight.comparison.test_sets import TestSet
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
@@ -88,8 +89,14 @@ class Comparison:
         return pd.DataFrame([result.figures() for result in self.results])
 
 
-def compare(parameters: Parameters, runs: Path, models: Path) -> Comparison:
-    """Read scores and predictions of every arm below `runs`, and compare; `models` gives warnings of the generators.
+def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices = NOTHING_CHOSEN) -> Comparison:
+    """Read scores and predictions of every arm below `runs`, and compare.
+
+    Args:
+        parameters: of the study, with the chosen control.
+        runs: a folder for each arm.
+        models: gives the warnings of the generators.
+        choices: of budgets and control, for the sentences that name them.
 
     Raises:
         BadInput: an arm or some of its replicates are missing, or arms were tested on different images.
@@ -107,7 +114,7 @@ def compare(parameters: Parameters, runs: Path, models: Path) -> Comparison:
         scores=scores,
         metric=metric,
         test_set=test_set,
-        basis=based_on(test_set, parameters.replicates, parameters.generate),
+        basis=[*based_on(test_set, parameters.replicates, parameters.generate), *chosen(parameters, choices)],
         explanations=explanations(parameters, test_set),
         mcnemar={
             str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)
@@ -181,7 +188,9 @@ def _predictions(runs: Path, study_arms: list[Arm], replicates: int) -> tuple[La
         groups = arrays[GROUPS] if groups is None else groups
         if not (np.array_equal(arrays[LABELS], labels) and np.array_equal(arrays[GROUPS], groups)):
             raise BadInput(f"{path} is of other test images than {runs / str(study_arms[0])}: run {arm.stage} again")
-        predictions[arm] = np.stack([arrays[replicate_name(k)].argmax(1) for k in range(replicates)])
+        predictions[arm] = np.stack([arrays[replicate_name(k)] for k in range(replicates)]).astype(np.int64)
+        if predictions[arm].ndim > 1 + labels.ndim:
+            raise BadInput(f"{path} holds probabilities instead of classes: run {arm.stage} for {arm} again")
     assert labels is not None
     assert groups is not None
     return labels, groups, predictions
@@ -265,7 +274,7 @@ def _all_figures(comparison: Comparison) -> dict[str, Any]:
             "differences": (result.differences.round(9) + 0.0).tolist(),
             "margin": result.margin,
             "mcnemar_p": comparison.mcnemar.get(str(result.contrast)),
-            **(asdict(contrast_text(result)) if result.tested else {}),
+            **({**asdict(contrast_text(result)), "brief": in_brief(result)} if result.tested else {}),
         }
         for result in comparison.results
     ]

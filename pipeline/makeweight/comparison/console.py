@@ -11,7 +11,7 @@ from rich.text import Text
 
 from makeweight.comparison.compare import Comparison
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import contrast_text
+from makeweight.comparison.sentences import contrast_text, in_brief
 from makeweight.core.metrics import OVERALL
 from makeweight.core.text import counted, percent, readable
 from makeweight.runtime.artifacts import ARM, MEAN, METRIC, SD, SPLIT
@@ -27,13 +27,15 @@ def show(comparison: Comparison) -> None:
     main = [result for result in tested if result.primary] or tested
     for number, result in enumerate(main):
         _contrast(console, result, comparison.basis if number == 0 else [])
+    others = [result for result in tested if result not in main]
+    if others:
+        _section(console, "Other tested arms", [f"{in_brief(result)}." for result in others])
     if comparison.warnings:
         _section(console, "Warnings", comparison.warnings)
     _section(console, "What was compared", (f"{term}: {text}" for term, text in comparison.explanations.items()))
     _section(console, "Test images, %: mean ± standard deviation over runs", [_arms(comparison)])
-    for result in tested:
-        if result not in main:
-            _contrast(console, result, [])
+    for result in others:
+        _contrast(console, result, [])
     if len(comparison.variance):
         _section(console, "Variance over runs that is due to the generator", _variance(comparison))
     if untested := len(comparison.results) - len(tested):

@@ -8,9 +8,10 @@ from pathlib import Path
 from makeweight.comparison.power import POWER, Range
 from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.test_sets import TestSet
-from makeweight.core.parameters import DataSettings, GenerateSettings, Parameters
+from makeweight.core.choices import Choices
+from makeweight.core.parameters import DataSettings, GenerateSettings, Parameters, families_of
 from makeweight.core.plugins import find
-from makeweight.core.study import Arm, base, control
+from makeweight.core.study import Arm, base, control, control_arms
 from makeweight.core.text import (
     amount,
     capitalised,
@@ -90,7 +91,8 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
     description = find("controls", reference.source).description
     return {
         "Arm": "one way to train the classifier: a source of training images and, after the hyphen, a transform (what "
-        "is done to the images as they are shown). All arms train the same classifier for the same number of steps.",
+        "is done to the images as they are shown). All arms train the same classifier "
+        f"{_budgets(parameters.classifier.budgets)}.",
         f"Control ({reference})": f"the arm that the others are measured against, {description}.",
         f"With synthetic images (such as {generated})": "trained on real images and on images that a generator drew "
         f"after it was fitted to the training images{_base(parameters, reference)}.",
@@ -99,6 +101,12 @@ def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
         "Data set": f"{_data_set(parameters.data)}, {counted(len(test_set.images), 'class', 'classes')}.",
         "Scope": "this data set, this split into training and test images, and these settings; other ones may differ.",
     }
+
+
+def _budgets(budgets: tuple[int, ...]) -> str:
+    if len(budgets) == 1:
+        return "for the same number of steps"
+    return f"with the same numbers of steps on offer: {' or '.join(f'{steps:,}' for steps in budgets)}"
 
 
 def _base(parameters: Parameters, reference: Arm) -> str:
@@ -113,9 +121,46 @@ def quoted(name: str) -> str:
     return f"“{shown(valid_unicode(name))}”"
 
 
+def in_brief(result: ContrastResult) -> str:
+    """The verdict on a tested contrast as one line, with the interval that it rests on."""
+    equivalent = result.verdict == "equivalent"
+    interval = result.equivalence_interval if equivalent else result.interval
+    low, high = possible_range(interval.low, interval.high, result.largest_possible)
+    return (
+        f"{result.contrast.arm}: {result.verdict}, {points(result.gain)} points "
+        f"({points(low)} to {points(high)}, {100 * interval.level:.4g}% confidence interval)"
+    )
+
+
+def chosen(parameters: Parameters, choices: Choices) -> list[str]:
+    """How the control and the budgets were chosen; nothing where the parameters name them.
+
+    Args:
+        parameters: of the study, with the chosen control.
+        choices: of the study.
+    """
+    budgets = ", ".join(f"{steps:,}" for steps in parameters.classifier.budgets)
+    how = (
+        f"on validation images, by {counted(parameters.choice.replicates, 'training')} of each option that "
+        f"{'is' if parameters.choice.replicates == 1 else 'are'} never scored on test images"
+    )
+    sentences = []
+    if choices.control is not None and choices.scores:
+        candidates = counted(len(control_arms(parameters)), "arm")
+        sentences.append(
+            f"The control, {choices.control}, was chosen among {candidates} without synthetic images {how}."
+        )
+    if choices.steps:
+        way = "in the same way" if sentences else how
+        sentences.append(f"The number of steps of each arm was chosen among {budgets} {way}.")
+    return sentences
+
+
 def _images(result: ContrastResult) -> str:
     arm, reference = result.contrast.arm, result.contrast.reference
-    images = f"{FAMILIES.get(arm.source, arm.source)} images"
+    families = families_of(arm.source)
+    images = f"{' and '.join(FAMILIES.get(name, name) for name in families)} images"
+    images = images if len(families) == 1 else f"{images} together"
     return images if arm.transform == reference.transform else f"{images} with the transform “{arm.transform}”"
 
 

@@ -13,7 +13,7 @@ from makeweight.core.data import Images, Labels, Split
 
 SEARCH_BLOCK = 2**26  # values of images that are converted to floats at a time
 SMALLEST_MAP = 4  # pixels: the side of the smallest feature maps
-CONTRAST_FLOOR = 0.01  # standard deviation, of values in [-1, 1], below which contrast is not raised to 1
+CONTRAST_FLOOR = 0.05  # standard deviation, of values in [-1, 1], below which contrast is not raised to 1
 
 
 def nearest(images: Images, others: Images) -> tuple[Labels, NDArray[np.float64]]:

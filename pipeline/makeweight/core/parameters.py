@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +27,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
+Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
 
 
 class DataSettings(Settings):
@@ -88,11 +90,32 @@ class ClassifierSettings(Settings):
     """The classifier of every arm and its training."""
 
     name: str
-    steps: Count
+    steps: Count | Budgets
     batch: Annotated[int, Field(ge=2)]
     learning_rate: Positive
     weight_decay: NotNegative
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if any(later <= earlier for earlier, later in pairwise(self.budgets)):
+            raise ValueError(f"steps is {list(self.budgets)}, but a list of budgets must increase strictly")
+        return self
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The numbers of optimizer steps on offer to every arm, the smallest first."""
+        return (self.steps,) if isinstance(self.steps, int) else self.steps
+
+    def with_budget(self, steps: int) -> Self:
+        """The same with one budget."""
+        return self.model_copy(update={"steps": steps})
+
+
+class ChoiceSettings(Settings):
+    """The trainings by which budgets and the control are chosen on validation images."""
+
+    replicates: Count
 
 
 class CompareSettings(Settings):
@@ -144,6 +167,7 @@ class Parameters(Settings):
     replicates: Annotated[int, Field(ge=2)]
     controls: Names
     generators: Names
+    unions: tuple[str, ...]
     transforms: Names
     one_generator: tuple[str, ...]
     data: DataSettings
@@ -152,6 +176,7 @@ class Parameters(Settings):
     generate: GenerateSettings
     recipes: dict[str, Any]
     classifier: ClassifierSettings
+    choice: ChoiceSettings
     compare: CompareSettings
     compute: ComputeSettings
     makeweight: str | None
@@ -169,6 +194,24 @@ class Parameters(Settings):
                 f"one_generator names {others[0]!r}, which generators does not: add it there or remove it here"
             )
         return self
+
+    @model_validator(mode="after")
+    def _unions_of_generators(self) -> Self:
+        found: dict[frozenset[str], str] = {}
+        for union in self.unions:
+            families = families_of(union)
+            if len(families) < 2 or len(set(families)) < len(families):
+                raise ValueError(f"unions: {union!r} must name at least two different families, joined by +")
+            if unknown := [name for name in families if name not in self.generators]:
+                raise ValueError(f"unions: {union!r} names {unknown[0]!r}, which is not among the generators")
+            if (equal := found.setdefault(frozenset(families), union)) is not union:
+                raise ValueError(f"unions: {equal!r} and {union!r} are of the same families")
+        return self
+
+
+def families_of(source: str) -> tuple[str, ...]:
+    """The families of a source of synthetic images: one, or those of a union."""
+    return tuple(source.split("+"))
 
 
 def read_parameters(path: Path) -> Parameters:

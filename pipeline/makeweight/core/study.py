@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import Parameters
+from makeweight.core.parameters import Parameters, families_of
 from makeweight.core.plugins import names
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,28 @@ class Contrast:
 
 
 def is_control(source: str) -> bool:
-    """Whether a source of training images is registered as a control; otherwise it is a family."""
+    """Whether a source of training images is registered as a control; otherwise it is a family or a union."""
     return source in names("controls")
 
 
+def is_union(source: str) -> bool:
+    """Whether a source of training images is a union of families."""
+    return len(families_of(source)) > 1
+
+
 def arms(parameters: Parameters) -> list[Arm]:
-    """All arms, controls first, in the order of the parameters."""
-    return [*_arms_of(parameters, parameters.controls), *_arms_of(parameters, parameters.generators)]
+    """All arms in the order of the parameters: of controls, of families, of unions."""
+    return [*control_arms(parameters), *generator_arms(parameters)]
+
+
+def control_arms(parameters: Parameters) -> list[Arm]:
+    """The arms without synthetic images."""
+    return _arms_of(parameters, parameters.controls)
+
+
+def generator_arms(parameters: Parameters) -> list[Arm]:
+    """The arms with synthetic images: those of families, then those of unions."""
+    return _arms_of(parameters, (*parameters.generators, *parameters.unions))
 
 
 def _arms_of(parameters: Parameters, sources: tuple[str, ...]) -> list[Arm]:
@@ -41,17 +58,18 @@ def arms_with_one_generator(parameters: Parameters) -> list[Arm]:
 
 
 def control(parameters: Parameters) -> Arm:
-    """The control arm that every generator arm is tested against.
+    """The control arm that every generator arm is tested against; `core.choices.resolved` replaces `auto` first.
 
     Raises:
         BadInput: `compare.control` is not a control arm of this study.
     """
-    existing = {str(arm): arm for arm in _arms_of(parameters, parameters.controls)}
+    existing = {str(arm): arm for arm in control_arms(parameters)}
     name = parameters.compare.control
     if name not in existing:
         raise BadInput(
             f"compare.control is {name!r}, which is not a control arm of this study: set it to one of "
             + ", ".join(existing)
+            + ", or to auto"
         )
     return existing[name]
 
@@ -59,7 +77,7 @@ def control(parameters: Parameters) -> Arm:
 def contrasts(parameters: Parameters) -> list[Contrast]:
     """The tested contrasts: each generator arm against the control arm."""
     reference = control(parameters)
-    return [Contrast(arm, reference) for arm in _arms_of(parameters, parameters.generators)]
+    return [Contrast(arm, reference) for arm in generator_arms(parameters)]
 
 
 def other_contrasts(parameters: Parameters) -> list[Contrast]:
@@ -80,7 +98,7 @@ def primary(parameters: Parameters) -> Contrast | None:
     name, existing = parameters.compare.primary, {str(contrast): contrast for contrast in contrasts(parameters)}
     if name is None:
         return None
-    if name == "auto":
+    if name == AUTO:
         reference = control(parameters)
         return Contrast(Arm(parameters.generators[0], reference.transform), reference)
     if name not in existing:
@@ -89,6 +107,21 @@ def primary(parameters: Parameters) -> Contrast | None:
             "to auto or to null"
         )
     return existing[name]
+
+
+def check_contrasts(parameters: Parameters) -> None:
+    """Check the names of the control and of the primary contrast.
+
+    Raises:
+        BadInput: one of them is not part of the study, or the primary contrast names a control that is to be chosen.
+    """
+    if parameters.compare.control != AUTO:
+        primary(parameters)
+    elif (name := parameters.compare.primary) not in (AUTO, None):
+        raise BadInput(
+            f"compare.primary is {name!r}, but compare.control is auto: set compare.primary to auto or to null, or "
+            "name the control"
+        )
 
 
 def base(parameters: Parameters, control_arm: Arm) -> str:
@@ -123,16 +156,18 @@ class Arm:
     source: str
     transform: str
 
+    @classmethod
+    def named(cls, name: str) -> Arm:
+        """The arm with a name such as `cgan-classical`; the parts themselves hold no hyphen."""
+        source, _, transform = name.partition("-")
+        return cls(source, transform)
+
     @property
     def stage(self) -> str:
         """The command that trains it."""
-        return "train-baseline" if is_control(self.source) else "train-augmented"
-
-    @classmethod
-    def named(cls, name: str) -> Arm:
-        """The arm that is called `name`, whether the study has it or not."""
-        source, _, transform = name.partition("-")
-        return cls(source, transform)
+        if is_control(self.source):
+            return "train-baseline"
+        return "train-union" if is_union(self.source) else "train-augmented"
 
     def __str__(self) -> str:
         return f"{self.source}-{self.transform}"

@@ -13,14 +13,19 @@ from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import ComputeSettings, GenerateSettings
+from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
 from makeweight.generators.interface import sample_blocks
 from makeweight.generators.previews import grid
+from makeweight.runtime import fingerprints, plugin_code
 from makeweight.runtime.artifacts import CARD, IMAGES, replicate_name
 from makeweight.runtime.files import atomic_directory, new_array, write_text
 from makeweight.runtime.machine import fixed_threads
+from makeweight.runtime.replicates import Job, Replicate
 from makeweight.runtime.splits import read_split, write_labels
 from makeweight.training.loop import Sampler
+
+QUOTA = {"uniform": {"per_class"}, "balance": {"balance_to", "max_synthetic_ratio"}}  # what it depends on, by strategy
 
 
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
@@ -42,7 +47,7 @@ class Generation:
     Attributes:
         family: the family's name.
         load: loads a sampler from its folder.
-        samplers: the folder of the samplers.
+        samplers: the folder of each replicate's sampler.
         train: the images that they were fitted to.
         settings: how many images to draw.
         seed: the seed of the pipeline.
@@ -50,16 +55,32 @@ class Generation:
 
     family: str
     load: Callable[[Path], Sampler]
-    samplers: Path
+    samplers: Sequence[Path]
     train: Split
     settings: GenerateSettings
     seed: int
 
+    @property
+    def quota(self) -> Labels:
+        """The number of images to draw for each class, [classes]."""
+        return quota(self.train.counts, self.settings)
+
+    @property
+    def labels(self) -> Labels:
+        """The class of each image to draw, sorted, int64 [images]."""
+        return np.repeat(np.arange(len(self.quota)), self.quota)
+
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        """Draw the images of one replicate: the cached work of `drawing_job`."""
+        (replicate,) = replicates
+        self.draw(replicate.number, self.labels, replicate.folder)
+        replicate.progress(1)
+
     def draw(self, replicate: int, labels: Labels, folder: Path) -> Split:
         """Draw images of sorted `labels` from the sampler of one replicate; write them as a split into `folder`."""
-        sampler = self.load(self.samplers / replicate_name(replicate))
+        sampler = self.load(self.samplers[replicate])
         rng = torch.Generator().manual_seed(derive(self.seed, "synthetic", replicate))
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         path, shape = folder / IMAGES, (len(labels), *self.train.images.shape[1:])
         new_array(path, shape, np.uint8)
         done = 0
@@ -81,7 +102,6 @@ def generate(
     out: Path,
     preview: Path,
     *,
-    replicates: int,
     compute: ComputeSettings,
     card: Callable[[Labels], str],
 ) -> Labels:
@@ -91,7 +111,6 @@ def generate(
         generation: the samplers, and how many images to draw.
         out: the output folder: `replicate_<k>/` for each replicate, and a card.
         preview: the file of a picture with some images of replicate 0.
-        replicates: number of samplers.
         compute: gives the number of threads.
         card: the text of the card, given the quota.
 
@@ -101,21 +120,40 @@ def generate(
     Raises:
         BadInput: a sampler is missing.
     """
-    family, samplers, train = generation.family, generation.samplers, generation.train
-    n_images = quota(train.counts, generation.settings)
-    labels = np.repeat(np.arange(len(n_images)), n_images)
-    if missing := [k for k in range(replicates) if not (samplers / replicate_name(k)).is_dir()]:
-        raise BadInput(
-            f"{samplers} holds no generator of replicate {missing[0]}: run train-generator --family {family}"
-        )
+    n_images, family = generation.quota, generation.family
+    for k, sampler in enumerate(generation.samplers):
+        if not sampler.is_dir():
+            raise BadInput(
+                f"{sampler.parent} holds no generator of replicate {k}: run train-generator --family {family}"
+            )
     with atomic_directory(out) as folder, fixed_threads(compute.threads_per_replicate):
-        for k in range(replicates):
-            synthetic = generation.draw(k, labels, folder / replicate_name(k))
+        for k in range(len(generation.samplers)):
+            synthetic = generation.draw(k, generation.labels, folder / replicate_name(k))
             if k == 0:
                 preview.parent.mkdir(parents=True, exist_ok=True)
                 grid(synthetic).save(preview)
         write_text(folder / CARD, card(n_images))
     return n_images
+
+
+def drawing_job(generation: Generation, name: str) -> Job:
+    """The sampling of finished generators, each in a folder that is named by its fingerprint, as a job with a name."""
+    inputs = {
+        "work": "generate",
+        "settings": generation.settings.model_dump(include={"strategy", *QUOTA[generation.settings.strategy]}),
+        "train": fingerprints.of_split(generation.train),
+        "seed": generation.seed,
+        "code": plugin_code.of_code(
+            __name__, plugin_code.Plugin("families", generation.family, find("families", generation.family))
+        ),
+    }
+    return Job(
+        name=name,
+        work=generation,
+        inputs=lambda k: {**inputs, "generator": generation.samplers[k].name, "replicate": k},
+        steps=1,
+        images_per_step=int(generation.quota.sum()),
+    )
 
 
 def _rows(name: str, replicate: int, labels: Labels) -> dict[str, Sequence[object]]:

@@ -48,24 +48,7 @@ def train_generators(
     Raises:
         BadInput: a training failed and could not recover, or settings do not fit the images.
     """
-    inputs = {
-        "work": "train-generator",
-        "family": fit.name,
-        "settings": fit.family.model_dump(),
-        "monitor": {key: value for key, value in fit.monitor.model_dump().items() if key not in ALARMS},
-        "train": fingerprints.of_split(fit.train),
-        "validation": fingerprints.of_split(fit.validation),
-        "seed": fit.seed,
-        "code": plugin_code.of_code(Fit.__module__, plugin_code.Plugin("families", fit.name, fit.family)),
-    }
-    job = Job(
-        name=f"train-generator {fit.name}",
-        work=fit,
-        inputs=lambda replicate: {**inputs, "replicate": replicate},
-        steps=fit.family.total_steps,
-        images_per_step=fit.family.images_per_step,
-        batched=getattr(fit.family, "supports_batched_seeds", False),
-    )
+    job = generator_job(fit, f"train-generator {fit.name}")
     finished = run_replicates(job, replicates, compute, outputs=out / SAMPLERS)
     if not distributed.is_main_process():
         return
@@ -82,6 +65,28 @@ def train_generators(
         write_text(folder / CARD, card(machine(compute), warnings))
     for warning in warnings:
         log_line(f"train-generator {warning}")
+
+
+def generator_job(fit: Fit, name: str) -> Job:
+    """The fit of a family as a job with a name."""
+    inputs = {
+        "work": "train-generator",
+        "family": fit.name,
+        "settings": fit.family.model_dump(),
+        "monitor": {key: value for key, value in fit.monitor.model_dump().items() if key not in ALARMS},
+        "train": fingerprints.of_split(fit.train),
+        "validation": fingerprints.of_split(fit.validation),
+        "seed": fit.seed,
+        "code": plugin_code.of_code(Fit.__module__, plugin_code.Plugin("families", fit.name, fit.family)),
+    }
+    return Job(
+        name=name,
+        work=fit,
+        inputs=lambda replicate: {**inputs, "replicate": replicate},
+        steps=fit.family.total_steps,
+        images_per_step=fit.family.images_per_step,
+        batched=getattr(fit.family, "supports_batched_seeds", False),
+    )
 
 
 def _quality(fit: Fit, finished: Sequence[Path]) -> dict[str, Any]:

@@ -13,7 +13,17 @@ import torch
 from makeweight.classification.saved import SavedClassifier, load_classifier
 from makeweight.core.errors import BadInput
 from makeweight.core.text import listed, printable, readable
-from makeweight.runtime.artifacts import CLASSIFIER, REPLICATES, SCORES, WEIGHTS, replicate_name
+from makeweight.runtime.artifacts import (
+    CLASSIFIER,
+    METRIC,
+    REPLICATE,
+    REPLICATES,
+    SCORES,
+    SPLIT,
+    VALUE,
+    WEIGHTS,
+    replicate_name,
+)
 from makeweight.runtime.files import new_directory, write_text
 
 ONNX = "classifier.onnx"
@@ -54,14 +64,14 @@ def _best(arm: str, metric: str, runs: Path) -> tuple[int, float]:
         choices = f"one of {listed(present, 50)}" if present else "run dvc repro first"
         raise BadInput(f"{printable(runs)} holds no arm {arm!r}: {choices}")
     table = pd.read_csv(path)
-    rows = table[(table["split"] == "validation") & (table["metric"] == metric)]
-    row = rows.iloc[int(rows["value"].to_numpy().argmax())]
-    best = int(row["replicate"])
+    rows = table[(table[SPLIT] == "validation") & (table[METRIC] == metric)]
+    row = rows.iloc[int(rows[VALUE].to_numpy().argmax())]
+    best = int(row[REPLICATE])
     if not (runs / arm / REPLICATES / replicate_name(best) / WEIGHTS).is_file():
         raise BadInput(
             f"{printable(runs / arm)} holds no weights, which earlier versions did not keep: run dvc repro again"
         )
-    return best, float(row["value"])
+    return best, float(row[VALUE])
 
 
 def _write_onnx(classifier: SavedClassifier, path: Path) -> str | None:

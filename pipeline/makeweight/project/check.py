@@ -11,7 +11,7 @@ from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find, names
-from makeweight.core.study import Arm, base, primary
+from makeweight.core.study import Arm, base, check_contrasts
 from makeweight.core.text import printable
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
@@ -48,13 +48,14 @@ def third_party(parameters: Parameters) -> dict[str, str]:
         "readers": [parameters.data.reader],
         "controls": _controls(parameters),
         "families": parameters.generators,
-        "transforms": [name for name in parameters.transforms if name in names("transforms")],  # others are recipes
+        "transforms": [name for name in parameters.transforms if name in names("transforms")],  # others: recipes
         "classifiers": [parameters.classifier.name],
     }
     hashes = {
         f"{group} {name}": Plugin(group, name, find(group, name)).third_party()
-        for group, chosen in selected.items()
-        for name in chosen
+        for group, selected_names in selected.items()
+        for name in selected_names
+        if name in names(group)  # a transform may be a recipe by itself
     }
     return {key: value for key, value in hashes.items() if value is not None}
 
@@ -77,7 +78,7 @@ def _errors(parameters: Parameters) -> Iterator[str]:
         lambda: machine(parameters.compute),
         *(partial(find_control, name) for name in parameters.controls),
         lambda: _require_base(parameters),
-        lambda: primary(parameters),
+        lambda: check_contrasts(parameters),
         *(partial(find_family, name, parameters.families) for name in parameters.generators),
         *(partial(_try_transform, name, parameters) for name in parameters.transforms),
     ]

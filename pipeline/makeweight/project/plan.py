@@ -23,7 +23,7 @@ from makeweight.comparison.test_sets import TestSet
 from makeweight.core.data import SPLITS, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import ComputeSettings, Parameters
-from makeweight.core.study import contrasts, primary
+from makeweight.core.study import AUTO, arms, check_contrasts, control_arms, generator_arms
 from makeweight.core.text import counted, readable, shown
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
@@ -118,32 +118,66 @@ def _prepared_with(parameters: Parameters) -> str:
     return fingerprints.of_values({"data": parameters.data.model_dump(), "seed": parameters.seed})
 
 
-def generator_runs(parameters: Parameters) -> dict[str, list[int]]:
-    """For each family the number of replicates of each stage that trains it."""
-    return {name: [parameters.replicates] for name in parameters.generators}
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """Trainings that a stage runs side by side.
+
+    Attributes:
+        trainings: their number.
+        steps: of each.
+        choosing: whether something is chosen by them; otherwise they are compared.
+    """
+
+    trainings: int
+    steps: int
+    choosing: bool = False
 
 
-def classifier_runs(parameters: Parameters) -> dict[str, list[int]]:
-    """For each transform the number of classifiers of each run that trains them.
+def generator_runs(parameters: Parameters, steps: int = 1) -> list[TrainingRun]:
+    """The runs of one family, whose training takes so many steps."""
+    runs = [TrainingRun(parameters.replicates, steps)]
+    if len(parameters.classifier.budgets) > 1:
+        runs.append(TrainingRun(parameters.choice.replicates, steps, choosing=True))
+    return runs
+
+
+def classifier_runs(parameters: Parameters) -> list[TrainingRun]:
+    """The runs of the classifiers with one transform, at the largest budget where it is yet to be chosen.
 
     Arms of the families in `one_generator` are also trained with one generator for all replicates; the first of these
     is a replicate of the arm itself.
     """
-    arms = len(parameters.controls) + len(parameters.generators)
-    runs = [parameters.replicates] * arms + [parameters.replicates - 1] * len(parameters.one_generator)
-    return dict.fromkeys(parameters.transforms, runs)
+    budgets, transforms = parameters.classifier.budgets, len(parameters.transforms)
+    sources = len(parameters.controls) + len(parameters.generators) + len(parameters.unions)
+    runs = [TrainingRun(parameters.replicates, budgets[-1])] * sources
+    runs += [TrainingRun(parameters.replicates - 1, budgets[-1])] * len(parameters.one_generator)
+    several = len(budgets) > 1
+    chosen = arms(parameters) if several else control_arms(parameters) if parameters.compare.control == AUTO else []
+    if several or len(chosen) > 1:
+        of_transform = parameters.choice.replicates * len(chosen) // transforms
+        runs += [TrainingRun(of_transform, steps, choosing=True) for steps in budgets]
+    return runs
 
 
 def trainings(parameters: Parameters) -> str:
     """The number of generators and classifiers that the study trains, as a line."""
-    replicates = parameters.replicates
-    generators = sum(map(sum, generator_runs(parameters).values()))
-    classifiers = sum(map(sum, classifier_runs(parameters).values()))
-    names = ", ".join(parameters.generators)
-    of_families = f"{replicates} each of {names}" if len(parameters.generators) > 1 else names
-    return (
-        f"The study trains {counted(generators, 'generator')} ({of_families}) and {counted(classifiers, 'classifier')}."
+    families = [run for _ in parameters.generators for run in generator_runs(parameters)]
+    classifiers = [run for _ in parameters.transforms for run in classifier_runs(parameters)]
+    names, several = ", ".join(parameters.generators), len(parameters.generators) > 1
+    of_families = f"{parameters.replicates} each of {names}" if several else names
+    line = (
+        f"The study trains {counted(_number(families), 'generator')} ({of_families}) and "
+        f"{counted(_number(classifiers), 'classifier')}."
     )
+    choosing = {"generator": _number(families, choosing=True), "classifier": _number(classifiers, choosing=True)}
+    if not any(choosing.values()):
+        return line
+    numbers = " and ".join(counted(number, what) for what, number in choosing.items() if number)
+    return f"{line} Budgets and the control are chosen by {numbers} more."
+
+
+def _number(runs: Sequence[TrainingRun], *, choosing: bool = False) -> int:
+    return sum(run.trainings for run in runs if run.choosing == choosing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,22 +186,22 @@ class Kind:
 
     Attributes:
         job: one of them.
-        runs: number of replicates of each run of the job; runs follow each other.
+        runs: of such trainings; runs follow each other.
     """
 
     job: Job
-    runs: Sequence[int]
+    runs: Sequence[TrainingRun]
 
-    def rounds(self, compute: ComputeSettings, resolved: Machine) -> int:
-        """How many trainings follow each other, where groups of replicates are trained side by side."""
+    def steps(self, compute: ComputeSettings, resolved: Machine) -> int:
+        """How many steps follow each other, where groups of replicates are trained side by side."""
         size = replicates_per_program(self.job.batched, compute, resolved.device)
-        groups = [math.ceil(replicates / size) for replicates in self.runs]
-        return sum(math.ceil(number / workers(compute, number)) for number in groups)
+        groups = [(math.ceil(run.trainings / size), run.steps) for run in self.runs]
+        return sum(math.ceil(number / workers(compute, number)) * steps for number, steps in groups)
 
     def key(self, compute: ComputeSettings, resolved: Machine) -> str:
         """A hash of all that the time of a step depends on."""
         size = replicates_per_program(self.job.batched, compute, resolved.device)
-        side_by_side = size, workers(compute, max(self.runs))
+        side_by_side = size, workers(compute, max(run.trainings for run in self.runs))
         settings = self.job.inputs(0)
         return fingerprints.of_values({"settings": settings, "machine": str(resolved), "side_by_side": side_by_side})
 
@@ -178,9 +212,11 @@ def kinds(parameters: Parameters, data: Path) -> list[Kind]:
     Raises:
         BadInput: a family or transform does not exist, or its settings are not allowed.
     """
+    generators = [_generator_job(parameters, name, data) for name in parameters.generators]
+    classifiers = [_classifier_job(parameters, name, data) for name in parameters.transforms]
     return [
-        *(Kind(_generator_job(parameters, name, data), runs) for name, runs in generator_runs(parameters).items()),
-        *(Kind(_classifier_job(parameters, name, data), runs) for name, runs in classifier_runs(parameters).items()),
+        *(Kind(job, generator_runs(parameters, job.steps)) for job in generators),
+        *(Kind(job, classifier_runs(parameters)) for job in classifiers),
     ]
 
 
@@ -197,12 +233,13 @@ def _generator_job(parameters: Parameters, name: str, data: Path) -> Job:
 
 
 def _classifier_job(parameters: Parameters, transform: str, data: Path) -> Job:
-    settings, recipe = parameters.classifier, find_transform(transform, parameters.recipes)
+    largest = parameters.classifier.budgets[-1]
+    settings, recipe = parameters.classifier.with_budget(largest), find_transform(transform, parameters.recipes)
     return Job(
         name=f"classifier {transform}",
         work=ClassifierTraining(settings, recipe, data),
         inputs=lambda replicate: {**_without_steps(settings.model_dump()), "transform": recipe.model_dump()},
-        steps=settings.steps,
+        steps=largest,
         images_per_step=settings.batch,
     )
 
@@ -230,7 +267,7 @@ def time_lines(
         if seconds_per_step is None:
             untimed.append(kind.job.name)
         else:
-            total += seconds_per_step * kind.job.steps * kind.rounds(compute, resolved)
+            total += seconds_per_step * kind.steps(compute, resolved)
     without = f", not counting {', '.join(untimed)} (not timed)" if untimed else ""
     estimate = [
         f"Training takes {duration(total)} on this machine at its present load, from a few timed steps{without}."
@@ -282,7 +319,8 @@ def detectable(parameters: Parameters, labels: Labels, groups: Labels) -> float:
         labels: of the test images, int64 [images].
         groups: int64 [images], equal numbers for images that belong together.
     """
-    tests = 1 if primary(parameters) else len(contrasts(parameters))
+    check_contrasts(parameters)
+    tests = len(generator_arms(parameters)) if parameters.compare.primary is None else 1
     alpha = ALPHA / tests
     units = units_of_classes(parameters.compare.metric, labels, groups)
     components = anticipated(units, parameters.replicates, disagreement=DISAGREEMENT, deviation=DEVIATION)

@@ -94,7 +94,7 @@ class GeneratorTraining:
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """The training of a classifier on real images, without its results. `data`: the prepared splits."""
+    """The training of a classifier on real images with one budget, without its results. `data`: the prepared splits."""
 
     settings: ClassifierSettings
     transform: Transform
@@ -107,7 +107,7 @@ class ClassifierTraining:
         mixing = control_mixing("oversample", train, self.settings.batch, seed)
         batches = (
             (self.transform.apply(images, seed), labels)
-            for images, labels in mixed_batches(mixing, self.settings.steps, seed)
+            for images, labels in mixed_batches(mixing, self.settings.budgets[-1], seed)
         )
         loss = mixing.loss(self.settings.label_smoothing)
         fit(train, batches, self.settings, loss=loss, seed=seed, machine=replicate.machine, progress=replicate.progress)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import jinja2
@@ -14,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import SPLITS, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import nearest, of_class
@@ -69,13 +71,19 @@ class Places:
     logs: Path | None
 
 
-def report(parameters: Parameters, places: Places, similarities: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def report(
+    parameters: Parameters,
+    places: Places,
+    similarities: Mapping[str, list[dict[str, Any]]],
+    choices: Choices = NOTHING_CHOSEN,
+) -> dict[str, Any]:
     """The values and tables that the templates show; strings are not escaped yet.
 
     Args:
         parameters: of the whole run.
         places: the outputs of the stages.
         similarities: for each family a row for each class: diversity, and distance ratio to the training images.
+        choices: of budgets and of the control.
 
     Raises:
         BadInput: an output is missing.
@@ -93,6 +101,7 @@ def report(parameters: Parameters, places: Places, similarities: Mapping[str, li
     return {
         "main": main,
         "others": [contrast for contrast in tested if contrast not in main],
+        "brief": [contrast["brief"] for contrast in tested if contrast not in main],
         "basis": compared["basis"],
         "warnings": compared["warnings"],
         "explanations": _with_sizes(compared["explanations"], sizes),
@@ -100,6 +109,8 @@ def report(parameters: Parameters, places: Places, similarities: Mapping[str, li
         "arms_plot": embed.as_svg(_arms_plot(compared)),
         "arms": tables.arms(names, table, metric),
         "runs": [tables.runs(compared["values"], metric, split) for split in ("test", "validation")],
+        "choices": tables.choices(choices) if choices.scores else None,
+        "budgets_plot": _budgets_plot(choices, metric),
         "statistics": tables.statistics(tested),
         "estimates": tables.estimates(untested) if untested else None,
         "variance": tables.variance(compared["variance"], metric) if compared["variance"] else None,
@@ -157,6 +168,17 @@ def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> di
 def _arms_plot(compared: Mapping[str, Any]) -> Any:
     values = {arm: by_split["test"][compared["metric"]] for arm, by_split in compared["values"].items()}
     return plots.arms(100 * pd.DataFrame(values), readable(compared["metric"]), plots.NARROW)
+
+
+def _budgets_plot(choices: Choices, metric: str) -> str | None:
+    if not choices.steps:
+        return None
+    means = {
+        str(arm): pd.Series({steps: 100 * fmean(values) for steps, values in by_steps.items()})
+        for arm, by_steps in choices.scores.items()
+    }
+    chosen = {str(arm): steps for arm, steps in choices.steps.items()}
+    return embed.as_svg(plots.budgets(means, chosen, readable(metric), plots.NARROW))
 
 
 def _data_findings(path: Path) -> list[str]:
@@ -223,12 +245,10 @@ def _images(name: str, real: Any, synthetic: Any) -> dict[str, Any]:
 
 def _classifiers(parameters: Parameters, runs: Path) -> str:
     """The training loss of all classifiers, a panel for each arm."""
-    losses = {}
-    for arm in arms(parameters):
-        history = pd.read_csv(runs / str(arm) / HISTORY)
-        losses[str(arm)] = history["loss"]
-    table = pd.DataFrame({REPLICATE: history[REPLICATE], STEP: history[STEP], **losses})
-    return embed.as_svg(plots.curves(table, 2, plots.NARROW))
+    losses = {
+        str(arm): pd.read_csv(runs / str(arm) / HISTORY, usecols=[REPLICATE, STEP, "loss"]) for arm in arms(parameters)
+    }
+    return embed.as_svg(plots.losses(losses, 2, plots.NARROW))
 
 
 def settings(parameters: Parameters) -> dict[str, Any]:
@@ -239,6 +259,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "replicates": parameters.replicates,
         "controls": list(parameters.controls),
         "generators": list(parameters.generators),
+        "unions": list(parameters.unions),
         "transforms": list(parameters.transforms),
         "one_generator": list(parameters.one_generator),
         "data": parameters.data.model_dump(mode="json"),
@@ -246,7 +267,8 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "monitor": parameters.monitor.model_dump(),
         "generate": parameters.generate.model_dump(),
         "recipes": {name: parameters.recipes[name] for name in parameters.transforms},
-        "classifier": parameters.classifier.model_dump(),
+        "classifier": parameters.classifier.model_dump(mode="json"),
+        "choice": parameters.choice.model_dump(),
         "compare": parameters.compare.model_dump(),
         "compute": {
             "device": compute.device,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
 
+from makeweight.core.choices import Choices
 from makeweight.core.data import Split
 from makeweight.core.metrics import OVERALL
 from makeweight.core.text import (
@@ -119,6 +121,31 @@ def arms(names: Sequence[str], table: pd.DataFrame, metric: str) -> Table:
         ["arm", *(f"{readable(name)}, {split} images" for split, name in columns)],
         [Row(arm, [cells[arm, *column] for column in columns]) for arm in names],
     )
+
+
+def choices(made: Choices) -> Table:
+    """The scores of each option on validation images, with the chosen ones marked."""
+    budgets = next(iter(made.scores.values()))
+    return Table(
+        "Choices on validation images: mean ± standard deviation over the trainings of each option, %",
+        ["arm", *(f"{steps:,} steps" for steps in budgets)],
+        [
+            Row(
+                f"{arm}{' (the chosen control)' if arm == made.control else ''}",
+                [
+                    f"{_mean_and_deviation(values)}{' ← chosen' if made.steps.get(arm) == steps else ''}"
+                    for steps, values in by_steps.items()
+                ],
+            )
+            for arm, by_steps in made.scores.items()
+        ],
+        "These trainings have seeds and generators of their own, and are never scored on test images.",
+    )
+
+
+def _mean_and_deviation(values: Sequence[float]) -> str:
+    mean = percent(fmean(values), 2)
+    return mean if len(values) == 1 else f"{mean} ± {percent(stdev(values), 2)}"
 
 
 def runs(values: Mapping[str, Any], metric: str, split: str) -> Table:

@@ -14,6 +14,7 @@ GROUP = "group"  # column of metadata.csv
 
 # results/
 DATA_REPORT_JSON, DATA_REPORT_TABLE = "data_report.json", "data_report.md"
+CHOICES = "choices.json"  # what was chosen on validation images
 COMPARISON, ARMS = "comparison.json", "arms.csv"
 ARM, CLASS, MEAN, SD, FEW = "arm", "class", "mean", "sd", "few"  # columns of arms.csv, beside those of scores.csv
 RECALL_OF_CLASS = "recall"  # metric in arms.csv
@@ -24,13 +25,13 @@ SAMPLER = "makeweight.json"  # in each replicate's folder: family, classes and i
 CARD = "README.md"  # also in data/synthetic/<family>/
 SAMPLE_QUALITY = "sample_quality.json"  # figures of generated images, class by class
 HISTORY, FRAMES = "history.csv", "frames.npz"  # the history also in runs/<arm>/
-STEP = "step"  # column of history.csv, beside REPLICATE
+STEP = "step"  # column of history.csv, beside REPLICATE and, in runs/<arm>/, STEPS: the budget
 
 # runs/<arm>/
 ONE_GENERATOR = "one_generator"  # runs/one_generator/<arm>/: the arm with one generator for all replicates
 SCORES, PREDICTIONS, CONFUSION = "scores.csv", "predictions.npz", "confusion.csv"
 REPLICATES = "replicates"  # folder of finished replicates, which a later run reuses
-REPLICATE, SPLIT, METRIC, VALUE = "replicate", "split", "metric", "value"  # columns of scores.csv
+REPLICATE, STEPS, SPLIT, METRIC, VALUE = "replicate", "steps", "split", "metric", "value"  # columns of scores.csv
 CLASSIFIER, WEIGHTS = "classifier.json", "classifier.safetensors"  # in each replicate's folder
 LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate
 

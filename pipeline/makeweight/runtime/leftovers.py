@@ -18,7 +18,7 @@ from makeweight.runtime.progress import log_line
 RUNS = {HISTORY, PREDICTIONS, SCORES, CONFUSION, REPLICATES, "variance.csv"}  # the last one: of 0.1
 MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS}
 SYNTHETIC = {CARD, REPLICATE}
-NAMES = re.compile(rf"{NAME.pattern}(-{NAME.pattern})?")  # of a family, of an arm
+NAMES = re.compile(rf"{NAME.pattern}((\+{NAME.pattern})*-{NAME.pattern})?")  # of a family, of an arm
 GITIGNORE = ".gitignore"  # DVC may write it
 
 

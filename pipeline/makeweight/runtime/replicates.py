@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from makeweight.core.errors import OUT_OF_MEMORY, BadInput
@@ -67,11 +68,6 @@ class Job:
     images_per_step: int
     batched: bool = False
 
-    @property
-    def slug(self) -> str:
-        """The name as part of a path."""
-        return self.name.replace(" ", "-")
-
 
 def run_replicates(
     job: Job,
@@ -103,45 +99,124 @@ def run_replicates(
         BadInput: another process is running the same job, or a worker process was killed.
     """
     distributed.init(machine(compute).device)
-    resolved = machine(compute)
-    size = replicates_per_program(job.batched, compute, resolved.device)
-    made_by = {"machine": str(resolved), "replicates_per_program": size, "versions": versions()}
-    inputs = [{**job.inputs(k), **made_by} for k in range(replicates)]
-    cache = cache.absolute()
-    folders = [cache / fingerprints.of_values(values) for values in inputs]
+    planned = _Planned.of(job, replicates, compute, cache)
     if outputs is not None and distributed.is_main_process():
-        _adopt(job, outputs, folders, checkpoints)
+        _adopt(job, outputs, planned.folders, checkpoints)
+    _run_missing([planned], job.name, compute, checkpoints)
+    return planned.folders
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    replicates: int,
+    compute: ComputeSettings,
+    *,
+    title: str,
+    cache: Path = CACHE,
+    checkpoints: Path = CHECKPOINTS,
+) -> list[list[Path]]:
+    """Run the replicates 0 … `replicates` - 1 of several jobs side by side, as `run_replicates` runs those of one.
+
+    Args:
+        jobs: with different names.
+        replicates: of each job.
+        compute: where and how to compute.
+        title: of all the work, for its progress.
+        cache: folder of finished replicates.
+        checkpoints: folder of unfinished replicates and their locks.
+
+    Returns:
+        For each job the folders of its replicates.
+    """
+    distributed.init(machine(compute).device)
+    planned = [_Planned.of(job, replicates, compute, cache) for job in jobs]
+    _run_missing(planned, title, compute, checkpoints)
+    return [job.folders for job in planned]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A job, with the inputs of each replicate and the folder that they determine."""
+
+    job: Job
+    machine: Machine
+    size: int
+    inputs: Sequence[Mapping[str, object]]
+    folders: list[Path]
+
+    @classmethod
+    def of(cls, job: Job, replicates: int, compute: ComputeSettings, cache: Path) -> _Planned:
+        resolved = machine(compute)
+        size = replicates_per_program(job.batched, compute, resolved.device)
+        made_by = {"machine": str(resolved), "replicates_per_program": size, "versions": versions()}
+        inputs = [{**job.inputs(k), **made_by} for k in range(replicates)]
+        return cls(job, resolved, size, inputs, [cache.absolute() / fingerprints.of_values(each) for each in inputs])
+
+    @property
+    def missing(self) -> list[int]:
+        """The replicates that are not finished."""
+        return [k for k, folder in enumerate(self.folders) if not folder.exists()]
+
+    def groups(self, missing: Sequence[int], first_row: int, checkpoints: Path) -> Iterator[_Group]:
+        """The replicates `missing` in groups; `first_row`: of the job in the progress counters."""
+        for numbers in (missing[first : first + self.size] for first in range(0, len(missing), self.size)):
+            folders = self.folders
+            members = [Replicate(k, folders[k], _unfinished(self.job, k, checkpoints), self.machine) for k in numbers]
+            inputs = [{**self.inputs[k], "group": numbers} for k in numbers]
+            yield _Group(self.job.name, self.job.work, members, inputs, first_row)
+
+
+def _run_missing(jobs: Sequence[_Planned], title: str, compute: ComputeSettings, checkpoints: Path) -> None:
+    """Run what is not finished of `jobs`, in one pool of worker processes."""
     distributed.barrier()
-    missing = [k for k in range(replicates) if not folders[k].exists()]
+    missing = [job.missing for job in jobs]
     distributed.barrier()  # else a process that finishes a replicate would hide it from a slower one
-    if not missing:
-        return folders
-    groups = []
-    for numbers in (missing[first : first + size] for first in range(0, len(missing), size)):
-        members = [Replicate(k, folders[k], _unfinished(job, k, checkpoints), resolved) for k in numbers]
-        groups.append(_Group(job.name, job.work, members, [{**inputs[k], "group": numbers} for k in numbers]))
-    with progress_counters(replicates) as (path, counters):
-        title = f"{job.name}, {counted(len(missing), 'replicate')}"
+    if not any(missing):
+        return
+    rows = [0, *accumulate(len(job.folders) for job in jobs)]
+    groups = [
+        group
+        for job, numbers, row in zip(jobs, missing, rows, strict=False)
+        for group in job.groups(numbers, row, checkpoints)
+    ]
+    steps = sum(job.job.steps * len(numbers) for job, numbers in zip(jobs, missing, strict=True))
+    images = sum(
+        job.job.steps * job.job.images_per_step * len(numbers) for job, numbers in zip(jobs, missing, strict=True)
+    )
+    with progress_counters(rows[-1]) as (path, counters):
         start = time.monotonic()
-        with ProgressReporter(title, counters, job.steps * len(missing), job.images_per_step):
+        trainings = counted(sum(map(len, missing)), "replicate")
+        with ProgressReporter(f"{title}, {trainings}", counters, steps, round(images / steps)):
             try:
                 run_groups(groups, workers(compute, len(groups)), path)
             except (BrokenProcessPool, MemoryError) as error:
-                raise _out_of_memory(job, [k for k in missing if not folders[k].exists()], counters) from error
+                raise _out_of_memory(jobs, counters) from error
         if distributed.is_main_process():
-            _log(job, counters, time.monotonic() - start)
-    return folders
+            _log(title, counters, time.monotonic() - start, round(images / steps))
 
 
-def _out_of_memory(job: Job, unfinished: Sequence[int], counters: ProgressCounters) -> BadInput:
+def _out_of_memory(jobs: Sequence[_Planned], counters: ProgressCounters) -> BadInput:
     """The error for the death of a worker; the progress shows which replicates were in progress."""
-    started = [k for k in unfinished if counters[k, 0]] or unfinished
-    noun = "replicate" if len(started) == 1 else "replicates"
-    return BadInput(f"{job.name}, {noun} {', '.join(map(str, started))}: {OUT_OF_MEMORY}")
+    rows = [(job, k) for job in jobs for k in range(len(job.folders))]
+    unfinished = [row for row, (job, k) in enumerate(rows) if not job.folders[k].exists()]
+    started = [row for row in unfinished if counters[row, 0]] or unfinished
+    numbers: dict[str, list[int]] = {}
+    for job, k in (rows[row] for row in started):
+        numbers.setdefault(job.job.name, []).append(k)
+    named = (
+        f"{name}, replicate{'s' if len(of_job) > 1 else ''} {', '.join(map(str, of_job))}"
+        for name, of_job in numbers.items()
+    )
+    return BadInput(f"{'; '.join(named)}: {OUT_OF_MEMORY}")
+
+
+def _slug(name: str) -> str:
+    """The name of a job as part of a path."""
+    return name.replace(" ", "-")
 
 
 def _unfinished(job: Job, replicate: int, checkpoints: Path) -> Path:
-    return checkpoints.absolute() / job.slug / replicate_name(replicate)
+    return checkpoints.absolute() / _slug(job.name) / replicate_name(replicate)
 
 
 def _lock_path(unfinished: Path) -> Path:
@@ -202,30 +277,33 @@ def copy_finished(finished: Path, target: Path) -> None:
     shutil.copytree(finished, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
 
-def _log(job: Job, counters: ProgressCounters, seconds: float) -> None:
+def _log(title: str, counters: ProgressCounters, seconds: float, images_per_step: int) -> None:
     """Write times and rates, which differ from run to run, to a file that is no output."""
     LOGS.mkdir(exist_ok=True)
     done, resumed = counters.sum(0)
     figures = {
         "replicates": int(counters.any(1).sum()),
         "seconds": round(seconds, 1),
-        "images_per_second": round(float(done - resumed) * job.images_per_step / seconds),
+        "images_per_second": round(float(done - resumed) * images_per_step / seconds),
     }
-    write_json(LOGS / f"{job.slug}.json", figures)
+    write_json(LOGS / f"{_slug(title)}.json", figures)
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Replicates that are computed in one program, and the inputs of each."""
+    """Replicates that are computed in one program, the inputs of each, and the job's first row of the counters."""
 
     name: str
     work: Callable[[Sequence[Replicate]], None]
     replicates: Sequence[Replicate]
     inputs: Sequence[Mapping[str, object]]
+    first_row: int
 
     def __call__(self, counters: Path) -> None:
         """Compute the group; it is locked meanwhile, and finished only as a whole."""
-        replicates = [replace(item, progress=StepCounter(counters, item.number)) for item in self.replicates]
+        replicates = [
+            replace(item, progress=StepCounter(counters, self.first_row + item.number)) for item in self.replicates
+        ]
         if not distributed.is_main_process():
             self._assist(replicates)
             return

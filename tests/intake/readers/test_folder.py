@@ -162,3 +162,11 @@ def test_links_are_followed_inside_the_folder_and_never_in_circles(tmp_path: Pat
         FileIssue("b/gone.png", "is a link to nothing: remove it"),
         FileIssue("b/round", "is a link to a folder that holds it: remove it"),
     )
+
+
+def test_images_of_an_unlabelled_test_folder_are_not_to_be_moved_into_a_class(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        save(tmp_path / "train" / label / "1.png", grey(1))
+    save(tmp_path / "test" / "1.png", grey(2))
+    (issue,) = read(tmp_path).bad
+    assert issue.reason.endswith("the folder of its class, or away if its class is unknown")

@@ -46,7 +46,10 @@ class Folder:
         classes: ClassFolders = {}
         for name, split in top_folders.items():
             if has_splits:
-                unlabelled = "has no label, since it lies in no class folder: move it into one, or remove it"
+                unlabelled = (
+                    "has no label, since it lies in no class folder: move it into the folder of its class, or away "
+                    "if its class is unknown"
+                )
                 inside = [entry.path for entry in walk.listed(name, unlabelled) if entry.is_folder]
                 for path in inside:
                     classes.setdefault(valid_unicode(path.rpartition("/")[2]), []).append(

@@ -1,0 +1,34 @@
+"""`makeweight choose`: choose budgets and the control on validation images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from makeweight.commands.command import ParamsFile, Train, Validation, app, command
+
+
+@command
+def choose(
+    params: ParamsFile = Path("params.yaml"),
+    train: Train = Path("data/train"),
+    validation: Validation = Path("data/validation"),
+    out: Annotated[Path, typer.Option(help="Gets the choices and the scores.")] = Path("results/choices.json"),
+) -> str:
+    """Choose the budget of each arm and the control, by trainings that are scored on validation images only."""
+    from makeweight.core.parameters import read_parameters
+    from makeweight.runtime.choices import write_choices
+    from makeweight.runtime.splits import read_splits
+    from makeweight.studies.choose import choose as choose_options
+
+    parameters = read_parameters(params)
+    choices = choose_options(parameters, *read_splits(train, validation))
+    write_choices(choices, out)
+    for arm, steps in choices.steps.items():
+        typer.echo(f"{arm}: {steps:,} steps")
+    if choices.control:
+        typer.echo(f"control: {choices.control}")
+    return f"wrote {out}" + ("" if choices.scores else ": there was nothing to choose")
+
+
+main = app(choose)
