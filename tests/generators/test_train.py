@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from makeweight.core.parameters import ComputeSettings
 from makeweight.generators.fit import Fit
 from makeweight.generators.train import train_generators
 from makeweight.runtime.files import read_json
+from makeweight.runtime.machine import Machine
 from tests.support.families import family, split
 from tests.support.monitoring import monitor_settings
 
@@ -36,9 +38,12 @@ def train(alarm: float, out: Path) -> list[str]:
         0,
         5.0,
     )
-    train_generators(
-        fit, out, replicates=2, compute=COMPUTE, card=lambda machine, warnings: given.extend(warnings) or ""
-    )
+
+    def card(machine: Machine, warnings: Sequence[str]) -> str:
+        given.extend(warnings)
+        return ""
+
+    train_generators(fit, out, replicates=2, compute=COMPUTE, card=card)
     return given
 
 
