@@ -169,9 +169,10 @@ def test_an_example_asks_for_no_class_without_images() -> None:
 def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = split(8, 3)
     about = CardFacts.of("smote", train, replicates=2, seed=0)
+    monkeypatch.chdir(tmp_path)
     samplers = [tmp_path / "samplers" / f"replicate_{k}" for k in range(2)]
-    for folder in samplers:
-        folder.mkdir(parents=True)
+    for sampler in samplers:
+        sampler.mkdir(parents=True)
     generation = Generation("smote", lambda folder: fitted("smote", train), samplers, train, BALANCE, seed=0)
     generate(generation, tmp_path / "out", tmp_path / "a.png", compute=COMPUTE, card=partial(data_card, about))
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
