@@ -223,3 +223,19 @@ def test_cards_say_that_real_images_are_inside(name: str, says: bool) -> None:
     about = facts(name=name)
     assert ("**The training images are inside.**" in of_model(about)) is says
     assert ("**Each image is made from real ones.**" in of_data(about)) is says
+
+
+@pytest.mark.parametrize("card", [of_model(), of_data()], ids=["model", "data"])
+def test_a_card_says_which_images_may_not_test(card: str) -> None:
+    text = " ".join(card.split())
+    assert "`data/train/metadata.csv` lists" in text
+    assert "Test only with images that the generators have not seen" in text or "may not test a classifier" in text
+
+
+def test_the_data_card_says_that_one_fraction_was_tested() -> None:
+    assert "One synthetic fraction was tested" in of_data()
+
+
+def test_the_model_card_shows_the_public_functions_only() -> None:
+    assert 'makeweight.load_sampler(".").sample(' in of_model()
+    assert "makeweight.core" not in example(of_model())
