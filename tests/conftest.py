@@ -28,7 +28,6 @@ SMALL: dict[str, Any] = {
         "autoencoder": {"steps": 12, "batch": 16, "encoder_width": 8, "decoder_width": 8},
         "warp": {"pairs": 12, "iterations": 6},
     },
-    "generators": ["cgan"],
     "unions": [],
     "monitor": {"scorer_steps": 4},
     "generate": {"per_class": 12, "synthetic_fraction": 0.25},
