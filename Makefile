@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export MAKEWEIGHT_PYTHON ?= $(abspath $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint format types clean lock .git-init
+.PHONY: help repro test lint format types clean docs lock .git-init
 # Scripts of an environment name the folder where it was made: a moved one fails, a copied one runs the original's code.
 ifeq ($(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/makeweight),)
 .PHONY: $(READY)
@@ -38,6 +38,9 @@ types: $(READY) ## check types
 clean: ## remove the environment, caches and all outputs except results/metrics.json
 	rm -rf $(VENV) .makeweight .dvc/cache .dvc/tmp data models runs logs pipeline/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find results -mindepth 1 ! -name metrics.json -delete
+
+docs: $(READY) ## rewrite docs/parameters.md
+	@$(BIN)/python docs/make_parameters.py
 
 lock: $(READY) ## rewrite requirements.lock
 	@$(BIN)/python -m pip install -q uv

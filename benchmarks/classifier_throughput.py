@@ -32,6 +32,7 @@ from makeweight.core.data import Images, Labels, Split
 from makeweight.core.parameters import ClassifierSettings, read_parameters
 from makeweight.core.validation import validate
 from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_heap
+from makeweight.training.loop import TrainingContext
 
 SIZES = (8, 28, 32, 64, 128)
 STEPS = {8: 300, 28: 60, 32: 60, 64: 30, 128: 12}
@@ -103,12 +104,11 @@ def measure(settings: ClassifierSettings, transform: Recipe, train: Split, on: M
     ):
         fit(
             train,
-            batches(),
+            lambda done: batches(),
             settings,
             loss=mixing.loss(settings.label_smoothing),
             seed=0,
-            machine=on,
-            progress=lambda step: None,
+            run=TrainingContext(torch.device(on.device), on.autocast),
         )
     return watch
 

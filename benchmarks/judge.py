@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -11,6 +14,7 @@ from makeweight.classification.mixing import control_mixing, mixed_batches
 from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import ClassifierSettings
 from makeweight.runtime.machine import Machine
+from makeweight.training.loop import TrainingContext
 
 STEPS = 3000
 
@@ -18,13 +22,19 @@ STEPS = 3000
 def judge(everything: Split, machine: Machine) -> nn.Module:
     """A classifier trained on all real images, without augmentation."""
     settings = ClassifierSettings(
-        name="small_cnn", steps=STEPS, batch=64, learning_rate=0.003, weight_decay=0.01, label_smoothing=0.0
+        name="small_cnn",
+        steps=STEPS,
+        batch=64,
+        learning_rate=0.003,
+        weight_decay=0.01,
+        label_smoothing=0.0,
+        mix="none",
+        mix_alpha=1.0,
     )
     mixing = control_mixing("none", everything, 64, 0)
-    batches = mixed_batches(mixing, STEPS, 0)
-    network, _ = fit(
-        everything, batches, settings, loss=mixing.loss(0.0), seed=0, machine=machine, progress=lambda step: None
-    )
+    batches = partial(mixed_batches, mixing, STEPS, 0)
+    run = TrainingContext(torch.device(machine.device), machine.autocast)
+    network, _ = fit(everything, batches, settings, loss=mixing.loss(0.0), seed=0, run=run)
     return network
 
 

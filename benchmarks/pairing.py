@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -21,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.workspace import PROJECT, splits
-from makeweight.classification.fit import fit, predict
+from makeweight.classification.fit import fit, predict, transformed_batches
 from makeweight.classification.interface import find_transform
-from makeweight.classification.mixing import Mixing, batch_indices, control_mixing, generator_mixing, mixed_batches
-from makeweight.core.data import Images, Labels, Split
+from makeweight.classification.mixing import Mixing, batch_indices, control_mixing, generator_mixing
+from makeweight.core.data import Split
 from makeweight.core.images import as_images
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
@@ -64,15 +65,11 @@ def predicted(
     mixing: Mixing, weights: int, data: int, train: Split, validation: Split, parameters: Parameters, transform: str
 ) -> NDArray[np.float32]:
     """Validation probabilities of a classifier; `weights` and `data` seed its initial weights and its batches."""
-
-    def batches() -> Iterator[tuple[Images, Labels]]:
-        change = find_transform(transform, parameters.recipes)
-        for step, (images, labels) in enumerate(mixed_batches(mixing, STEPS, data)):
-            yield change.apply(images, derive(data, "transform", step)), labels
-
+    change = find_transform(transform, parameters.recipes)
+    batches = partial(transformed_batches, mixing, change, STEPS, data)
     settings = parameters.classifier.model_copy(update={"steps": STEPS})
-    loss = mixing.loss(settings.label_smoothing)
-    network, _ = fit(train, batches(), settings, loss=loss, seed=weights, machine=MACHINE, progress=lambda step: None)
+    run = TrainingContext(torch.device(MACHINE.device), MACHINE.autocast)
+    network, _ = fit(train, batches, settings, loss=mixing.loss(settings.label_smoothing), seed=weights, run=run)
     return predict(network, validation.images, MACHINE)
 
 

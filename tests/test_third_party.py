@@ -55,6 +55,7 @@ class Half:
 
     description: str = "trained on every other real image"
     changes: tuple[float, ...] = ()
+    allows_mix: bool = True
 
     def epoch(self, labels, seed, progress):
         return np.arange(0, len(labels), 2)

@@ -98,6 +98,8 @@ def test_deferred_samples_instances_first_and_classes_in_the_last_quarter() -> N
 def test_a_control_of_an_earlier_interface_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     old = SimpleNamespace(description="trained on half", epoch=lambda labels, seed: labels)
     monkeypatch.setattr("makeweight.classification.interface.find", lambda group, name: old)
-    with pytest.raises(BadInput, match="'half' has no changes and no loss: a control needs") as caught:
+    with pytest.raises(
+        BadInput, match="'half' has no changes and no allows_mix and no loss: a control needs"
+    ) as caught:
         find_control("half")
     assert "\n" not in str(caught.value)

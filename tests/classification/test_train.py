@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from makeweight.classification import fit as fit_module
 from makeweight.classification.fit import Training, fit, predict
+from makeweight.classification.interface import Transform, find_transform
 from makeweight.classification.train import train_classifiers
 from makeweight.classification.transforms import Plain
 from makeweight.core.data import Images, Labels, Split
@@ -23,6 +24,9 @@ from makeweight.core.parameters import ClassifierSettings, ComputeSettings, Gene
 from makeweight.core.study import Arm
 from makeweight.runtime.files import read_arrays
 from makeweight.runtime.machine import Machine
+from makeweight.runtime.replicates import Replicate
+from makeweight.training import checkpoints
+from makeweight.training.loop import TrainingContext
 
 MACHINE = Machine("cpu", "float32", 1)
 COMPUTE = ComputeSettings(
@@ -37,8 +41,22 @@ GENERATE = GenerateSettings(
     strategy="uniform", per_class=4, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=10.0
 )
 SETTINGS = ClassifierSettings(
-    name="small_cnn", steps=30, batch=16, learning_rate=0.01, weight_decay=0.0, label_smoothing=0.0
+    name="small_cnn",
+    steps=30,
+    batch=16,
+    learning_rate=0.01,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    mix="none",
+    mix_alpha=1.0,
 )
+
+
+Batches = Callable[[int], Iterator[tuple[Images, Labels]]]
+
+
+class Killed(Exception):
+    """The training ends at any step."""
 
 
 def halves(n: int, seed: int, mark: int = 0) -> Split:
@@ -53,6 +71,7 @@ def halves(n: int, seed: int, mark: int = 0) -> Split:
 
 
 TRAIN, VALIDATION, TEST, DRAWN = (halves(40, seed, mark) for seed, mark in enumerate((11, 22, 33, 44)))
+RANDOM = find_transform("rand_augment", {"rand_augment": {"num_ops": 1, "magnitude": 9, "num_magnitude_bins": 31}})
 GROUPS = {"validation": np.arange(40) // 4, "test": np.arange(40) // 2}
 
 
@@ -60,7 +79,7 @@ def training(source: str = "none", synthetic: list[Split] | None = None) -> Trai
     parts = None if synthetic is None else [[split] for split in synthetic]
     return Training(
         Arm(source, "plain"), TRAIN, VALIDATION, TEST, parts, Plain.model_validate(()), SETTINGS, GENERATE,
-        base=source if synthetic is None else "oversample", seed=0, groups=GROUPS,
+        base=source if synthetic is None else "oversample", seed=0, groups=GROUPS, checkpoint_seconds=5.0,
     )  # fmt: skip
 
 
@@ -102,13 +121,13 @@ def test_only_training_and_synthetic_images_are_learned_from(
     seen: set[int] = set()
     original = fit
 
-    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
-        def watched() -> Iterator[tuple[Images, Labels]]:
-            for images, labels in batches:
+    def watching(train: Split, batches: Batches, *args: object, **kwargs: object) -> object:
+        def watched(done: int) -> Iterator[tuple[Images, Labels]]:
+            for images, labels in batches(done):
                 seen.update(images[:, 0, 0, 0].tolist())
                 yield images, labels
 
-        return original(train, watched(), *args, **kwargs)  # type: ignore[arg-type]
+        return original(train, watched, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fit_module, "fit", watching)
     synthetic = [DRAWN] if source == "cgan" else None
@@ -122,11 +141,11 @@ def test_all_arms_of_a_replicate_share_first_weights_and_budget(
     first_weights, sizes = [], []
     original = fit
 
-    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
-        taken = list(batches)
+    def watching(train: Split, batches: Batches, *args: object, **kwargs: object) -> object:
+        taken = list(batches(0))
         sizes.append([len(labels) for _, labels in taken])
         nothing = SETTINGS.model_copy(update={"learning_rate": 1e-30})
-        network, history = original(train, iter(taken), nothing, **kwargs)  # type: ignore[arg-type]
+        network, history = original(train, lambda done: taken, nothing, **kwargs)  # type: ignore[arg-type]
         first_weights.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
         return network, history
 
@@ -144,11 +163,11 @@ def test_a_generator_arm_is_served_the_batches_of_its_control_but_for_the_synthe
     served: dict[str, list[Images]] = {"oversample": [], "cgan": []}
     original = fit
 
-    def watching(train: Split, batches: Iterator[tuple[Images, Labels]], *args: object, **kwargs: object) -> object:
-        taken = list(batches)
+    def watching(train: Split, batches: Batches, *args: object, **kwargs: object) -> object:
+        taken = list(batches(0))
         arm = "cgan" if served["oversample"] else "oversample"
         served[arm] = [images for images, _ in taken]
-        return original(train, iter(taken), *args, **kwargs)  # type: ignore[arg-type]
+        return original(train, lambda done: taken, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fit_module, "fit", watching)
     for source, synthetic in (("oversample", None), ("cgan", [DRAWN])):
@@ -166,7 +185,8 @@ def test_missing_synthetic_images_are_a_clear_error(tmp_path: Path) -> None:
 
 def test_predictions_do_not_depend_on_other_images_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [(TRAIN.images[:16], TRAIN.labels[:16])] * SETTINGS.budgets[0]
-    network, _ = fit(TRAIN, batches, SETTINGS, loss=cross_entropy, seed=0, machine=MACHINE, progress=lambda step: None)
+    run = TrainingContext(torch.device("cpu"), None)
+    network, _ = fit(TRAIN, lambda done: batches, SETTINGS, loss=cross_entropy, seed=0, run=run)
     whole = predict(network, TEST.images, MACHINE)
     monkeypatch.setattr(fit_module, "PREDICTION_BATCH", 7)
     np.testing.assert_allclose(predict(network, TEST.images, MACHINE), whole, atol=1e-5)
@@ -190,6 +210,46 @@ def test_the_fingerprint_of_a_replicate_ignores_the_others_images() -> None:
     assert alone == beside
 
 
+@pytest.mark.parametrize(
+    ("source", "base", "transform", "mix"),
+    [("none", "none", Plain.model_validate(()), "none"), ("cgan", "deferred", RANDOM, "cutmix")],
+)
+def test_a_killed_training_resumes_bit_for_bit(
+    source: str, base: str, transform: Transform, mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SHARE", 1e9)  # a checkpoint after each step
+    arm = replace(
+        training(source, [DRAWN] if source == "cgan" else None),
+        base=base, transform=transform, checkpoint_seconds=1e-9, settings=SETTINGS.model_copy(update={"mix": mix}),
+    )  # fmt: skip
+
+    def run(name: str, unfinished: str, progress: Callable[[int], None] = lambda done: None) -> dict[str, bytes]:
+        (tmp_path / name).mkdir(exist_ok=True)
+        arm([Replicate(0, tmp_path / name, tmp_path / unfinished, MACHINE, progress)])
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+
+    def kill(done: int) -> None:
+        if done == 17:
+            raise Killed
+
+    whole = run("whole", "unused")
+    with pytest.raises(Killed):
+        run("killed", "unfinished", kill)
+    torch.rand(5)
+    steps: list[int] = []
+    assert run("killed", "unfinished", steps.append) == whole
+    assert steps == list(range(16, 31))
+
+
+def test_mixed_images_are_refused_before_anything_is_trained_where_priors_would_be_wrong(tmp_path: Path) -> None:
+    arm = replace(training("logit_adjusted"), settings=SETTINGS.model_copy(update={"mix": "mixup"}))
+    with pytest.raises(
+        BadInput, match=r"^classifier\.mix is mixup, but the loss of the control logit_adjusted does not"
+    ):
+        train_classifiers(arm, tmp_path / "arm", stage="train", replicates=1, compute=COMPUTE)
+    assert not (tmp_path / ".makeweight/cache").exists()
+
+
 class Noisy(torch.nn.Linear):
     """A classifier that records what it draws in each step of training."""
 
@@ -208,7 +268,7 @@ def test_what_a_classifier_draws_in_a_step_depends_on_the_seed_and_the_step_alon
     monkeypatch.setattr(fit_module, "find", lambda group, name: lambda channels, size, classes: Noisy(64, classes))
 
     def drawn(seed: int, disturbing: bool) -> list[float]:
-        def batches() -> Iterator[tuple[Images, Labels]]:
+        def batches(done: int) -> Iterator[tuple[Images, Labels]]:
             for _ in range(4):
                 if disturbing:
                     torch.rand(3)
@@ -216,7 +276,8 @@ def test_what_a_classifier_draws_in_a_step_depends_on_the_seed_and_the_step_alon
 
         Noisy.drawn.clear()
         settings = SETTINGS.model_copy(update={"steps": 4})
-        fit(TRAIN, batches(), settings, loss=cross_entropy, seed=seed, machine=MACHINE, progress=lambda step: None)
+        run = TrainingContext(torch.device("cpu"), None)
+        fit(TRAIN, batches, settings, loss=cross_entropy, seed=seed, run=run)
         return list(Noisy.drawn)
 
     assert drawn(0, disturbing=False) == drawn(0, disturbing=True)

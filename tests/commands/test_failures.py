@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from makeweight.commands.command import command
 
@@ -39,6 +43,28 @@ def test_a_full_disk_is_one_line(named: bool, capsys: pytest.CaptureFixture[str]
     line = capsys.readouterr().err
     assert line.startswith(f"train-baseline: {'out.npy' if named else 'a file'} could not be written, the disk ")
     assert line.count("\n") == 1
+
+
+def test_weights_that_fill_the_disk_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, limits[1]))  # writing then fails, as on a full disk
+    try:
+        with pytest.raises(SafetensorError) as caught:
+            save_file({"weight": torch.zeros(1 << 16)}, tmp_path / "weights.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    run_failing(caught.value)
+    line = capsys.readouterr().err
+    assert line.startswith("train-baseline: a file could not be written, the disk or the quota is full: free some ")
+    assert line.count("\n") == 1
+
+
+def test_damaged_weights_are_no_error_of_the_system() -> None:
+    def train_baseline() -> str:
+        raise SafetensorError("Error while deserializing header: header too large")
+
+    with pytest.raises(SafetensorError):
+        command(train_baseline)()
 
 
 @pytest.mark.parametrize("error", [BrokenProcessPool("two\nlines"), MemoryError()])

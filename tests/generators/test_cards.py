@@ -169,9 +169,10 @@ def test_an_example_asks_for_no_class_without_images() -> None:
 def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = split(8, 3)
     about = CardFacts.of("smote", train, replicates=2, seed=0)
+    monkeypatch.chdir(tmp_path)
     samplers = [tmp_path / "samplers" / f"replicate_{k}" for k in range(2)]
-    for folder in samplers:
-        folder.mkdir(parents=True)
+    for sampler in samplers:
+        sampler.mkdir(parents=True)
     generation = Generation("smote", lambda folder: fitted("smote", train), samplers, train, BALANCE, seed=0)
     generate(generation, tmp_path / "out", tmp_path / "a.png", compute=COMPUTE, card=partial(data_card, about))
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
@@ -222,3 +223,19 @@ def test_cards_say_that_real_images_are_inside(name: str, says: bool) -> None:
     about = facts(name=name)
     assert ("**The training images are inside.**" in of_model(about)) is says
     assert ("**Each image is made from real ones.**" in of_data(about)) is says
+
+
+@pytest.mark.parametrize("card", [of_model(), of_data()], ids=["model", "data"])
+def test_a_card_says_which_images_may_not_test(card: str) -> None:
+    text = " ".join(card.split())
+    assert "`data/train/metadata.csv` lists" in text
+    assert "Test only with images that the generators have not seen" in text or "may not test a classifier" in text
+
+
+def test_the_data_card_says_that_one_fraction_was_tested() -> None:
+    assert "One synthetic fraction was tested" in of_data()
+
+
+def test_the_model_card_shows_the_public_functions_only() -> None:
+    assert 'makeweight.load_sampler(".").sample(' in of_model()
+    assert "makeweight.core" not in example(of_model())

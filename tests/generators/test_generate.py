@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from makeweight.core.parameters import ComputeSettings, GenerateSettings
 from makeweight.generators.cards import COLUMNS
 from makeweight.generators.generate import Generation, generate, quota
 from makeweight.runtime.splits import read_split
+from tests.support.replicates import ran
 
 COMPUTE = ComputeSettings(
     device="cpu",
@@ -66,19 +68,50 @@ def test_balance_adds_what_a_class_lacks_within_the_cap(
     assert quota(np.array([40, 7, 2]), chosen).tolist() == expected
 
 
-def drawn_in(folder: Path) -> Path:
-    """Images that two ramps draw of four classes, two images each."""
-    samplers = [folder / "samplers" / f"replicate_{k}" for k in range(2)]
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def drawn_in(folder: Path, replicates: int = 2, per_class: int = 2) -> Path:
+    """Images that ramps draw of four classes, two images each; each load of a ramp is a line in a log."""
+    samplers = [folder / "samplers" / f"replicate_{k}" for k in range(replicates)]
     for sampler in samplers:
-        sampler.mkdir(parents=True)
+        sampler.mkdir(parents=True, exist_ok=True)
+
+    def load(sampler: Path) -> Ramp:
+        with (folder / "log").open("a") as log:
+            log.write(f"{sampler.name[-1]}\n")
+        return Ramp()
+
     generate(
-        Generation("ramp", lambda sampler: Ramp(), samplers, train(3, 2, 1, 1), settings(per_class=2), seed=0),
+        Generation("ramp", load, samplers, train(3, 2, 1, 1), settings(per_class=per_class), seed=0),
         folder / "out",
         folder / "some.png",
         compute=COMPUTE,
         card=lambda quota: f"{quota.tolist()}\n",
     )
     return folder / "out"
+
+
+def test_only_what_has_changed_is_drawn_again(tmp_path: Path) -> None:
+    drawn_in(tmp_path)
+    drawn_in(tmp_path)
+    assert ran(tmp_path / "log") == [0, 1]
+    drawn_in(tmp_path, replicates=3)
+    assert ran(tmp_path / "log") == [0, 1, 2]
+    (tmp_path / "samplers/replicate_1/weights").write_text("trained again")
+    drawn_in(tmp_path, replicates=3)
+    assert ran(tmp_path / "log") == [0, 1, 1, 2]
+    assert len(read_split(drawn_in(tmp_path, per_class=3) / "replicate_0")) == 12
+    assert ran(tmp_path / "log") == [0, 0, 1, 1, 1, 2]
+
+
+def test_finished_replicates_are_taken_from_the_output_folder(tmp_path: Path) -> None:
+    drawn_in(tmp_path)
+    shutil.rmtree(".makeweight")
+    drawn_in(tmp_path)
+    assert ran(tmp_path / "log") == [0, 1]
 
 
 def test_images_are_scaled_from_minus_one_to_one_and_clipped(tmp_path: Path) -> None:

@@ -687,3 +687,14 @@ def test_the_home_directory_is_expanded_in_the_path_and_stays_out_of_the_report(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     report, refused = run(tmp_path / "elsewhere", path=Path("~/photos"))
     assert (refused, report.path) == ("", "~/photos")
+
+
+def test_drawings_that_vanish_into_the_background_are_told_from_equal_images(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    for name in ("cat", "dog"):
+        alpha = np.where(RNG.random((8, 8)) < 0.5, 255, 0).astype(np.uint8)
+        black = np.zeros((8, 8, 3), np.uint8)
+        Image.fromarray(np.dstack([black, alpha])).save(folder / name / "drawing.png")
+    _, errors = run(folder)
+    assert "or change data.background (0, 0, 0) if they differ only in transparency" in errors
+    assert not run(folder, background=(255, 255, 255))[1]

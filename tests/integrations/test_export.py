@@ -62,9 +62,12 @@ def test_an_image_folder_opens_in_torchvision_balanced(study: tuple[Split, Split
             assert synthetic.labels[index] == label
             assert np.array_equal(pixels(path), synthetic.images[index])
             with Image.open(path) as picture:
-                facts = {key: picture.info[key] for key in ("synthetic", "family", "replicate", "seed", "class")}
+                facts = {
+                    key: picture.info[key] for key in ("synthetic", "family", "replicate", "seed", "class", "index")
+                }
             assert facts == {
-                "synthetic": "true", "family": "cgan", "replicate": "0", "seed": "0", "class": CLASSES[label]
+                "synthetic": "true", "family": "cgan", "replicate": "0", "seed": "0", "class": CLASSES[label],
+                "index": str(index),
             }  # fmt: skip
         real = sorted((out / folder).glob("real_*.png"))
         assert {int(path.stem.split("_")[1]) for path in real} == {*np.flatnonzero(train.labels == label).tolist()}
@@ -111,6 +114,20 @@ def test_the_same_study_gives_the_same_bytes(study: tuple[Split, Split], invoke:
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
+def test_a_union_gives_equal_parts_of_each_family(study: tuple[Split, Split], invoke: Invoke, workspace: Path) -> None:
+    other = split((DRAWN,) * 3, 2)
+    write_split(workspace / "data/synthetic/warp/replicate_0", other, {})
+    out = exported(invoke, "huggingface", "--family", "cgan+warp", "--only", "synthetic")
+    with (out / "train/metadata.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["family"] for row in rows].count("cgan") == [row["family"] for row in rows].count("warp") == 6
+    drawn = {"cgan": study[1], "warp": other}
+    for row in rows:
+        source, index = drawn[row["family"]], int(row["index"])
+        assert np.array_equal(pixels(out / "train" / row["file_name"]), source.images[index])
+        assert CLASSES[source.labels[index]] == row["label"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -150,6 +167,6 @@ def test_the_readme_says_where_synthetic_images_are_altered_real_ones(
     family: str, altered: bool, workspace: Path
 ) -> None:
     settings = read_parameters(workspace / "params.yaml").generate
-    images = TrainingSet(family, 0, split(COUNTS, 0), split((DRAWN,) * 3, 1), settings, seed=0)
+    images = TrainingSet(split(COUNTS, 0), {family: split((DRAWN,) * 3, 1)}, 0, settings, seed=0)
     export(images, images.only_synthetic()[:2], "imagefolder", Path("out"))
     assert ("altered real ones" in Path("out/README.md").read_text(encoding="utf-8")) is altered

@@ -17,6 +17,27 @@ from tests.conftest import write_params
     ("change", "message"),
     [
         ({"generate": {"base": "smote"}}, r"generate\.base is 'smote': set it to auto or to a control: "),
+        (
+            {"controls": ["none", "logit_adjusted"], "classifier": {"mix": "mixup"}},
+            r"classifier\.mix is mixup, but the loss of the control logit_adjusted does not suit mixed images: ",
+        ),
+        (
+            {"generate": {"base": "logit_adjusted"}, "classifier": {"mix": "cutmix"}},
+            "classifier.mix is cutmix, but the loss of the control logit_adjusted",
+        ),
+        (
+            {"transforms": ["plain", "trivial_augment"]},
+            r"'trivial_augment' is neither .*did you mean trivial_augment_wide",
+        ),
+        ({"recipes": {"classical": [{"Afine": {}}]}}, r"no transform named 'Afine' \(did you mean Affine"),
+        (
+            {"transforms": ["plain", "heavy"], "recipes": {"heavy": [{"Resize": {"height": 4, "width": 4}}]}},
+            r"recipes\.heavy turns uint8 images of shape \(\d+, \d+, \d\) into uint8 of shape \(4, 4",
+        ),
+        (
+            {"transforms": ["plain", "heavy"], "recipes": {"heavy": [{"ToFloat": {}}]}},
+            r"recipes\.heavy turns uint8 images .* into float32",
+        ),
         ({"controls": ["none", "oversampel"]}, "controls: 'oversampel' is not among the registered controls"),
     ],
 )

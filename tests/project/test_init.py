@@ -84,6 +84,7 @@ def test_it_writes_a_project_and_prints_the_next_two_commands(repository: Path, 
     code, output = invoke("init")
     assert code == 0, output
     assert sorted(path.name for path in (repository / "augment").iterdir()) == [".gitignore", DVC_YAML, PARAMS]
+    assert output.splitlines()[0] == "wrote dvc.yaml, params.yaml, .gitignore to augment"
     assert "cd augment && makeweight check" in output
     assert "dvc repro augment/dvc.yaml" in output
     assert "export MAKEWEIGHT_PYTHON=" in output
@@ -140,6 +141,7 @@ def test_a_gitignore_that_is_there_stays(repository: Path, invoke: Invoke) -> No
     code, output = invoke("init", ".")
     assert code == 0, output
     assert (repository / ".gitignore").read_text() == "mine\n"
+    assert output.splitlines()[0] == "wrote dvc.yaml, params.yaml to ."
     assert ".gitignore was there and stays as it is: add /.makeweight/ and /logs/ to it" in output
 
 
@@ -162,6 +164,25 @@ def test_wrong_options_are_one_line_and_nothing_is_written(
     assert (code, len(output.splitlines())) == (2, 1)
     assert output.startswith(message)
     assert tree(repository) == before
+
+
+def test_a_folder_beside_the_current_one_is_in_no_repository_of_it(
+    repository: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "here/.dvc").mkdir(parents=True)
+    monkeypatch.chdir(outside / "here")
+    code, output = invoke("init", "../beside")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert "../beside is in no DVC repository" in output
+
+
+def test_an_interpreter_in_a_folder_with_spaces_is_offered_on_the_path(
+    repository: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/my env/bin/python")
+    _, output = invoke("init")
+    assert output.splitlines()[-1] == "    export PATH='/my env/bin':\"$PATH\""
 
 
 # ── Repositories ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,16 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.runtime.executors import replicates_per_program
-from makeweight.runtime.replicates import Job, Replicate, copy_finished, recorded, run_jobs, run_replicates
+from makeweight.runtime.replicates import (
+    LINKED,
+    Job,
+    Replicate,
+    copy_all_finished,
+    copy_finished,
+    recorded,
+    run_jobs,
+    run_replicates,
+)
 from tests.conftest import PROJECT
 from tests.support.replicates import Growing, Killed, beside, compute, grouped, job, products, ran
 
@@ -198,6 +207,34 @@ def test_a_finished_replicate_is_on_the_disk_before_it_counts(tmp_path: Path, mo
     monkeypatch.setattr(os, "replace", watching)
     run_replicates(job(tmp_path / "log"), 1, compute(), cache=tmp_path / "cache")
     assert counted == [set()]
+
+
+class SameData:
+    """Writes the same large file in each replicate, and a small one."""
+
+    def __call__(self, replicates: Sequence[Replicate]) -> None:
+        (replicate,) = replicates
+        np.save(replicate.folder / "data.npy", np.zeros(LINKED, np.uint8))
+        (replicate.folder / "number").write_text("same")
+
+
+def test_equal_large_files_of_replicates_are_stored_once(tmp_path: Path) -> None:
+    def inodes(folders: Sequence[Path], name: str) -> int:
+        return len({(folder / name).stat().st_ino for folder in folders})
+
+    same = Job("same", SameData(), lambda k: {"replicate": k}, steps=1, images_per_step=1)
+    finished = run_replicates(same, 3, compute())
+    copies, links = ([tmp_path / kind / str(k) for k in range(3)] for kind in ("copies", "links"))
+    copy_all_finished(finished, copies, link=False)
+    copy_all_finished(finished, links, link=True)
+    assert [inodes(folders, "data.npy") for folders in (finished, copies, links)] == [1, 1, 1]
+    assert inodes([*finished, *copies], "data.npy") == 2
+    assert inodes([*finished, *links], "data.npy") == 1
+    assert inodes([*finished, *copies, *links], "number") == 9
+    for k in range(3):
+        copy_finished(copies[k], tmp_path / f"outputs/replicate_{k}")
+    shutil.rmtree(".makeweight")
+    assert inodes(run_replicates(same, 3, compute(), outputs=tmp_path / "outputs"), "data.npy") == 1
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "extra", "no record", "record of something else"])

@@ -30,6 +30,7 @@ class SamplingAndLoss:
     epoch: Sampling
     loss: Loss
     changes: tuple[float, ...] = ()
+    allows_mix: bool = True
 
 
 def instance_balanced(labels: Labels, seed: int, progress: float) -> Labels:
@@ -93,6 +94,7 @@ logit_adjusted = SamplingAndLoss(
     "trained on the real images as they are, with a loss that adds the logarithm of a class's frequency to its logit",
     instance_balanced,
     logit_adjusted_loss,
+    allows_mix=False,  # its priors are those of single images
 )
 deferred = SamplingAndLoss(
     "trained on the real images as they are for three quarters of the steps, then on real images of which those of "

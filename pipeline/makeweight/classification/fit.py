@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from makeweight.classification.interface import Transform, find_control
 from makeweight.classification.mixing import Loss, Mixing, control_mixing, generator_mixing, mixed_batches
+from makeweight.classification.mixup import mixed_images
 from makeweight.classification.unions import equal_parts
 from makeweight.classification.weights import save_classifier
 from makeweight.core.data import Images, Labels, Split
@@ -26,6 +28,8 @@ from makeweight.runtime.artifacts import HISTORY
 from makeweight.runtime.files import write_arrays, write_csv
 from makeweight.runtime.machine import Machine, mixed_precision
 from makeweight.runtime.replicates import Replicate
+from makeweight.training.checkpoints import Checkpoints, State
+from makeweight.training.loop import Step, TrainingContext
 
 RECORDS = 50  # rows in the history of one replicate
 PREDICTION_BATCH = 1000  # images
@@ -47,6 +51,7 @@ class Training:
         base: the control whose sampling and loss the arm uses: a control arm's own, or `core.study.base`.
         seed: of the whole pipeline.
         groups: the group of each validation and test image, int64 [images]; stored with the predictions.
+        checkpoint_seconds: the time between two checkpoints.
     """
 
     arm: Arm
@@ -60,6 +65,7 @@ class Training:
     base: str
     seed: int
     groups: Mapping[str, Labels]
+    checkpoint_seconds: float
 
     @property
     def steps(self) -> int:
@@ -79,14 +85,17 @@ class Training:
         # Independent of arm and stage: all arms of a replicate share initial weights and the order of batches.
         seed = derive(self.seed, "classifier", replicate.number)
         mixing = self._mixing(replicate.number, seed)
-        batches = (
-            (self.transform.apply(images, derive(seed, "transform", step)), labels)
-            for step, (images, labels) in enumerate(mixed_batches(mixing, self.steps, seed))
-        )
+        batches = partial(transformed_batches, mixing, self.transform, self.steps, seed)
         machine, loss = replicate.machine, mixing.loss(self.settings.label_smoothing)
-        network, history = fit(
-            self.train, batches, self.settings, loss=loss, seed=seed, machine=machine, progress=replicate.progress
+        run = TrainingContext(
+            torch.device(machine.device),
+            machine.autocast,
+            replicate.progress,
+            f"{self.arm.stage} {self.arm}, replicate {replicate.number}",
+            checkpoints=Checkpoints(replicate.unfinished, self.checkpoint_seconds),
+            records=RECORDS,
         )
+        network, history = fit(self.train, batches, self.settings, loss=loss, seed=seed, run=run)
         write_csv(replicate.folder / HISTORY, history)
         save_classifier(network, self.settings.name, self.train, replicate.folder)
         for name, split in self.scored.items():
@@ -121,54 +130,73 @@ class Training:
         return lambda k: {**shared, "synthetic": synthetic[k] if synthetic else None, "replicate": k}
 
 
+def transformed_batches(
+    mixing: Mixing, transform: Transform, steps: int, seed: int, done: int = 0
+) -> Iterator[tuple[Images, Labels]]:
+    """The batches of a training of `steps` steps after the first `done`: transformed images, and labels."""
+    for step, (images, labels) in enumerate(mixed_batches(mixing, steps, seed, done), start=done):
+        yield transform.apply(images, derive(seed, "transform", step)), labels
+
+
 def fit(
     train: Split,
-    batches: Iterable[tuple[Images, Labels]],
+    batches: Callable[[int], Iterable[tuple[Images, Labels]]],
     settings: ClassifierSettings,
     *,
     loss: Loss,
     seed: int,
-    machine: Machine,
-    progress: Callable[[int], None],
+    run: TrainingContext,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Train a classifier: AdamW (Loshchilov & Hutter 2019) under a one-cycle schedule (Smith & Topin 2018).
 
     Args:
         train: gives the number of channels and classes and the size of the images.
-        batches: as many as `settings` has steps.
+        batches: called with a number of steps that are done, the batches of the other ones.
         settings: the classifier and its training with one budget.
         loss: of a batch, as `Mixing.loss` returns it.
-        seed: of the initial weights and of dropout.
-        machine: where to compute.
-        progress: called with the number of finished steps.
+        seed: of the initial weights, of dropout and of the mixing of batches.
+        run: where to compute, and from which checkpoint to resume.
 
     Returns:
         The trained network, and its history: step, loss, learning_rate.
     """
     torch.manual_seed(derive(seed, "weights"))  # layers draw from the global stream
-    network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, len(train.classes))
-    network = network.to(machine.device).to(memory_format=torch.channels_last).train()
+    classes, device = len(train.classes), run.device
+    network: nn.Module = find("classifiers", settings.name)(train.channels, train.size, classes)
+    network = network.to(device).to(memory_format=torch.channels_last).train()
     (steps,) = settings.budgets
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
-    rows = []
-    for step, (images, labels) in enumerate(batches, start=1):
-        _seed_dropout(derive(seed, "dropout", step), machine.device)  # by step: no generator is part of the state
-        with mixed_precision(machine.device, machine.autocast):
-            logits = network(_as_input(images, machine))
-        targets = torch.from_numpy(labels).to(machine.device)
+    state: State = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+    for step, images, labels in _with_batches(run.steps(steps, state), batches):
+        inputs, targets = _as_input(images, device), torch.from_numpy(labels).to(device)
+        inputs, targets = mixed_images(inputs, targets, classes, settings, derive(seed, "mix", step.number))
+        _seed_dropout(derive(seed, "dropout", step.number), device.type)  # by step: no generator is part of the state
+        with mixed_precision(device.type, run.autocast):
+            logits = network(inputs)
         error = loss(logits.float(), targets)
         optimizer.zero_grad()
         error.backward()
         optimizer.step()
         learning_rate = scheduler.get_last_lr()[0]
         scheduler.step()
-        progress(step)
-        if step % max(1, steps // RECORDS) == 0 or step == steps:
-            rows.append({"step": step, "loss": error.item(), "learning_rate": learning_rate})
-    return network, pd.DataFrame(rows)
+        if step.recorded:
+            run.record({"step": step.number, "loss": error.item(), "learning_rate": learning_rate})
+    return network, pd.DataFrame(run.histories[0])
+
+
+def _with_batches(
+    steps: Iterator[Step], batches: Callable[[int], Iterable[tuple[Images, Labels]]]
+) -> Iterator[tuple[Step, Images, Labels]]:
+    """Each step with its batch, from the step on with which a resumed training continues."""
+    remaining: Iterator[tuple[Images, Labels]] | None = None
+    for step in steps:
+        if remaining is None:
+            remaining = iter(batches(step.number - 1))
+        images, labels = next(remaining)
+        yield step, images, labels
 
 
 def _seed_dropout(seed: int, device: str) -> None:
@@ -185,12 +213,12 @@ def predict(network: nn.Module, images: Images, machine: Machine) -> NDArray[np.
     parts = []
     for start in range(0, len(images), PREDICTION_BATCH):
         with mixed_precision(machine.device, machine.autocast):
-            logits: Tensor = network(_as_input(images[start : start + PREDICTION_BATCH], machine))
+            logits: Tensor = network(_as_input(images[start : start + PREDICTION_BATCH], torch.device(machine.device)))
         parts.append(logits.float().softmax(1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def _as_input(images: Images, machine: Machine) -> Tensor:
+def _as_input(images: Images, device: torch.device) -> Tensor:
     """Uint8 [n, h, w, c] to float [n, c, h, w] in [-1, 1], on the device."""
-    pixels = torch.tensor(images).to(machine.device).permute(0, 3, 1, 2)
+    pixels = torch.tensor(images).to(device).permute(0, 3, 1, 2)
     return from_uint8(pixels.contiguous(memory_format=torch.channels_last))

@@ -13,6 +13,8 @@ from makeweight.core.plugins import configured, find, names, require_valid_name
 from makeweight.core.text import nearest
 from makeweight.core.validation import validate
 
+CONTROL = ("description", "changes", "allows_mix", "epoch", "loss")  # what a control has
+
 
 class Transform(Protocol):
     """The augmentation of each image as it enters a batch: a frozen settings model with one method."""
@@ -37,6 +39,11 @@ class Control(Protocol):
     @property
     def changes(self) -> tuple[float, ...]:
         """The fractions of the steps, in (0, 1) and increasing, after which the sampling changes; mostly none."""
+        ...
+
+    @property
+    def allows_mix(self) -> bool:
+        """Whether the loss suits images that are mixed with each other (`classifier.mix`)."""
         ...
 
     def epoch(self, labels: Labels, seed: int, progress: float, /) -> Labels:
@@ -74,7 +81,7 @@ def find_control(name: str) -> Control:
         BadInput: no control has this name, or it lacks a method.
     """
     control: Control = find("controls", name)
-    if missing := [part for part in ("description", "changes", "epoch", "loss") if not hasattr(control, part)]:
+    if missing := [part for part in CONTROL if not hasattr(control, part)]:
         raise BadInput(
             f"controls: {name!r} has no {' and no '.join(missing)}: a control needs what Control of "
             "makeweight.classification.interface lists; install a newer version of the package that registers it"

@@ -146,10 +146,10 @@ def uniform_mixing(train: Split, synthetic: Split, base: str, fraction: float, b
     return Mixing((train, synthetic), control, _phases(control, train.labels, seed), batch, replaced)
 
 
-def mixed_batches(mixing: Mixing, steps: int, seed: int) -> Iterator[tuple[Images, Labels]]:
-    """`steps` batches: images uint8 [batch, h, w, c] and labels int64 [batch]."""
+def mixed_batches(mixing: Mixing, steps: int, seed: int, done: int = 0) -> Iterator[tuple[Images, Labels]]:
+    """The batches of `steps` steps after the first `done`: images uint8 [batch, h, w, c] and labels int64 [batch]."""
     labels = mixing.labels
-    for indices in batch_indices(mixing, steps, seed):
+    for indices in islice(batch_indices(mixing, steps, seed), done, None):
         yield mixing.images(indices), labels[indices]
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from makeweight.core.data import Images
 from makeweight.core.seeds import derive
 from makeweight.core.validation import Settings
+from makeweight.training.rng import seeded_global_stream
 
 Count = Annotated[int, Field(ge=1)]
 Bins = Annotated[int, Field(ge=2)]
@@ -42,14 +43,10 @@ class Policy(Settings):
         on the seed alone, so that arms that show the same image there augment it in the same way.
         """
         augmented = np.empty_like(images)
-        state = torch.get_rng_state()
-        try:
-            for place, image in enumerate(images):
-                torch.default_generator.manual_seed(derive(seed, "policy", place))  # not that of a GPU
+        for place, image in enumerate(images):
+            with seeded_global_stream(derive(seed, "policy", place)):
                 pixels = self._policy(torch.tensor(image).permute(2, 0, 1))
-                augmented[place] = pixels.permute(1, 2, 0).numpy()
-        finally:
-            torch.set_rng_state(state)
+            augmented[place] = pixels.permute(1, 2, 0).numpy()
         return augmented
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from makeweight.classification.fit import Training
+from makeweight.classification.mixup import require_mix_allowed
 from makeweight.classification.trial import try_on
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
@@ -54,12 +55,14 @@ def train_classifiers(
         `scores.csv`: replicate, steps, split, metric, value in [0, 1].
 
     Raises:
-        BadInput: synthetic images are missing, or the transform cannot be applied to these images.
+        BadInput: synthetic images are missing, the transform cannot be applied to these images, or the loss does not
+            suit mixed images.
     """
     assert training.test is not None
     if training.synthetic is not None and len(training.synthetic) < replicates:
         raise BadInput(f"{training.arm}: {len(training.synthetic)} of {replicates} replicates have synthetic images")
-    try_on(training.transform, training.train.images)  # fails before anything is trained
+    require_mix_allowed(training.base, training.settings)  # both fail before anything is trained
+    try_on(training.transform, training.train.images)
     job = training_job(training, f"{stage} {training.arm}")
     finished = run_replicates(job, replicates, compute, outputs=out / REPLICATES)
     table = _scores(training, finished)

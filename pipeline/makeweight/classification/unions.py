@@ -20,10 +20,17 @@ def equal_parts(splits: Sequence[Split]) -> Split:
     """
     if len(splits) == 1:
         return splits[0]
-    parts = [_every(len(splits), number, split.labels) for number, split in enumerate(splits)]
+    parts = parts_of(splits)
     images = np.concatenate([split.images[part] for split, part in zip(splits, parts, strict=True)])
     labels = np.concatenate([split.labels[part] for split, part in zip(splits, parts, strict=True)])
     return Split(images, labels, splits[0].classes)
+
+
+def parts_of(splits: Sequence[Split]) -> list[Labels]:
+    """The indices of the images of each of `splits` that `equal_parts` takes, int64 [m] each."""
+    if len(splits) == 1:
+        return [np.arange(len(splits[0]))]
+    return [_every(len(splits), number, split.labels) for number, split in enumerate(splits)]
 
 
 def _every(step: int, first: int, labels: Labels) -> Labels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
+from safetensors import SafetensorError
 
 from makeweight.core.errors import DISK_FULL, OUT_OF_MEMORY, BadInput
 from makeweight.runtime.processes import end_with_parent
@@ -44,7 +46,7 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
         end_with_parent()
         try:
             typer.echo(work(*args, **kwargs))
-        except (BadInput, OSError, BrokenProcessPool, MemoryError) as error:
+        except (BadInput, OSError, BrokenProcessPool, MemoryError, SafetensorError) as error:
             line = _line(error, work.__name__.replace("_", "-"))
             if line is None:
                 raise
@@ -64,6 +66,8 @@ def _line(error: Exception, stage: str) -> str | None:
     """What a user reads about `error` in `stage`; None: it is a fault of the program."""
     if isinstance(error, BrokenProcessPool | MemoryError):
         return f"{stage}: {OUT_OF_MEMORY}"
+    if isinstance(error, SafetensorError):
+        error = _system_error(error)
     if isinstance(error, OSError):
         if _is_disk_full(error):
             return (
@@ -72,6 +76,12 @@ def _line(error: Exception, stage: str) -> str | None:
             )
         return f"{error.filename or 'a file'}: {error.strerror}" if error.errno else None
     return str(error)
+
+
+def _system_error(error: SafetensorError) -> OSError:
+    """The error of the system that safetensors reports as text, without a file name; without a number if it is none."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError()
 
 
 def _is_disk_full(error: OSError) -> bool:

@@ -14,7 +14,7 @@ def export(
         Literal["imagefolder", "huggingface"],
         typer.Option("--format", help="For torchvision's ImageFolder, or for datasets.load_dataset."),
     ],
-    family: Annotated[str, typer.Option(help="A key of `families` in the parameters.")],
+    family: Annotated[str, typer.Option(help="A family, or a union such as cgan+warp.")],
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],
     replicate: Annotated[int, typer.Option(min=0, help="Whose generator drew the synthetic images.")] = 0,
     only: Annotated[
@@ -22,20 +22,20 @@ def export(
     ] = None,
     params: ParamsFile = Path("params.yaml"),
     train: Train = Path("data/train"),
-    synthetic: Annotated[
-        Path | None, typer.Option(help="Synthetic images of the family.  [default: data/synthetic/FAMILY]")
-    ] = None,
+    synthetic: Annotated[Path, typer.Option(help="Synthetic images, with a folder for each family.")] = Path(
+        "data/synthetic"
+    ),
 ) -> str:
     """Export real and synthetic training images as PNG files."""
-    from makeweight.core.parameters import read_parameters
+    from makeweight.core.parameters import families_of, read_parameters
     from makeweight.integrations.export import TrainingSet
     from makeweight.integrations.export import export as export_images
     from makeweight.runtime.artifacts import replicate_name
     from makeweight.runtime.splits import read_split
 
     parameters = read_parameters(params)
-    drawn = read_split((synthetic or Path("data/synthetic", family)) / replicate_name(replicate))
-    images = TrainingSet(family, replicate, read_split(train), drawn, parameters.generate, parameters.seed)
+    drawn = {name: read_split(synthetic / name / replicate_name(replicate)) for name in families_of(family)}
+    images = TrainingSet(read_split(train), drawn, replicate, parameters.generate, parameters.seed)
     indices = images.only_synthetic() if only else images.balanced()
     export_images(images, indices, format_, out)
     return f"wrote {len(indices)} images to {out}; {out / 'README.md'} says what may be tested with"

@@ -31,7 +31,7 @@ def init(
     """Write the pipeline into a folder of your DVC repository, and print the next two commands."""
     from makeweight.core.errors import BadInput
     from makeweight.project.init import init as write_project
-    from makeweight.project.rendering import DVC_YAML, GITIGNORE, PARAMS
+    from makeweight.project.rendering import DVC_YAML, PARAMS
     from makeweight.project.upgrade import upgrade as upgrade_project
 
     if upgrade:
@@ -40,9 +40,7 @@ def init(
         here = Path(PARAMS).exists() and Path(DVC_YAML).exists()
         where = folder or Path("." if here else "augment")
         return "\n".join(upgrade_project(where))
-    where = folder or Path("augment")
-    lines = write_project(where, preset, data, git=git)
-    return "\n".join([f"wrote {DVC_YAML}, {PARAMS} and {GITIGNORE} to {where}", *lines])
+    return "\n".join(write_project(folder or Path("augment"), preset, data, git=git))
 
 
 main = app(init)

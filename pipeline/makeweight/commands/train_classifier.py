@@ -58,6 +58,7 @@ def train_classifier(stage: str, source: str, transform: str, inputs: Inputs, ou
         generate=parameters.generate,
         base=control,
         seed=parameters.seed,
+        checkpoint_seconds=parameters.compute.checkpoint_seconds,
         groups={"validation": read_groups(inputs.validation), "test": read_groups(inputs.test)},
     )
     table = train_classifiers(training, out, stage=stage, replicates=parameters.replicates, compute=parameters.compute)

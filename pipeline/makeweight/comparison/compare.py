@@ -13,6 +13,7 @@ from scipy import stats
 
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
+from makeweight.comparison.remedies import disagreements
 from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
 from makeweight.comparison.test_sets import TestSet
@@ -22,7 +23,7 @@ from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
 from makeweight.core.sample_quality import SampleQuality
-from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, other_contrasts, primary
+from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, control_arms, other_contrasts, primary
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
 from makeweight.runtime.artifacts import (
@@ -64,7 +65,8 @@ class Comparison:
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that arms are compared by.
         test_set: size of the test set, and the weight of a single image.
-        basis: sentences on the number of runs and of test and training images.
+        basis: sentences on the number of runs and of test and training images, on choices, and on controls about
+            which metrics disagree.
         explanations: what was compared, a sentence for each term.
         mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
         warnings: sentences on the generated images.
@@ -114,7 +116,11 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
         scores=scores,
         metric=metric,
         test_set=test_set,
-        basis=[*based_on(test_set, parameters.replicates, parameters.generate), *chosen(parameters, choices)],
+        basis=[
+            *based_on(test_set, parameters.replicates, parameters.generate),
+            *chosen(parameters, choices),
+            *disagreements(scores, control_arms(parameters)),
+        ],
         explanations=explanations(parameters, test_set),
         mcnemar={
             str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,14 @@ class Split:
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError(f"labels reach beyond the {len(self.classes)} classes")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a whole memory-mapped file by its path, so that each worker maps it instead of getting a copy."""
+        images = self.images
+        if isinstance(images, np.memmap) and isinstance(images.base, mmap) and images.flags.c_contiguous:
+            place = Path(str(images.filename)).absolute(), images.offset, images.shape
+            return _mapped, (*place, self.labels, self.classes)
+        return Split, (images, self.labels, self.classes)
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -82,3 +92,7 @@ class Split:
     def take(self, indices: Labels) -> Split:
         """The images at `indices`, in that order."""
         return Split(self.images[indices], self.labels[indices], self.classes)
+
+
+def _mapped(path: Path, offset: int, shape: tuple[int, ...], labels: Labels, classes: tuple[str, ...]) -> Split:
+    return Split(np.memmap(path, np.uint8, "r", offset, shape), labels, classes)

@@ -95,6 +95,8 @@ class ClassifierSettings(Settings):
     learning_rate: Positive
     weight_decay: NotNegative
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mix: Literal["none", "mixup", "cutmix"]
+    mix_alpha: Positive
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:

@@ -13,19 +13,17 @@ from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import ComputeSettings, GenerateSettings
-from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
 from makeweight.generators.interface import sample_blocks
 from makeweight.generators.previews import grid
 from makeweight.runtime import fingerprints, plugin_code
 from makeweight.runtime.artifacts import CARD, IMAGES, replicate_name
-from makeweight.runtime.files import atomic_directory, new_array, write_text
-from makeweight.runtime.machine import fixed_threads
-from makeweight.runtime.replicates import Job, Replicate
+from makeweight.runtime.files import atomic_directory, in_use, new_array, write_text
+from makeweight.runtime.replicates import Job, Replicate, copy_all_finished, hashes, run_replicates
 from makeweight.runtime.splits import read_split, write_labels
 from makeweight.training.loop import Sampler
 
-QUOTA = {"uniform": {"per_class"}, "balance": {"balance_to", "max_synthetic_ratio"}}  # what it depends on, by strategy
+QUOTA = {"uniform": ("per_class",), "balance": ("balance_to", "max_synthetic_ratio")}  # what it depends on, by strategy
 
 
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
@@ -97,6 +95,7 @@ class Generation:
         return read_split(folder)
 
 
+@in_use()  # keeps the cached replicates until they are copied
 def generate(
     generation: Generation,
     out: Path,
@@ -109,9 +108,10 @@ def generate(
 
     Args:
         generation: the samplers, and how many images to draw.
-        out: the output folder: `replicate_<k>/` for each replicate, and a card.
+        out: the output folder: `replicate_<k>/` for each replicate, which a later run reuses if none of its inputs has
+            changed, and a card.
         preview: the file of a picture with some images of replicate 0.
-        compute: gives the number of threads.
+        compute: where to draw, and in how many processes.
         card: the text of the card, given the quota.
 
     Returns:
@@ -126,31 +126,31 @@ def generate(
             raise BadInput(
                 f"{sampler.parent} holds no generator of replicate {k}: run train-generator --family {family}"
             )
-    with atomic_directory(out) as folder, fixed_threads(compute.threads_per_replicate):
-        for k in range(len(generation.samplers)):
-            synthetic = generation.draw(k, generation.labels, folder / replicate_name(k))
-            if k == 0:
-                preview.parent.mkdir(parents=True, exist_ok=True)
-                grid(synthetic).save(preview)
+    finished = run_replicates(
+        drawing_job(generation, f"generate {family}"), len(generation.samplers), compute, outputs=out
+    )
+    with atomic_directory(out) as folder:
+        copy_all_finished(finished, [folder / replicate_name(k) for k in range(len(finished))], link=True)
+        preview.parent.mkdir(parents=True, exist_ok=True)
+        grid(read_split(finished[0])).save(preview)
         write_text(folder / CARD, card(n_images))
     return n_images
 
 
 def drawing_job(generation: Generation, name: str) -> Job:
-    """The sampling of finished generators, each in a folder that is named by its fingerprint, as a job with a name."""
+    """The sampling of finished generators as a job with a name."""
+    settings = generation.settings
     inputs = {
         "work": "generate",
-        "settings": generation.settings.model_dump(include={"strategy", *QUOTA[generation.settings.strategy]}),
+        "settings": {name: getattr(settings, name) for name in ("strategy", *QUOTA[settings.strategy])},
         "train": fingerprints.of_split(generation.train),
         "seed": generation.seed,
-        "code": plugin_code.of_code(
-            __name__, plugin_code.Plugin("families", generation.family, find("families", generation.family))
-        ),
+        "code": plugin_code.of_code(__name__, plugin_code.Plugin("families", generation.family, generation.load)),
     }
     return Job(
         name=name,
         work=generation,
-        inputs=lambda k: {**inputs, "generator": generation.samplers[k].name, "replicate": k},
+        inputs=lambda k: {**inputs, "generator": hashes(generation.samplers[k]), "replicate": k},
         steps=1,
         images_per_step=int(generation.quota.sum()),
     )

@@ -25,7 +25,7 @@ from makeweight.runtime.files import (
 )
 from makeweight.runtime.machine import Machine, machine
 from makeweight.runtime.progress import log_line
-from makeweight.runtime.replicates import Job, copy_finished, run_replicates
+from makeweight.runtime.replicates import Job, copy_all_finished, run_replicates
 
 ALARMS = {"alarm_diversity_ratio", "alarm_recognised_ratio"}  # of the monitor: they only print, and retrain nothing
 
@@ -53,8 +53,7 @@ def train_generators(
     if not distributed.is_main_process():
         return
     with atomic_directory(out) as folder:
-        for k, result in enumerate(finished):
-            copy_finished(result, folder / SAMPLERS / replicate_name(k))
+        copy_all_finished(finished, [folder / SAMPLERS / replicate_name(k) for k in range(replicates)], link=False)
         history = joined(result / HISTORY for result in finished)
         write_csv(folder / HISTORY, history)
         save_picture(plots.curves(history), folder / "history.png")

@@ -14,6 +14,7 @@ from makeweight.core.data import SPLITS, Labels
 from makeweight.core.errors import DISK_FULL, BadInput
 from makeweight.core.parameters import DataSettings
 from makeweight.core.text import counted, shown
+from makeweight.intake.decoding.images import COMPOSITED
 from makeweight.intake.decoding.parallel import (
     Decoded,
     Decoding,
@@ -231,9 +232,15 @@ def _refusals(report: Report, settings: DataSettings, folder: Path, *, none_left
         )
     if report.conflicts:
         first = " and ".join(f"{issue.path!r} ({issue.reason})" for issue in report.conflicts[0][:2])
+        transparent = any(conversion["what"] == COMPOSITED for conversion in report.conversions)
+        background = (
+            f", or change data.background {settings.background} if they differ only in transparency"
+            if transparent
+            else ""
+        )
         lines.append(
             f"data: {counted(len(report.conflicts), 'image')} under several labels ({where}), the first: {first}: "
-            "keep the right one, or set data.on_bad_file to quarantine to go on without any of them"
+            f"keep the right one, or set data.on_bad_file to quarantine to go on without any of them{background}"
         )
     return [shown(line) for line in lines]
 

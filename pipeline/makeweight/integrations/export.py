@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from makeweight.classification.controls import oversample_indices
+from makeweight.classification.unions import equal_parts, parts_of
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import GenerateSettings
@@ -25,25 +27,34 @@ Format = Literal["imagefolder", "huggingface"]
 COLUMNS = ("file_name", "label", "synthetic", "family", "seed", "replicate", "index")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingSet:
-    """Real training images and the synthetic ones of one generator.
+    """Real training images and the synthetic ones of one replicate.
 
     Attributes:
-        family: that drew the synthetic images.
-        replicate: number of the generator.
-        train: the real images, all of which the generator was fitted to.
-        synthetic: the synthetic images.
+        train: the real images, all of which the generators were fitted to.
+        drawn: the synthetic images of each family; of several ones, equal parts are taken, as the arm of a union does.
+        replicate: number of the generators.
         settings: how they are mixed.
         seed: of the pipeline.
     """
 
-    family: str
-    replicate: int
     train: Split
-    synthetic: Split
+    drawn: Mapping[str, Split]
+    replicate: int
     settings: GenerateSettings
     seed: int
+
+    @cached_property
+    def synthetic(self) -> Split:
+        """The synthetic images."""
+        return equal_parts([*self.drawn.values()])
+
+    @cached_property
+    def origins(self) -> list[tuple[str, int]]:
+        """The family of each synthetic image, and its index among the images of that family."""
+        parts = zip(self.drawn, parts_of([*self.drawn.values()]), strict=True)
+        return [(family, index) for family, part in parts for index in part.tolist()]
 
     def balanced(self) -> Labels:
         """Indices, int64 [n], that count through `train` and then `synthetic`: equally many of every class.
@@ -79,8 +90,9 @@ class TrainingSet:
             split, index = (self.synthetic, at - len(self.train)) if synthetic else (self.train, at)
             times[at] = times.get(at, 0) + 1
             repetition = f"_{times[at]}" if times[at] > 1 else ""
-            origin = {"family": self.family, "seed": self.seed, "replicate": self.replicate} if synthetic else {}
-            row = {"label": split.classes[split.labels[index]], "synthetic": synthetic, **origin, "index": index}
+            family, number = self.origins[index] if synthetic else (None, index)
+            origin = {"family": family, "seed": self.seed, "replicate": self.replicate} if synthetic else {}
+            row = {"label": split.classes[split.labels[index]], "synthetic": synthetic, **origin, "index": number}
             yield f"{'synthetic' if synthetic else 'real'}_{index:0{width}}{repetition}.png", split.images[index], row
 
 
@@ -111,7 +123,7 @@ def export(images: TrainingSet, indices: Labels, form: Format, out: Path) -> Non
 
 
 def _facts(row: Mapping[str, object]) -> dict[str, object]:
-    return {"class": row["label"], **{key: row[key] for key in ("family", "seed", "replicate")}}
+    return {"class": row["label"], **{key: row[key] for key in ("family", "seed", "replicate", "index")}}
 
 
 def _write_rows(path: Path, rows: list[dict[str, object]]) -> None:
@@ -143,17 +155,19 @@ def _card(images: TrainingSet, indices: Labels, form: Format) -> str:
         (in_markdown(name), str(real), str(drawn))
         for name, real, drawn in zip(images.train.classes, *map(np.ndarray.tolist, counts), strict=True)
     ]
+    families = ", ".join(f"`{family}`" for family in images.drawn)
     return f"""\
 # Real and synthetic images
 
-Exported by Makeweight: {len(indices)} files, {int(synthetic.sum())} of them synthetic, drawn by generator \
-{images.replicate} of the family `{images.family}` with seed {images.seed}.
+Exported by Makeweight: {len(indices)} files, {int(synthetic.sum())} of them synthetic, drawn by the \
+generators of replicate {images.replicate} ({families}) with seed {images.seed}.
 Opens with {OPENED_BY[form]}.
 
 {markdown_table([("class", "real", "synthetic"), *table])}
 
 Files `real_<index>.png` are images of the project's `data/train`, whose `metadata.csv` names their origin; `_2` and so
-on are repetitions, which balance the classes. Every `synthetic_<index>.png` says in its own metadata that it is one.
+on are repetitions, which balance the classes. Every `synthetic_<number>.png` says in its own metadata that it is one,
+with its family and its index in `data/synthetic/<family>/replicate_{images.replicate}`.
 
 ## In a training of your own
 
@@ -163,7 +177,7 @@ on are repetitions, which balance the classes. Every `synthetic_<index>.png` say
 - **What was tested:** {_tested(images.settings)} Another fraction is another experiment, without a verdict.
 - **Split before you add synthetic images.** They are for training only, never for validation or testing.
 - **One generator is one experiment.** Do not put the images of several replicates into one training set.
-{ALTERED if keeps_training_images(images.family) else ""}"""
+{ALTERED if any(map(keeps_training_images, images.drawn)) else ""}"""
 
 
 def _tested(settings: GenerateSettings) -> str:

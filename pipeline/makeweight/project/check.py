@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from makeweight.classification.interface import find_control, find_transform
+from makeweight.classification.mixup import require_mix_allowed
 from makeweight.classification.trial import try_on_noise
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find, names
-from makeweight.core.study import Arm, base, check_contrasts
+from makeweight.core.study import Arm, base, check_contrasts, is_control
 from makeweight.core.text import printable
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
@@ -71,6 +72,11 @@ def _require_base(parameters: Parameters) -> None:
         find_control(base(parameters, Arm.named(parameters.compare.control)))
 
 
+def _require_mix_allowed(name: str, parameters: Parameters) -> None:
+    if is_control(name):  # else another check reports it
+        require_mix_allowed(name, parameters.classifier)
+
+
 def _errors(parameters: Parameters) -> Iterator[str]:
     checks: list[Callable[[], object]] = [
         lambda: _require_data(parameters),
@@ -78,6 +84,7 @@ def _errors(parameters: Parameters) -> Iterator[str]:
         lambda: machine(parameters.compute),
         *(partial(find_control, name) for name in parameters.controls),
         lambda: _require_base(parameters),
+        *(partial(_require_mix_allowed, name, parameters) for name in _controls(parameters)),
         lambda: check_contrasts(parameters),
         *(partial(find_family, name, parameters.families) for name in parameters.generators),
         *(partial(_try_transform, name, parameters) for name in parameters.transforms),

@@ -24,7 +24,7 @@ DOWNLOADED: Mapping[str, object] = {"path": "downloads", "download": True, "imba
 
 
 def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -> list[str]:
-    """Write dvc.yaml, params.yaml and .gitignore into `folder`, and return what to do next, as lines.
+    """Write dvc.yaml, params.yaml and .gitignore into `folder`; return what was written and what to do next, as lines.
 
     Args:
         folder: of the new project; may be missing. A .gitignore that is there stays as it is.
@@ -65,7 +65,7 @@ def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -
             "x", encoding="utf-8", newline="\n"
         ) as file:  # over no file, whatever happens meanwhile
             file.write(text)
-    return [*_notes(folder, data), *_next(folder)]
+    return [f"wrote {', '.join(texts)} to {printable(folder)}", *_notes(folder, data), *_next(folder)]
 
 
 def _data_settings(folder: Path, preset: Preset | None, data: Path | None) -> dict[str, object]:
@@ -85,9 +85,14 @@ def _data_settings(folder: Path, preset: Preset | None, data: Path | None) -> di
 def _relative(data: Path, folder: Path) -> str:
     """`data` as seen from `folder`; an absolute path outside the repository stays absolute."""
     root = _dvc_root(folder) or Path.cwd()
-    if data.is_absolute() and not data.is_relative_to(root):
+    if data.is_absolute() and not _absolute(data).is_relative_to(root):
         return str(data)
-    return os.path.relpath(data.absolute(), folder.absolute())
+    return os.path.relpath(data, folder)
+
+
+def _absolute(path: Path) -> Path:
+    """Without `..`, and without following links."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _reader_of(data: Path) -> str:
@@ -102,7 +107,7 @@ def _reader_of(data: Path) -> str:
 
 def _dvc_root(folder: Path) -> Path | None:
     """The DVC repository that holds `folder`; Git is not looked for, since `dvc init --no-scm` does without."""
-    absolute = folder.absolute()
+    absolute = _absolute(folder)
     return next((above for above in (absolute, *absolute.parents) if (above / ".dvc").is_dir()), None)
 
 
@@ -127,19 +132,17 @@ def _make_repository() -> None:
 
 def _refuse_ignored(folder: Path) -> None:
     """DVC reads no dvc.yaml that Git ignores."""
-    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
-    if (
-        shutil.which("git")
-        and _git("check-ignore", "-q", str(folder.absolute() / DVC_YAML), folder=above).returncode == 0
-    ):
+    absolute = _absolute(folder)
+    above = next(path for path in (absolute, *absolute.parents) if path.is_dir())
+    if shutil.which("git") and _git("check-ignore", "-q", str(absolute / DVC_YAML), folder=above).returncode == 0:
         raise BadInput(f"Git ignores {printable(folder / DVC_YAML)}, which DVC then refuses: change .gitignore first")
 
 
 def _notes(folder: Path, data: Path | None) -> Iterator[str]:
     if data is not None and not data.exists():
         yield f"warning: {printable(data)} is not there yet: the stage that makes it must name it among its outputs"
-    written = [name for name in template("gitignore").splitlines() if name.startswith("/")]
-    if not {*written} <= {*(folder / GITIGNORE).read_text(encoding="utf-8", errors="replace").splitlines()}:
+    rules = folder / GITIGNORE
+    if not rules.is_file() or rules.read_text(encoding="utf-8", errors="replace") != template("gitignore"):
         yield f"{printable(folder / GITIGNORE)} was there and stays as it is: add /.makeweight/ and /logs/ to it"
 
 
@@ -153,4 +156,7 @@ def _next(folder: Path) -> Iterator[str]:
         "The stages run with the `python` of the PATH. Another one, for instance for DVC's queue or with a PyTorch for "
         "your GPU (compute.device: auto then uses it):"
     )
-    yield f"    export MAKEWEIGHT_PYTHON={shlex.quote(sys.executable)}"
+    if " " in sys.executable:  # the shell would split it, as it does every variable without quotes
+        yield f'    export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
+    else:
+        yield f"    export MAKEWEIGHT_PYTHON={sys.executable}"

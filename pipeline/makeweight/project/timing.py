@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from joblib.externals.loky import ProcessPoolExecutor
 
-from makeweight.classification.fit import fit
+from makeweight.classification.fit import fit, transformed_batches
 from makeweight.classification.interface import Transform
-from makeweight.classification.mixing import control_mixing, mixed_batches
+from makeweight.classification.mixing import control_mixing
 from makeweight.core.parameters import ClassifierSettings, ComputeSettings
 from makeweight.generators.interface import Family
 from makeweight.runtime.executors import replicates_per_program
@@ -105,12 +106,9 @@ class ClassifierTraining:
         (replicate,) = replicates
         train, seed = read_split(self.data / "train"), replicate.number
         mixing = control_mixing("oversample", train, self.settings.batch, seed)
-        batches = (
-            (self.transform.apply(images, seed), labels)
-            for images, labels in mixed_batches(mixing, self.settings.budgets[-1], seed)
-        )
-        loss = mixing.loss(self.settings.label_smoothing)
-        fit(train, batches, self.settings, loss=loss, seed=seed, machine=replicate.machine, progress=replicate.progress)
+        batches = partial(transformed_batches, mixing, self.transform, self.settings.budgets[-1], seed)
+        run = TrainingContext(torch.device(replicate.machine.device), replicate.machine.autocast, replicate.progress)
+        fit(train, batches, self.settings, loss=mixing.loss(self.settings.label_smoothing), seed=seed, run=run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -24,6 +25,7 @@ from makeweight.runtime.machine import Machine, fixed_threads, machine, versions
 from makeweight.runtime.processes import locked
 from makeweight.runtime.progress import ProgressCounters, ProgressReporter, log_line
 
+LINKED = 1 << 20  # bytes of a file from which on it is stored once for all replicates
 RECORD = "record.json"  # in a finished replicate: fingerprint, machine, package versions, and a hash of each file
 
 
@@ -163,7 +165,7 @@ class _Planned:
             folders = self.folders
             members = [Replicate(k, folders[k], _unfinished(self.job, k, checkpoints), self.machine) for k in numbers]
             inputs = [{**self.inputs[k], "group": numbers} for k in numbers]
-            yield _Group(self.job.name, self.job.work, members, inputs, first_row)
+            yield _Group(self.job.name, self.job.work, members, inputs, first_row, folders)
 
 
 def _run_missing(jobs: Sequence[_Planned], title: str, compute: ComputeSettings, checkpoints: Path) -> None:
@@ -235,6 +237,7 @@ def _adopt(job: Job, outputs: Path, folders: Sequence[Path], checkpoints: Path) 
             if not folder.exists():
                 with atomic_directory(folder, durable=True) as temporary:
                     copy_finished(source, temporary)
+                    _link_equal_files(temporary, folders)
                 adopted += 1
     if adopted:
         log_line(f"{job.name}: {counted(adopted, 'finished replicate')} taken from {outputs}")
@@ -244,14 +247,34 @@ def _recorded_fingerprint(finished: Path) -> str | None:
     """The fingerprint of a finished replicate; None where its files are not as recorded."""
     try:
         record = read_json(finished / RECORD)
-        return str(record["fingerprint"]) if record["files"] == _hashes(finished) else None
+        return str(record["fingerprint"]) if record["files"] == hashes(finished) else None
     except (ValueError, KeyError, TypeError, OSError):  # damaged
         return None
 
 
+def _link_equal_files(folder: Path, others: Sequence[Path]) -> None:
+    """Replace large files of a finished replicate by hard links to equal ones of others, to store them once.
+
+    The training images of `smote`, for instance, are in the sampler of each replicate.
+    """
+    own = {name: value for name, value in read_json(folder / RECORD)["files"].items() if _is_large(folder / name)}
+    for other in (path for path in others if own and (path / RECORD).exists()):
+        recorded_files = read_json(other / RECORD)["files"]
+        for name in [name for name, value in own.items() if recorded_files.get(name) == value]:
+            del own[name]
+            temporary = folder / f".{Path(name).name}.link"
+            with suppress(OSError):  # a file system without hard links, or another process removed the file
+                os.link(other / name, temporary)
+                os.replace(temporary, folder / name)
+
+
+def _is_large(path: Path) -> bool:
+    return path.stat().st_size >= LINKED
+
+
 def _write_record(finished: Path, replicate: Replicate) -> None:
     made_by = {"machine": asdict(replicate.machine), "versions": versions()}
-    write_json(finished / RECORD, {"fingerprint": replicate.folder.name, **made_by, "files": _hashes(finished)})
+    write_json(finished / RECORD, {"fingerprint": replicate.folder.name, **made_by, "files": hashes(finished)})
 
 
 def recorded(outputs: Path) -> dict[str, dict[str, object]]:
@@ -266,10 +289,35 @@ def recorded(outputs: Path) -> dict[str, dict[str, object]]:
     return {"machine": {}, "versions": {}}
 
 
-def _hashes(finished: Path) -> dict[str, str]:
+def hashes(finished: Path) -> dict[str, str]:
     """The hash of each file of a finished replicate except its record, by relative path."""
     files = sorted(path for path in finished.rglob("*") if path.is_file() and path != finished / RECORD)
     return {path.relative_to(finished).as_posix(): fingerprints.of_files(path) for path in files}
+
+
+def copy_all_finished(finished: Sequence[Path], targets: Sequence[Path], *, link: bool) -> None:
+    """Copy finished replicates, each to its target; hard links to each other remain so.
+
+    Args:
+        finished: folders of replicates.
+        targets: a folder for each.
+        link: whether large files become hard links to those of `finished`, where the file system allows it.
+    """
+    copied: dict[int, Path] = {}
+
+    def copy(source: str, target: str) -> None:
+        first = Path(source) if link and _is_large(Path(source)) else copied.get(Path(source).stat().st_ino)
+        try:
+            if first is not None:
+                os.link(first, target)
+                return
+        except OSError:  # a file system without hard links, or another one
+            pass
+        shutil.copyfile(source, target)
+        copied[Path(source).stat().st_ino] = Path(target)
+
+    for replicate, target in zip(finished, targets, strict=True):
+        shutil.copytree(replicate, target, copy_function=copy, dirs_exist_ok=True)
 
 
 def copy_finished(finished: Path, target: Path) -> None:
@@ -291,13 +339,23 @@ def _log(title: str, counters: ProgressCounters, seconds: float, images_per_step
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Replicates that are computed in one program, the inputs of each, and the job's first row of the counters."""
+    """Replicates that are computed in one program, and the inputs of each.
+
+    Attributes:
+        name: the job's name.
+        work: computes all of them.
+        replicates: those of the group.
+        inputs: of each of them.
+        first_row: the job's first row of the progress counters.
+        all_folders: of all replicates of the job.
+    """
 
     name: str
     work: Callable[[Sequence[Replicate]], None]
     replicates: Sequence[Replicate]
     inputs: Sequence[Mapping[str, object]]
     first_row: int
+    all_folders: Sequence[Path]
 
     def __call__(self, counters: Path) -> None:
         """Compute the group; it is locked meanwhile, and finished only as a whole."""
@@ -321,6 +379,7 @@ class _Group:
                 self.work([replace(item, folder=folder) for item, folder in zip(replicates, outputs, strict=True)])
                 for replicate, folder in zip(replicates, outputs, strict=True):
                     _write_record(folder, replicate)
+                    _link_equal_files(folder, self.all_folders)
             distributed.barrier()
             for replicate in replicates:
                 shutil.rmtree(replicate.unfinished, ignore_errors=True)

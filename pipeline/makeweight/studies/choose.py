@@ -108,6 +108,7 @@ class _Trainings:
             base=arm.source if synthetic is None else base(self.parameters, control_arm),
             seed=self.seed,
             groups={},
+            checkpoint_seconds=self.parameters.compute.checkpoint_seconds,
         )
 
     @property

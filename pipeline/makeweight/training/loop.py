@@ -158,7 +158,7 @@ class TrainingContext:
             self.progress(step)
             if current.recorded and (failure := loop.failure()):
                 step = loop.rollback(step, failure)
-            elif current.shown:
+            elif current.shown and self.monitor is not None:
                 loop.save_good_state(step)
             loop.save_checkpoint(step, last=step == total)
 

@@ -1,12 +1,24 @@
-"""Per-replicate random generators."""
+"""Per-replicate random generators, and PyTorch's global stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@contextmanager
+def seeded_global_stream(seed: int) -> Iterator[None]:
+    """Within this context the CPU's global stream starts from `seed`; afterwards it continues as if unused."""
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed a GPU's too
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 class ReplicateGenerators:

@@ -52,19 +52,19 @@ def test_no_velocity_deforms_nothing() -> None:
     torch.testing.assert_close(deform(images, displacements(torch.zeros(2, 2, 4, 4), 16)), images)
 
 
-def test_a_constant_velocity_translates_and_mirrors_at_the_border() -> None:
+def test_a_constant_velocity_translates_and_repeats_the_border() -> None:
     images = torch.rand(1, 3, 16, 16)
     two_pixels = torch.zeros(1, 2, 4, 4)
     two_pixels[:, 0] = 2 * 2 / 16
     moved = deform(images, displacements(two_pixels, 16))
     torch.testing.assert_close(moved[..., :-2], images[..., 2:])
-    torch.testing.assert_close(moved[..., -2:], images[..., -2:].flip(-1))
+    torch.testing.assert_close(moved[..., -2:], images[..., -1:].expand(-1, -1, -1, 2))
 
 
 def test_the_negative_field_deforms_back() -> None:
     fields = random_fields(4, 0.1)
     there, back = (displacements(sign * fields, 32) for sign in (1, -1))
-    round_trip = (there + deform(back, there))[..., 6:-6, 6:-6]  # beyond the border, fields are mirrored
+    round_trip = (there + deform(back, there))[..., 6:-6, 6:-6]  # beyond the border, values are repeated
     assert round_trip.abs().max() < 0.1 * there.abs().max()
 
 
@@ -72,7 +72,7 @@ def test_a_gpu_would_deform_alike() -> None:
     images, flow = blobs(3, channels=3), displacements(random_fields(3, 0.3), 16)
     centres = (2 * torch.arange(16) + 1) / 16 - 1
     identity = torch.stack(torch.meshgrid(centres, centres, indexing="xy"))
-    deterministic = warp(images, (identity + flow).permute(0, 2, 3, 1), "reflection")
+    deterministic = warp(images, (identity + flow).permute(0, 2, 3, 1), "border")
     torch.testing.assert_close(deform(images, flow), deterministic)
 
 
@@ -126,6 +126,12 @@ def test_pairs_are_neighbours_of_one_class_and_follow_the_square_roots_of_the_co
     assert len(first.unique()) == 80  # every image, before one comes again
 
 
+def test_pairs_of_a_large_class_are_sought_among_some_of_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("makeweight.generators.families.warp.pairs.SEARCHED", 3)
+    pairs = torch.cat(draw_pairs(split(8, 1, counts=(9, 1, 1)), 30, neighbours=10, seed=0))
+    assert len(pairs.flatten(1).unique(dim=0)) == 3
+
+
 def test_equal_images_are_neighbours() -> None:
     train = Split(np.full((2, 8, 8, 1), 7, np.uint8), np.zeros(2, np.int64), ("a",))
     first, second = draw_pairs(train, 4, neighbours=10, seed=0)
@@ -177,10 +183,12 @@ def test_the_grid_follows_the_size_of_the_images(size: int, nodes: int) -> None:
     assert sampler.components.directions.shape[1:] == (2, nodes, nodes)
 
 
-def test_images_smaller_than_the_grid_are_refused_in_one_line() -> None:
-    train = split(8, 1)
-    with pytest.raises(BadInput, match=r"^families\.warp\.grid is 9, but .* only 8 pixels a side: choose at most 8"):
-        warp_settings(grid=9).fit(train, monitor=train, seeds=[0], run=run())
+@pytest.mark.parametrize(("size", "side"), [(8, 8), (64, 32)])
+def test_images_smaller_than_the_grid_are_refused_in_one_line(size: int, side: int) -> None:
+    message = rf"^families\.warp\.grid is 33, but .* only {side} pixels a side: choose at most {side}"
+    train = split(size, 1)
+    with pytest.raises(BadInput, match=message):
+        warp_settings(grid=33).fit(train, monitor=train, seeds=[0], run=run())
 
 
 class Killed(Exception): ...

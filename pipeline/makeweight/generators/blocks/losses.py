@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu, softplus
+from torch.nn.functional import one_hot, relu, softplus
 
 from makeweight.core.images import standardized
 from makeweight.runtime import distributed
@@ -178,8 +178,7 @@ class ModeSeeking(torch.nn.Module):
         Each image forms a pair with the next one of its class. The term is 0 if no class has two images.
         """
         ordered, order = labels.sort(dim=1, stable=True)
-        pixels = standardized(images)
-        pixels = pixels.gather(1, order[..., None].expand_as(pixels))
+        pixels = standardized(images[torch.arange(len(labels), device=labels.device)[:, None], order])
         classes = ordered[:, 1:]
         paired = (classes == ordered[:, :-1]) & (self.real[classes] > 0)
         difference = (pixels[:, 1:] - pixels[:, :-1]).square().mean(-1)
@@ -192,7 +191,8 @@ class ModeSeeking(torch.nn.Module):
     @torch.no_grad()
     def _update_weights(self, ratios: Tensor, classes: Tensor, paired: Tensor) -> None:
         """One step of dual ascent in each class that has pairs; all tensors are [replicates, pairs]."""
-        parts = torch.where(paired, 1 - ratios, 0.0), paired.float()
-        sums = torch.stack([torch.zeros_like(self.weights).scatter_add_(1, classes, part) for part in parts])
-        lacking, pairs = distributed.all_reduce_mean(sums)
+        # A product, since `scatter_add` is not deterministic on a GPU.
+        members = one_hot(classes, len(self.real)).float() * paired[..., None]
+        sums = torch.stack([torch.where(paired, 1 - ratios, 0.0), paired.float()], 1) @ members
+        lacking, pairs = distributed.all_reduce_mean(sums).unbind(1)
         self.weights.add_(self.RATE * lacking / torch.where(pairs > 0, pairs, 1.0)).clamp_(0, self.largest)

@@ -15,7 +15,7 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Count, NotNegative, Positive
 from makeweight.core.validation import Settings
 from makeweight.generators.families.warp.flows import deform, displacements
-from makeweight.generators.families.warp.pairs import draw_pairs
+from makeweight.generators.families.warp.pairs import draw_pairs, registered_side
 from makeweight.generators.families.warp.registration import Registration, squared_distances
 from makeweight.generators.families.warp.sampler import Components, WarpSampler
 from makeweight.training.loop import TrainingContext
@@ -53,7 +53,7 @@ class LearnedDeformations(Settings):
         """Register pairs of images, and find the principal components of the deformations.
 
         Raises:
-            BadInput: the grid has more nodes than the images have pixels.
+            BadInput: the grid has more nodes along a side than the registered images have pixels.
         """
         return [self._fit(train, seed, run) for seed in seeds]
 
@@ -77,10 +77,11 @@ class LearnedDeformations(Settings):
         """Nodes along a side: one for each four pixels, from `SMALLEST_GRID` to `LARGEST_GRID`, if not given."""
         if self.grid is None:
             return min(LARGEST_GRID, max(SMALLEST_GRID, size // 4))
-        if self.grid > size:
+        side = registered_side(size)
+        if self.grid > side:
             raise BadInput(
-                f"families.warp.grid is {self.grid}, but the images have only {size} pixels a side: choose at most "
-                f"{size}, or null for a grid by their size"
+                f"families.warp.grid is {self.grid}, but images are registered at only {side} pixels a side: choose at "
+                f"most {side}, or null for a grid by their size"
             )
         return self.grid
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from makeweight.generators.blocks.warp import Border, warp
+from makeweight.generators.blocks.warp import warp
 
 SQUARINGS = 4  # the velocity field is divided by 2⁴, and the small deformation composed with itself four times
 
@@ -27,26 +27,19 @@ def displacements(velocities: Tensor, size: int) -> Tensor:
     weights = _bicubic(velocities.shape[-1], size).to(velocities.device)
     flow: Tensor = weights @ (velocities / 2**SQUARINGS) @ weights.T
     for _ in range(SQUARINGS):
-        flow = flow + _sampled(flow, flow, "border")
+        flow = flow + deform(flow, flow)
     return flow
 
 
 def deform(images: Tensor, displacement: Tensor) -> Tensor:
-    """Images, float [n, c, size, size], deformed by `displacements`, and mirrored beyond their edges.
-
-    Where a photograph is pulled inwards, its mirror image looks like more of the scene, repeated pixels like streaks.
-    """
-    return _sampled(images, displacement, "reflection")
-
-
-def _sampled(images: Tensor, displacement: Tensor, border: Border) -> Tensor:
+    """Images, float [n, c, size, size], deformed by `displacements`; beyond the border, its pixels are repeated."""
     size = images.shape[-1]
     centres = (2 * torch.arange(size, device=images.device) + 1) / size - 1
     identity = torch.stack(torch.meshgrid(centres, centres, indexing="xy"))
     grid = (identity + displacement).permute(0, 2, 3, 1)
     if images.device.type == "cpu":  # where torch's own has a deterministic gradient, too, and takes 0.4 of the time
-        return grid_sample(images, grid, padding_mode=border, align_corners=False)
-    return warp(images, grid, border)
+        return grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return warp(images, grid, "border")
 
 
 def displacements_without_folds(velocities: Tensor, size: int) -> Tensor:

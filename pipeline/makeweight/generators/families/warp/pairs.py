@@ -53,9 +53,14 @@ def _pairs_of_class(images: Tensor, n: int, neighbours: int, rng: np.random.Gene
     return images[first], images[second]
 
 
+def registered_side(size: int) -> int:
+    """The side in pixels at which images of `size` pixels a side are registered."""
+    return min(size, LARGEST_SIDE)
+
+
 def reduced(images: Images) -> Tensor:
     """Uint8 [n, h, w, c] to float [n, c, side, side] in [0, 1], averaged to at most `LARGEST_SIDE` pixels a side."""
-    side = min(images.shape[1], LARGEST_SIDE)
+    side = registered_side(images.shape[1])
     small = torch.empty(len(images), images.shape[3], side, side)
     for start in range(0, len(images), REDUCED_AT_ONCE):
         batch = torch.from_numpy(np.ascontiguousarray(images[start : start + REDUCED_AT_ONCE]))
