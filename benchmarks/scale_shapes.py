@@ -45,7 +45,7 @@ class Shape:
 
 SHAPES = {
     "1,000 classes": Shape(1000, 12, 32, 3, 2, 20, ("cgan",)),
-    "200 classes of 128 pixels": Shape(200, 40, 128, 3, 2, 20, ("cgan", "smote")),
+    "200 classes of 128 pixels": Shape(200, 20, 128, 3, 2, 20, ("cgan", "smote")),
     "100 replicates": Shape(10, 100, 8, 1, 100, 50, ("cgan",)),
 }
 
