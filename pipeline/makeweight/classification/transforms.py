@@ -6,23 +6,28 @@ import os
 import random
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict, PrivateAttr, RootModel, ValidationInfo, model_validator
 
+from makeweight.classification import affine
 from makeweight.core.data import Images
 from makeweight.core.errors import BadInput
 from makeweight.core.text import nearest
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the network for a newer release
-import albumentations
-
-from makeweight.classification import affine
-
 Step = dict[str, dict[str, Any]]
 COMPOSITIONS = {"OneOf", "OneOrOther", "RandomOrder", "Sequential", "SomeOf"}  # their `transforms` are steps
+
+
+@cache
+def _albumentations() -> Any:
+    """The package, which takes half a second to import and which `plain` does not need."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks the network for a newer release
+    import albumentations
+
+    return albumentations
 
 
 class Plain(RootModel[tuple[()]]):
@@ -53,7 +58,7 @@ class Recipe(RootModel[tuple[Step, ...]]):
 
     @cached_property
     def _compose(self) -> Any:
-        return albumentations.Compose([_build(step) for step in self.root])
+        return _albumentations().Compose([_build(step) for step in self.root])
 
     def apply(self, images: Images, seed: int) -> Images:
         """Augment each image on its own; the same seed gives the same bytes.
@@ -99,6 +104,7 @@ class Recipe(RootModel[tuple[Step, ...]]):
 
 def _known() -> set[str]:
     """The names of the transforms of Albumentations that a step may have."""
+    albumentations = _albumentations()
     kinds = {name: getattr(albumentations, name) for name in dir(albumentations)}
     transforms = {
         name
@@ -109,7 +115,7 @@ def _known() -> set[str]:
 
 
 def _is_simple_affine(step: Any) -> bool:
-    return type(step) is albumentations.Affine and not step.fit_output and np.isscalar(step.fill)
+    return type(step) is _albumentations().Affine and not step.fit_output and np.isscalar(step.fill)
 
 
 def _with_each_applied(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -130,7 +136,7 @@ def _build(step: Step) -> Any:
     if len(step) != 1:
         raise ValueError(f"a step is one transform, {{Name: {{argument: value}}}}, not {step}")
     ((name, arguments),) = step.items()
-    kind: Any = getattr(albumentations, name, None)
+    kind: Any = getattr(_albumentations(), name, None)
     if not isinstance(arguments, dict):  # of a step in a composition
         raise ValueError(f"{name}: its arguments are {arguments!r}, but should be keys with values")
     if name in COMPOSITIONS:
@@ -138,7 +144,7 @@ def _build(step: Step) -> Any:
         if not steps or not isinstance(steps, list) or not all(isinstance(inner, dict) for inner in steps):
             raise ValueError(f"{name} needs `transforms`, a list of transforms")
         arguments = {**arguments, "transforms": [_build(inner) for inner in steps]}
-    elif not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
+    elif not (isinstance(kind, type) and issubclass(kind, _albumentations().BasicTransform)):
         raise ValueError(f"Albumentations has no transform named {name!r}{nearest(name, _known())}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # an argument that it does not know is only a warning to Albumentations

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
 
 from makeweight.core.data import Images, Labels, Split
 
@@ -54,6 +53,8 @@ def as_images(images: torch.Tensor) -> Images:
 
 def median_distance(images: NDArray[Any]) -> float:
     """Median Euclidean distance between two of the images [n, …]; 0 for fewer than two."""
+    from scipy.spatial.distance import pdist  # slow to import, and few commands need it
+
     return float(np.median(pdist(images.reshape(len(images), -1).astype(np.float32)))) if len(images) > 1 else 0.0
 
 
