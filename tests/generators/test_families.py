@@ -82,7 +82,9 @@ def test_progress_and_history_reach_the_last_step(name: str) -> None:
 
 
 def test_no_operation_of_the_training_is_nondeterministic_on_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def as_on_a_gpu(images: torch.Tensor, grid: torch.Tensor, *, padding_mode: Border, align_corners: bool) -> torch.Tensor:
+    def as_on_a_gpu(
+        images: torch.Tensor, grid: torch.Tensor, *, padding_mode: Border, align_corners: bool
+    ) -> torch.Tensor:
         return warp(images, grid, padding_mode)
 
     monkeypatch.setattr("makeweight.generators.families.warp.flows.grid_sample", as_on_a_gpu)
