@@ -24,8 +24,8 @@ from benchmarks.workspace import write_params
 
 INTERVAL = 0.05  # seconds between two looks at the memory
 SETTINGS: dict[str, Any] = {
-    "controls": ["none"], "transforms": ["plain"], "compare.control": "none-plain", "data.reader": "arrays",
-    "data.path": "images", "classifier.steps": 2, "classifier.batch": 16, "compute.workers": 2,
+    "controls": ["none"], "transforms": ["plain"], "unions": [], "compare.control": "none-plain",
+    "data.reader": "arrays", "data.path": "images", "classifier.steps": 2, "classifier.batch": 16, "compute.workers": 2,
 }  # fmt: skip
 GAN = {"steps": 2, "batch": 16, "generator_width": 8, "discriminator_width": 8}
 
@@ -45,7 +45,7 @@ class Shape:
 
 SHAPES = {
     "1,000 classes": Shape(1000, 12, 32, 3, 2, 20, ("cgan",)),
-    "200 classes of 128 pixels": Shape(200, 40, 128, 3, 2, 20, ("cgan", "smote")),
+    "200 classes of 128 pixels": Shape(200, 20, 128, 3, 2, 20, ("cgan", "smote")),
     "100 replicates": Shape(10, 100, 8, 1, 100, 50, ("cgan",)),
 }
 

@@ -21,11 +21,19 @@ COMMAND = [sys.executable, "-m", "makeweight", "train-generator", "--family", "c
 LONG = {"families": {"cgan": {"steps": 400}}, "compute": {"checkpoint_seconds": 0.01}}
 
 
-def folder(path: Path, *changes: dict[str, Any]) -> Path:
-    """A folder with the default images and a small configuration."""
-    path.mkdir()
-    write_params(path / "params.yaml", LONG, *changes)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the splits of the default images."""
+    path = tmp_path_factory.mktemp("prepared")
+    write_params(path / "params.yaml", LONG)
     subprocess.run([sys.executable, "-m", "makeweight", "prepare"], cwd=path, check=True, capture_output=True)
+    return path
+
+
+def folder(path: Path, prepared: Path, *changes: dict[str, Any]) -> Path:
+    """A folder with the prepared splits and a small configuration."""
+    shutil.copytree(prepared / "data", path / "data")
+    write_params(path / "params.yaml", LONG, *changes)
     return path
 
 
@@ -56,14 +64,16 @@ def digests(path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    path = folder(tmp_path_factory.mktemp("whole") / "project")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> dict[str, str]:
+    path = folder(tmp_path_factory.mktemp("whole") / "project", prepared)
     finish(path)
     return digests(path)
 
 
-def test_one_that_is_killed_at_any_moment_goes_on_bit_for_bit(tmp_path: Path, uninterrupted: dict[str, str]) -> None:
-    path = folder(tmp_path / "project")
+def test_one_that_is_killed_at_any_moment_goes_on_bit_for_bit(
+    tmp_path: Path, prepared: Path, uninterrupted: dict[str, str]
+) -> None:
+    path = folder(tmp_path / "project", prepared)
     rng = random.Random()
     waits = [rng.uniform(0.0, 0.8) for _ in range(3)]
     for number, wait in enumerate(waits):
@@ -78,8 +88,10 @@ def test_one_that_is_killed_at_any_moment_goes_on_bit_for_bit(tmp_path: Path, un
     assert not list((path / ".makeweight/checkpoints").glob("*/*/0"))
 
 
-def test_changed_settings_start_afresh_and_say_what_differed(tmp_path: Path, uninterrupted: dict[str, str]) -> None:
-    path = folder(tmp_path / "project", {"families": {"cgan": {"beta1": 0.4}}})
+def test_changed_settings_start_afresh_and_say_what_differed(
+    tmp_path: Path, prepared: Path, uninterrupted: dict[str, str]
+) -> None:
+    path = folder(tmp_path / "project", prepared, {"families": {"cgan": {"beta1": 0.4}}})
     process = start(path)
     wait_for_a_checkpoint(path)
     process.kill()
@@ -91,9 +103,9 @@ def test_changed_settings_start_afresh_and_say_what_differed(tmp_path: Path, uni
 
 
 def test_a_second_process_on_the_same_work_is_refused_and_the_first_goes_on(
-    tmp_path: Path, uninterrupted: dict[str, str]
+    tmp_path: Path, prepared: Path, uninterrupted: dict[str, str]
 ) -> None:
-    path = folder(tmp_path / "project")
+    path = folder(tmp_path / "project", prepared)
     first = start(path)
     wait_for_a_checkpoint(path)
     first.send_signal(signal.SIGSTOP)  # else it might be done before the second one has given up
@@ -111,8 +123,8 @@ def test_a_second_process_on_the_same_work_is_refused_and_the_first_goes_on(
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # dvc takes the user's; each starts commands in its own way
-def test_a_stage_ends_when_dvc_is_killed(shell: str, tmp_path: Path) -> None:
-    path = folder(tmp_path / "project", {"families": {"cgan": {"steps": 100000}}})
+def test_a_stage_ends_when_dvc_is_killed(shell: str, tmp_path: Path, prepared: Path) -> None:
+    path = folder(tmp_path / "project", prepared, {"families": {"cgan": {"steps": 100000}}})
     subprocess.run(["git", "init", "-q"], cwd=path, check=True)
     # Not `dvc init`, which would report to its makers through a daemon, and may wait for that without end.
     shutil.copytree(PROJECT / ".dvc", path / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))

@@ -112,10 +112,11 @@ def test_everything_is_stale_and_nothing_is_deleted(upgraded: Project) -> None:
     before = outputs(upgraded)
     assert set(OUTPUTS_OF_0_1) <= set(before)
     status = upgraded.dvc("status")
-    for stage in ("check", "train_generator@cgan", "train_augmented@cgan-plain"):
+    for stage in ("check", "train_generator@cgan", "train_augmented@cgan-plain", "compare", "report"):
         assert f"{stage}:\n\tchanged" in status
-    listed = set(upgraded.dvc("stage", "list", "--name-only").split())
-    assert stages_run(upgraded.dvc("repro", "--dry")) == listed
+    # A dry run ends at the first stage that needs a file which does not exist yet: the choices are new.
+    dry = upgraded.dvc("repro", "--dry", "generate@cgan", "choose")
+    assert stages_run(dry) == {"check", "prepare", "train_generator@cgan", "generate@cgan", "choose"}
     assert outputs(upgraded) == before
 
 

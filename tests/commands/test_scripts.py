@@ -45,7 +45,8 @@ def test_the_version_is_that_of_the_package(invoke: Invoke) -> None:
 
 def test_a_control_is_no_family_and_a_family_no_control(workspace: Path, invoke: Invoke) -> None:
     code, output = invoke("train-baseline", "--source", "cgan", "--transform", "plain")
-    assert (code, output) == (2, "'cgan' is not a control (none, oversample): run train-augmented for a family\n")
+    controls = "deferred, logit_adjusted, none, oversample, weighted"
+    assert (code, output) == (2, f"'cgan' is not a control ({controls}): run train-augmented for a family\n")
     code, output = invoke("train-augmented", "--family", "none", "--transform", "plain")
     assert (code, output) == (2, "'none' is a control, not a family: run train-baseline for it\n")
     code, output = invoke("train-union", "--union", "cgan", "--transform", "plain")

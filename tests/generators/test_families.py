@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from makeweight.core import plugins
+from makeweight.generators.blocks.warp import Border, warp
 from tests.support.determinism import NONDETERMINISTIC, OperationRecorder
 from tests.support.families import draw, family, fitted, run, split
 
@@ -80,7 +81,13 @@ def test_progress_and_history_reach_the_last_step(name: str) -> None:
     assert all(np.isfinite(list(row.values())).all() for row in context.histories[0])
 
 
-def test_no_operation_of_the_training_is_nondeterministic_on_a_gpu(name: str) -> None:
+def test_no_operation_of_the_training_is_nondeterministic_on_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_on_a_gpu(
+        images: torch.Tensor, grid: torch.Tensor, *, padding_mode: Border, align_corners: bool
+    ) -> torch.Tensor:
+        return warp(images, grid, padding_mode)
+
+    monkeypatch.setattr("makeweight.generators.families.warp.flows.grid_sample", as_on_a_gpu)
     with OperationRecorder() as recorder:
         fitted(name, split(8, 3))
     assert not recorder.names & NONDETERMINISTIC

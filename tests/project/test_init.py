@@ -229,6 +229,17 @@ def test_dvc_reads_the_project_in_repositories_of_every_kind(
     assert "photos" in status
 
 
+def test_a_repository_is_made_in_the_current_folder_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    code, output = invoke("init", "../beside", "--git")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert "../beside is outside the repository that was made in " in output
+    assert not (tmp_path / "beside").exists()
+
+
 def test_a_folder_that_git_ignores_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
     run("git", "init", "-q", folder=tmp_path)
     (tmp_path / ".dvc").mkdir()
@@ -311,8 +322,9 @@ def test_an_upgrade_keeps_edits_and_says_what_is_new(
     assert sorted(path.name for path in project.iterdir()) == [".gitignore", DVC_YAML, PARAMS]
 
 
-def test_a_checkout_is_not_upgraded(repository: Path, invoke: Invoke) -> None:
-    (repository / PARAMS).write_text((PROJECT / PARAMS).read_text())
+@pytest.mark.parametrize("former", ["makeweight: null", "# a version without this key"])
+def test_a_checkout_is_not_upgraded(former: str, repository: Path, invoke: Invoke) -> None:
+    (repository / PARAMS).write_text((PROJECT / PARAMS).read_text().replace("makeweight: null", former))
     (repository / DVC_YAML).write_text((PROJECT / DVC_YAML).read_text())
     before = tree(repository)
     code, output = invoke("init", "--upgrade")

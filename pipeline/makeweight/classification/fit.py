@@ -32,7 +32,7 @@ from makeweight.training.checkpoints import Checkpoints, State
 from makeweight.training.loop import Step, TrainingContext
 
 RECORDS = 50  # rows in the history of one replicate
-PREDICTION_BATCH = 1000  # images
+PREDICTION_BATCH, PREDICTION_VALUES = 1000, 2**22  # most images, and most pixel values, that are predicted at a time
 
 
 @dataclass(frozen=True)
@@ -211,9 +211,10 @@ def predict(network: nn.Module, images: Images, machine: Machine) -> NDArray[np.
     """Class probabilities, float32 [n, classes]."""
     network.eval()
     parts = []
-    for start in range(0, len(images), PREDICTION_BATCH):
+    batch = max(1, min(PREDICTION_BATCH, PREDICTION_VALUES // images[0].size))
+    for start in range(0, len(images), batch):
         with mixed_precision(machine.device, machine.autocast):
-            logits: Tensor = network(_as_input(images[start : start + PREDICTION_BATCH], torch.device(machine.device)))
+            logits: Tensor = network(_as_input(images[start : start + batch], torch.device(machine.device)))
         parts.append(logits.float().softmax(1).cpu().numpy())
     return np.concatenate(parts)
 

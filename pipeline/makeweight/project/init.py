@@ -51,6 +51,8 @@ def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -
                 "`dvc init` in yours first"
             )
         _make_repository()
+        if _dvc_root(folder) is None:
+            raise BadInput(f"{printable(folder)} is outside the repository that was made in {printable(Path.cwd())}")
     _refuse_ignored(folder)
     params = with_value(template(PARAMS), (VERSION_KEY,), version("makeweight"))
     for key, value in settings.items():
@@ -61,9 +63,7 @@ def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -
         texts[GITIGNORE] = template("gitignore")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        with (folder / name).open(
-            "x", encoding="utf-8", newline="\n"
-        ) as file:  # over no file, whatever happens meanwhile
+        with (folder / name).open("x", encoding="utf-8", newline="\n") as file:  # "x": never over a file
             file.write(text)
     return [f"wrote {', '.join(texts)} to {printable(folder)}", *_notes(folder, data), *_next(folder)]
 

@@ -30,7 +30,7 @@ def upgrade(folder: Path) -> list[str]:
     """
     path = folder / PARAMS
     values = load_values(path)
-    if values.get(VERSION_KEY, "") is CHECKOUT:
+    if values.get(VERSION_KEY, "") is CHECKOUT or _runs_scripts(folder / DVC_YAML):
         raise BadInput(f"{printable(path)} belongs to a checkout of Makeweight, which `git pull` upgrades")
     former, current = values.get(VERSION_KEY), version("makeweight")
     text, original = path.read_text(encoding="utf-8"), template(PARAMS)
@@ -52,6 +52,11 @@ def upgrade(folder: Path) -> list[str]:
     ]
 
 
+def _runs_scripts(pipeline: Path) -> bool:
+    """Whether a dvc.yaml is that of a checkout, which runs the code beside it."""
+    return pipeline.is_file() and " -P stages/" in pipeline.read_text(encoding="utf-8")
+
+
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.new")
     write_text(temporary, text)
@@ -69,10 +74,7 @@ def _new_keys(values: Mapping[str, Any], original: Mapping[str, Any]) -> Iterato
 
     Not all that `original` has more: a preset of a family replaces settings that were deleted on purpose.
     """
-    required = {
-        *_missing(Parameters, values),
-        *((VERSION_KEY,) if VERSION_KEY not in values else ()),
-    }
+    required = {*_missing(Parameters, values)}
     for key in original:
         if (key,) in required:
             yield (key,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, A
 from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler
 from makeweight.generators.families.cgan.presets import CLASSIC
 from makeweight.generators.families.cgan.steps import error_rates
-from makeweight.training.loop import Monitor, TrainingContext
+from makeweight.training.checkpoints import State
+from makeweight.training.loop import Monitor, Step, TrainingContext
 from makeweight.training.monitors import diversity_ratios, real_diversities
 from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
@@ -284,3 +286,24 @@ def test_mode_seeking_brings_the_diversity_of_each_class_towards_that_of_its_tra
         ratios.append(diversity_ratios(as_images(draw(sampler, labels.tolist())), labels, real))
     assert ratios[1].min() > ratios[0].max() + 0.05
     assert ratios[1].max() < 1.2
+
+
+def test_the_weights_of_mode_seeking_are_part_of_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[State] = []
+    steps = TrainingContext.steps
+
+    def spy(self: TrainingContext, total: int, state: State, replicates: int = 1) -> Iterator[Step]:
+        states.append(state)
+        return steps(self, total, state, replicates)
+
+    monkeypatch.setattr(TrainingContext, "steps", spy)
+    train = noisy((6, 4))
+    for largest in (5.0, 0.0):
+        settings(conditioning="projection", mode_seeking=largest).fit(train, monitor=train, seeds=[0, 1], run=run())
+    with_term, without = states
+    item = with_term["mode_seeking"]
+    assert not isinstance(item, torch.Generator)
+    weights = item.state_dict()["weights"]
+    assert weights.shape == (2, 2)
+    assert (weights > 0).all()
+    assert "mode_seeking" not in without
