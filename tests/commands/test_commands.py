@@ -173,7 +173,7 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families: autoencoder, cgan"),
         (
             {"transforms": ["classical", "fancy"]},
-            "'fancy' is neither a key of recipes nor registered (plain, classical, ",
+            "'fancy' is neither a key of recipes nor registered (aug_mix, ",
         ),
         ({"classifier": {"name": "vgg"}}, "'vgg' is not among the registered classifiers: resnet18, small_cnn"),
         ({"data": {"reader": "photos"}}, "'photos' is not among the registered readers: "),
