@@ -102,6 +102,16 @@ def test_a_folder_that_cannot_be_used_is_one_line(damage: object, message: str, 
     assert not (tmp_path / "a.png").exists()
 
 
+def test_a_safetensors_file_whose_size_of_header_looks_like_a_pickle_is_loaded(tmp_path: Path) -> None:
+    path = save(tmp_path) / "samplers/replicate_0/gaussian.safetensors"
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    padded = content[8 : 8 + length].ljust(0x280)  # 640 bytes: the file begins with 0x80 0x02
+    path.write_bytes(len(padded).to_bytes(8, "little") + padded + content[8 + length :])
+    assert path.read_bytes()[:2] == b"\x80\x02"
+    assert load_sampler(tmp_path).sample("a").shape == (1, 8, 8, 1)
+
+
 def test_the_command_writes_a_picture_that_says_that_it_is_synthetic(tmp_path: Path, invoke: Invoke) -> None:
     folder, out = save(tmp_path / "models"), tmp_path / "new/cats.png"
     code, output = invoke("sample", folder, "--labels", "b, a", "--count", "20", "--out", out)
@@ -121,8 +131,8 @@ def test_the_command_writes_a_folder_of_files(tmp_path: Path, invoke: Invoke) ->
     names = ("a/b", "ü, x", ".")
     train = split(8, 3)
     folder = save(tmp_path / "models", train=Split(train.images, train.labels, names))
-    code, output = invoke("sample", folder, "--count", "11", "--labels", '"ü, x",a/b', "--out", tmp_path / "out")
-    assert code == 0, output
+    code, output = invoke("sample", folder, "--count", "11", "--labels", '"ü, x",a/b,a/b', "--out", tmp_path / "out")
+    assert (code, output.split(" synthetic")[0]) == (0, "wrote 2 × 11")
     written = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in written] == [f"{name}_{k:02}.png" for name in ("a%2Fb", "ü, x") for k in range(11)]
     with Image.open(written[-1]) as picture:

@@ -31,7 +31,8 @@ def sample(
     if labels is None:
         names = [name for name, images in zip(saved.classes, saved.training_images, strict=True) if images]
     else:
-        names = next(csv.reader([labels], skipinitialspace=True), [])  # so that quotes protect a comma
+        named = next(csv.reader([labels], skipinitialspace=True), [])  # so that quotes protect a comma
+        names = list(dict.fromkeys(named))  # files of a class that is named twice would replace each other
     write_samples(saved, names, count, seed, out)
     return f"wrote {len(names)} × {count} synthetic images of {saved.family} to {out}"
 

@@ -23,7 +23,9 @@ from makeweight.runtime.files import read_json
 from makeweight.training.loop import Sampler
 
 PICKLE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"}
-PICKLE = re.compile(rb"\x80[\x02-\x05]")  # the first bytes of protocols 2 to 5
+# The first bytes of protocols 2 to 5. A safetensors file can begin with them, too: with the length of its header, of
+# eight bytes, which the brace of its JSON follows.
+PICKLE = re.compile(rb"\x80[\x02-\x05](?!.{6}\{)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _is_pickle(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return any(Path(name).suffix.lower() in PICKLE_SUFFIXES for name in archive.namelist())
     with path.open("rb") as file:
-        return PICKLE.match(file.read(2)) is not None
+        return PICKLE.match(file.read(9)) is not None
 
 
 def _release(number: str) -> tuple[int, ...]:
