@@ -81,7 +81,7 @@ class ReplaceWithSynthetic(ImageOnlyTransform):  # type: ignore[misc]  # the pac
 
     def apply(self, img: NDArray[Any], replacement: NDArray[np.uint8], **params: Any) -> NDArray[Any]:
         """The replacement in the shape and type of `img`."""
-        pixels = replacement[..., 0] if img.ndim == 2 else replacement
+        pixels = replacement.squeeze(2) if img.ndim == 2 and replacement.shape[2] == 1 else replacement
         if pixels.shape != img.shape:
             raise ValueError(f"the image has the shape {list(img.shape)}, the synthetic images {list(pixels.shape)}")
         return np.array(pixels) if img.dtype == np.uint8 else pixels.astype(img.dtype) / 255
