@@ -92,6 +92,18 @@ def test_predictions_may_have_any_usual_form(form: Callable[[Any], Any]) -> None
     assert result.scores[["real", "synthetic"]].to_numpy() == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("test", "predicted"), [(str, object), (object, str), (object, object)])
+def test_strings_may_be_objects_as_in_pandas(test: Any, predicted: Any) -> None:
+    labels = LABELS.astype(test)
+    result = compare(None, [None] * 2, lambda *_: LABELS.astype(predicted), test=(None, labels), replicates=2)
+    assert result.scores["real"].to_numpy() == pytest.approx(1)
+
+
+def test_numbers_of_numpy_are_accepted(tmp_path: Path) -> None:
+    compare(0.6, 0.9, guess, test=(None, LABELS), replicates=np.int64(2), seed=np.int64(1), folder=tmp_path)
+    assert (tmp_path / "study.json").is_file()
+
+
 def test_a_predicted_class_that_the_test_set_lacks_is_an_error_of_the_classifier() -> None:
     predicted = np.where(np.arange(300) < 30, "zebra", LABELS)
     result = compare(None, [None] * 2, lambda *_: predicted, test=(None, LABELS), replicates=2, metric="macro_f1")
@@ -156,6 +168,8 @@ def test_a_folder_of_another_study_is_refused_and_kept(tmp_path: Path) -> None:
         ({"fit": lambda *_: np.zeros(300)}, "labels of type float64"),
         ({"replicates": 1}, "replicates must be at least 2"),
         ({"augmented": [1, 2, 3]}, "3 sets for 2 replicates"),
+        ({"fit": lambda *_: Fitted(LABELS)}, "test holds no images"),
+        ({"fit": None, "metric": "f1"}, "metric is 'f1', but must be one of accuracy, balanced_accuracy, macro_f1"),
         ({"margin": 1.0}, "margin is 1.0"),
         ({"test": object()}, "pair"),
         ({"test": (None, np.zeros((4, 3)))}, r"shape \[4, 3\]"),

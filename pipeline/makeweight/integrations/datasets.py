@@ -119,8 +119,8 @@ def _selected(real: Split, synthetic: Split, target: int | str) -> Labels:
     """Indices of the synthetic images that are used: the first ones of each class."""
     if target == "all":
         return np.arange(len(synthetic))
-    size = int(real.counts.max()) if target == "largest" else target
-    if not isinstance(size, int) or size < 1:
+    size = real.counts.max() if target == "largest" else target
+    if not isinstance(size, int | np.integer) or size < 1:
         raise BadInput(f'target is {target!r}: it must be "largest", "all" or a number of images')
     lacking = np.where(real.counts > 0, np.maximum(0, size - real.counts), 0)
     if len(short := np.flatnonzero(synthetic.counts < lacking)):

@@ -22,7 +22,7 @@ from makeweight.comparison.sentences import contrast_text
 from makeweight.comparison.variance_components import variance_components
 from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
-from makeweight.core.metrics import Metric
+from makeweight.core.metrics import OVERALL, Metric
 from makeweight.core.seeds import derive
 from makeweight.core.study import Arm, Contrast
 from makeweight.core.text import counted
@@ -142,6 +142,8 @@ def compare(
     sets, scope = _augmented_sets(augmented, replicates)
     if replicates < 2:
         raise BadInput("replicates must be at least 2: a single pair has no variance to estimate")
+    if metric not in OVERALL:
+        raise BadInput(f"metric is {metric!r}, but must be one of {', '.join(OVERALL)}")
     if not 0 < margin < 1:
         raise BadInput(f"margin is {margin}, but must lie between 0 and 1: 0.01 is one percentage point")
     trainings = _Trainings(fit, images, classes, len(truth), seed, None if folder is None else Path(folder))
@@ -183,7 +185,7 @@ class _Trainings:
         if self.folder is None:
             return
         digest = hashlib.sha256(repr(labels.tolist()).encode() + groups.tobytes()).hexdigest()
-        study, path = {"test": digest, "seed": self.seed}, self.folder / STUDY
+        study, path = {"test": digest, "seed": int(self.seed)}, self.folder / STUDY
         if path.exists() and read_json(path) != study:
             raise BadInput(f"{self.folder} holds predictions of another test set or seed: choose another folder")
         if not path.exists():
@@ -199,7 +201,7 @@ class _Trainings:
         try:
             data = training_set(derive(self.seed, "generator", replicate) % MOST_SEED)
             fitted = self.fit(data, derive(self.seed, "fit", replicate) % MOST_SEED)
-            answer = fitted.predict(self.images) if hasattr(fitted, "predict") else fitted
+            answer = self._predictions(fitted) if hasattr(fitted, "predict") else fitted
         except Exception as error:
             kept = f"; finished trainings are kept in {self.folder}" if self.folder is not None else ""
             error.add_note(f"makeweight.compare: this happened in {where}{kept}")
@@ -209,6 +211,11 @@ class _Trainings:
             with atomic_files(self.folder) as temporary:
                 write_arrays(temporary / name, {"predicted": predicted})
         return predicted
+
+    def _predictions(self, fitted: Any) -> Any:
+        if self.images is None:
+            raise BadInput("fit returned an object with `predict`, but test holds no images: name them in test=")
+        return fitted.predict(self.images)
 
     def _indices(self, answer: NDArray[Any], where: str) -> Labels:
         """Predictions as indices into `classes`; a label that the test set lacks is an index of its own: an error."""
@@ -258,9 +265,9 @@ def _groups(groups: ArrayLike | None, n: int) -> Labels:
 
 
 def _as_array(values: Any) -> NDArray[Any]:
-    """Values of any array-like, PyTorch tensors on any device included."""
+    """Values of any array-like, PyTorch tensors on any device included; strings as such, also those of pandas."""
     array: NDArray[Any] = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-    return array
+    return array.astype(str) if array.dtype == object and all(isinstance(item, str) for item in array.flat) else array
 
 
 def _augmented_sets(augmented: Any, replicates: int) -> tuple[list[Callable[[int], Any]], str]:

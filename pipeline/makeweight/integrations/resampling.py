@@ -36,7 +36,7 @@ class GeneratorOverSampler(BaseOverSampler):  # type: ignore[misc]  # the packag
         image_shape: [height, width] or [height, width, channels] of flat images; None: square images with one or three
             channels, channels last. Images of shape [n, h, w], [n, c, h, w] or [n, h, w, c] need no shape.
         sampling_strategy: which classes are brought to which number, as in imbalanced-learn.
-        random_state: seed of training and drawing, or a NumPy generator.
+        random_state: seed of training and drawing, or a NumPy `RandomState`; None: another one at each call.
 
     Attributes:
         sampling_strategy_: number of images to draw for each class.
