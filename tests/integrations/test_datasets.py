@@ -40,7 +40,8 @@ def test_classes_are_filled_to_the_size_of_the_largest() -> None:
 
 
 def test_other_targets() -> None:
-    assert Counter(BalancedDataset(REAL, DRAWN, target=np.int64(25)).targets) == {0: 25, 1: 25, 2: 25}
+    of_numpy: dict[str, Any] = {"target": np.int64(25)}
+    assert Counter(BalancedDataset(REAL, DRAWN, **of_numpy).targets) == {0: 25, 1: 25, 2: 25}
     assert Counter(BalancedDataset(REAL, DRAWN, target="all").targets) == {0: 50, 1: 36, 2: 32}
     assert Counter(BalancedDataset(REAL, DRAWN, target=5).targets) == {0: 20, 1: 6, 2: 5}
 

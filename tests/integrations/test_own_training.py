@@ -100,7 +100,8 @@ def test_strings_may_be_objects_as_in_pandas(test: Any, predicted: Any) -> None:
 
 
 def test_numbers_of_numpy_are_accepted(tmp_path: Path) -> None:
-    compare(0.6, 0.9, guess, test=(None, LABELS), replicates=np.int64(2), seed=np.int64(1), folder=tmp_path)
+    of_numpy: dict[str, Any] = {"replicates": np.int64(2), "seed": np.int64(1)}
+    compare(0.6, 0.9, guess, test=(None, LABELS), folder=tmp_path, **of_numpy)
     assert (tmp_path / "study.json").is_file()
 
 

@@ -150,6 +150,7 @@ def test_a_gitignore_that_is_there_stays(repository: Path, invoke: Invoke) -> No
     [
         (("--preset", "digits", "--data", "photos"), "--preset digits has images of its own"),
         (("--preset", "folder"), "--preset folder needs the images: add --data PATH"),
+        (("--data", "."), ". holds augment, and DVC refuses a stage whose results lie in its dependency"),
         (("--upgrade", "--data", "photos"), "--upgrade takes no other option than the folder"),
         (("--upgrade",), "augment/params.yaml cannot be read"),
         (("a file",), "a file is a file: name a folder"),
