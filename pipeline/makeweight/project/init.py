@@ -60,8 +60,8 @@ def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -
     images = settings.get("path") if not settings.get("download") else None
     if data is not None and images is not None and _absolute(folder).is_relative_to(_absolute(data)):
         raise BadInput(
-            f"{printable(data)} holds {printable(folder)}, and DVC refuses a stage whose results lie in its dependency: "
-            "move the images into a folder of their own"
+            f"{printable(data)} holds {printable(folder)}, and DVC refuses a stage whose results lie in its "
+            "dependency: move the images into a folder of their own"
         )
     texts = {DVC_YAML: render_pipeline(template(DVC_YAML), None if images is None else str(images)), PARAMS: params}
     if not os.path.lexists(folder / GITIGNORE):
