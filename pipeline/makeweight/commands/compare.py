@@ -25,7 +25,7 @@ def compare(
     from makeweight.core.study import arms, arms_with_one_generator
     from makeweight.runtime.artifacts import ONE_GENERATOR
     from makeweight.runtime.choices import read_choices
-    from makeweight.runtime.leftovers import RUNS, remove_others
+    from makeweight.runtime.leftovers import MODELS, RUNS, remove_others
 
     parameters = read_parameters(params)
     chosen = read_choices(parameters, choices)
@@ -33,6 +33,7 @@ def compare(
     write_comparison(comparison, out)
     remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)
     remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)
+    remove_others(models, parameters.generators, MODELS)
     show(comparison)
     return f"wrote comparison.json, metrics.json, two tables and a plot to {out}"
 

@@ -28,13 +28,12 @@ def report(
     from makeweight.reporting.report import report as report_values
     from makeweight.runtime.artifacts import LOGS, SYNTHETIC_FOLDER
     from makeweight.runtime.choices import read_choices
-    from makeweight.runtime.leftovers import MODELS, SYNTHETIC, remove_others
+    from makeweight.runtime.leftovers import SYNTHETIC, remove_others
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
     chosen = read_choices(parameters, choices)
     write_report(report_values(parameters, places, similarities(data, parameters.generators), chosen), out)
-    remove_others(models, parameters.generators, MODELS)
     remove_others(data / SYNTHETIC_FOLDER, parameters.generators, SYNTHETIC)
     return f"wrote report.html and report.md to {out}"
 

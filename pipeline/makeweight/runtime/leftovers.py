@@ -12,11 +12,21 @@ from collections.abc import Collection
 from pathlib import Path
 
 from makeweight.core.plugins import NAME
-from makeweight.runtime.artifacts import CARD, CONFUSION, HISTORY, PREDICTIONS, REPLICATE, REPLICATES, SAMPLERS, SCORES
+from makeweight.runtime.artifacts import (
+    CARD,
+    CONFUSION,
+    HISTORY,
+    PREDICTIONS,
+    REPLICATE,
+    REPLICATES,
+    SAMPLE_QUALITY,
+    SAMPLERS,
+    SCORES,
+)
 from makeweight.runtime.progress import log_line
 
 RUNS = {HISTORY, PREDICTIONS, SCORES, CONFUSION, REPLICATES, "variance.csv"}  # the last one: of 0.1
-MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS}
+MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLE_QUALITY, SAMPLERS}
 SYNTHETIC = {CARD, REPLICATE}
 NAMES = re.compile(rf"{NAME.pattern}((\+{NAME.pattern})*-{NAME.pattern})?")  # of a family, of an arm
 GITIGNORE = ".gitignore"  # DVC may write it
