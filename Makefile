@@ -24,7 +24,7 @@ repro: .git-init $(READY) ## run the whole pipeline and show the comparison
 test: .git-init $(READY) ## run every check: format, lint, types and tests
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## run the linter and check the import contract
 	@$(BIN)/ruff check . && $(BIN)/lint-imports

@@ -36,6 +36,14 @@ SMALL: dict[str, Any] = {
 }
 
 
+SLOWEST = ("test_reproducing", "test_clones", "test_resuming", "test_package", "test_third_party", "test_distributed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slowest modules first: a process that begins one of them last would keep the others waiting."""
+    items.sort(key=lambda item: SLOWEST.index(item.path.stem) if item.path.stem in SLOWEST else len(SLOWEST))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _as_a_terminal_starts_it() -> None:
     """Tests that run under nohup would hand it on to the processes that they start, which then outlive them."""

@@ -18,7 +18,7 @@ DOCUMENTS = sorted(
     [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), *(PROJECT / "examples").rglob("*.md"),
      PROJECT / "benchmarks" / "results.md"]
 )  # fmt: skip
-TASKS = [path for path in DOCUMENTS if path.parent.name == "docs" or path.name.startswith("README")]
+TASKS = [path for path in DOCUMENTS if path.parent == PROJECT / "docs" or path.name.startswith("README")]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`|^ {4}(.+)$", re.MULTILINE)
 

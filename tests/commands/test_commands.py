@@ -52,7 +52,7 @@ def test_all_commands_in_order(workspace: Path, invoke: Invoke) -> None:
         assert text.startswith("---\n")
         assert str(workspace) not in text
     code, output = invoke("clean")
-    assert "removed 6 finished replicates" in output
+    assert "removed 8 finished replicates" in output  # of two generators, two drawings, two arms
     assert not (workspace / ".makeweight" / "cache").exists()
 
 

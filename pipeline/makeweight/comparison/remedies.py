@@ -1,4 +1,4 @@
-"""Remedies for class imbalance about which accuracy and balanced accuracy disagree."""
+"""Controls about which accuracy and balanced accuracy disagree."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Fit:
         name: the family's name.
         family: its settings.
         train: images to fit.
-        validation: images that are only logged.
+        validation: images that are only logged and scored.
         monitor: the criteria of a failed training, and the reaction to it.
         seed: the seed of the pipeline.
         checkpoint_seconds: the time between two checkpoints.
@@ -52,7 +52,7 @@ class Fit:
     checkpoint_seconds: float
 
     def __call__(self, replicates: Sequence[Replicate]) -> None:
-        """Fit, and write each replicate's sampler, history and frames."""
+        """Fit, and write each replicate's sampler, history, frames and sample quality."""
         try:
             self._fit(replicates)
         except BatchedTrainingFailure as failure:

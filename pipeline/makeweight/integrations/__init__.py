@@ -1,1 +1,1 @@
-"""Makeweight in other people's code: exports, datasets, samplers, transforms, and the comparison of own trainings."""
+"""For a user's own training code: exports, datasets, samplers, transforms, and a comparison."""

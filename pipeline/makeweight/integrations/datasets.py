@@ -1,4 +1,4 @@
-"""A PyTorch dataset over real and synthetic images, and the batches that the comparison trains on."""
+"""A PyTorch dataset of real and synthetic images, and the batches of a generator arm."""
 
 from __future__ import annotations
 
@@ -137,11 +137,12 @@ def _selected(real: Split, synthetic: Split, target: int | str) -> Labels:
 
 
 class MixedBatchSampler(Sampler[list[int]]):
-    """Batches in which every class has the same fraction of synthetic images: those of the pipeline's generator arms.
+    """Batches in which every class has the same fraction of synthetic images.
 
     Classes are balanced by oversampling, then a fraction of each batch is replaced by synthetic images of the same
-    classes. So being synthetic reveals nothing about the class. Each iteration goes on where the last one ended. Use it
-    as `DataLoader(dataset, batch_sampler=MixedBatchSampler(dataset, ...))`.
+    classes, as in generator arms with `generate.base: oversample`. So being synthetic reveals nothing about the class.
+    Each iteration goes on where the last one ended. Use it as
+    `DataLoader(dataset, batch_sampler=MixedBatchSampler(dataset, ...))`.
 
     Args:
         dataset: with synthetic images of every class: made with `target="all"`.

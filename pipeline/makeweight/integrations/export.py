@@ -147,7 +147,7 @@ ALTERED = """\
 
 
 def _card(images: TrainingSet, indices: Labels, form: Format) -> str:
-    """The README of an export: what it holds, and what goes wrong in a training of one's own."""
+    """The README of an export: what it holds, and what to avoid when training on it."""
     synthetic = indices >= len(images.train)
     labels = np.concatenate([images.train.labels, images.synthetic.labels])[indices]
     counts = [np.bincount(labels[part], minlength=len(images.train.classes)) for part in (~synthetic, synthetic)]

@@ -1,4 +1,4 @@
-"""The comparison for a training function of one's own: pairs of trainings over replicates, and a verdict."""
+"""The comparison for a user's own training function: pairs of trainings over replicates, and a verdict."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ from albumentations.core.transforms_interface import BasicTransform, ImageOnlyTr
 class ReplaceWithSynthetic(ImageOnlyTransform):  # type: ignore[misc]  # the package has no types
     """With probability `p`, replace an image by a random synthetic image of its class.
 
-    The label is handed in with the image: `transform(image=image, label=label)`. All classes are replaced with the same
+    The label is passed with the image: `transform(image=image, label=label)`. All classes are replaced with the same
     probability, so being synthetic reveals nothing about the class.
 
     Args:
         folder: synthetic images that the pipeline generated, such as `data/synthetic/cgan/replicate_0`.
-        label_key: name under which the label is handed in: a class name, or its index in `classes.json`.
+        label_key: name of the argument that is the label: a class name, or its index in `classes.json`.
         p: probability of a replacement.
 
     Raises:

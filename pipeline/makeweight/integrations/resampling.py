@@ -31,7 +31,7 @@ class GeneratorOverSampler(BaseOverSampler):  # type: ignore[misc]  # the packag
     strategy `uniform` avoid that a classifier learns the generator's artefacts as the mark of these classes.
 
     Args:
-        family: name of the generator family, such as cgan, cvae, gaussian or smote.
+        family: name of the generator family, such as cgan, warp, cvae, gaussian or smote.
         settings: settings of the family that differ from those of Makeweight's `params.yaml`, such as {"steps": 500}.
         image_shape: [height, width] or [height, width, channels] of flat images; None: square images with one or three
             channels, channels last. Images of shape [n, h, w], [n, c, h, w] or [n, h, w, c] need no shape.

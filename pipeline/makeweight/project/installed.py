@@ -27,7 +27,7 @@ class Installed:
 
 
 def installed() -> dict[str, list[Installed]]:
-    """All plug-ins by group, sorted by name. One that is broken disturbs no other."""
+    """All plug-ins by group, sorted by name. A broken one does not affect the others."""
     return {group: _of_group(group) for group in KEYS}
 
 

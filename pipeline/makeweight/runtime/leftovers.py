@@ -1,7 +1,7 @@
 """Removal of outputs of arms and families that are no longer in the parameters.
 
-`compare` and `report` depend on whole folders. Outputs of earlier arms would be part of DVC's hash of the folder, and
-missing in a fresh clone.
+`compare`, `report` and `train-union` depend on whole folders. Outputs of earlier arms would be part of DVC's hash of
+the folder, and missing in a fresh clone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from makeweight.runtime.artifacts import (
 from makeweight.runtime.progress import log_line
 
 RUNS = {HISTORY, PREDICTIONS, SCORES, CONFUSION, REPLICATES, "variance.csv"}  # the last one: of 0.1
-MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLE_QUALITY, SAMPLERS}
+MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS, SAMPLE_QUALITY}
 SYNTHETIC = {CARD, REPLICATE}
 NAMES = re.compile(rf"{NAME.pattern}((\+{NAME.pattern})*-{NAME.pattern})?")  # of a family, of an arm
 GITIGNORE = ".gitignore"  # DVC may write it

@@ -82,11 +82,11 @@ def run_replicates(
 ) -> list[Path]:
     """Run the replicates 0 … `replicates` - 1 of `job` that are not finished yet; return every replicate's folder.
 
-    A finished replicate stays in `cache`, under the hash of all that it depends on, so that additional replicates cost
-    only themselves. A killed replicate resumes from `checkpoints`, unless anything that it depends on has changed; then
-    its checkpoints are discarded. Each replicate runs in `compute.threads_per_replicate` threads. Their number changes
-    rounding, and so does the number of replicates in one program; the number of workers changes nothing. Missing
-    replicates are divided, in order, into groups that are computed in one program.
+    A finished replicate stays in `cache`, under the hash of all that it depends on, so that only additional
+    replicates are computed. A killed replicate resumes from `checkpoints`, unless anything that it depends on has
+    changed; then its checkpoints are discarded. Each replicate runs in `compute.threads_per_replicate` threads. Their
+    number changes rounding, and so does the number of replicates in one program; the number of workers changes nothing.
+    Missing replicates are divided, in order, into groups that are computed in one program.
 
     Args:
         job: the work and all that it depends on.

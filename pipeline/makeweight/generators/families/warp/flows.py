@@ -43,7 +43,7 @@ def deform(images: Tensor, displacement: Tensor) -> Tensor:
 
 
 def displacements_without_folds(velocities: Tensor, size: int) -> Tensor:
-    """The `displacements` of fields that are halved until no Jacobian determinant is negative: nothing folds."""
+    """The `displacements` of fields that are halved until every Jacobian determinant is positive: nothing folds."""
     flow = displacements(velocities, size)
     while len(folded := (smallest_determinants(flow) <= 0).nonzero().flatten()):
         velocities = velocities.index_copy(0, folded, velocities[folded] / 2)

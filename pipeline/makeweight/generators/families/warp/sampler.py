@@ -37,8 +37,8 @@ class Components:
     def of(cls, velocities: Tensor, limit: int) -> Components:
         """At most `limit` components of fields, float [n, 2, grid, grid], and their negatives.
 
-        The negatives deform the other way, from the second image of a pair to the first; with them the mean is zero. No
-        fields give components that deform nothing.
+        The negatives deform the other way, from the second image of a pair to the first; with them the mean is zero.
+        Without fields, the components deform nothing.
         """
         shape = velocities.shape[1:]
         flat = velocities.cpu().double().flatten(1)
