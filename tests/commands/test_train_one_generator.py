@@ -41,16 +41,18 @@ def test_a_control_has_no_generator(workspace: Path, invoke: Invoke) -> None:
     assert (code, output) == (2, "'none' is a control, which has no generator: name a family\n")
 
 
-def test_compare_removes_the_runs_of_families_that_the_list_no_longer_names(
+def test_compare_removes_what_the_parameters_no_longer_name_from_the_folders_that_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
 ) -> None:
     small_study(tmp_path)
     monkeypatch.chdir(tmp_path)
     kept = Path("runs/one_generator/cgan-plain")
     shutil.copytree(kept, kept.with_name("cvae-plain"))
+    shutil.copytree("models/cgan", "models/cvae")
     code, output = invoke("compare")
     assert code == 0, output
     assert "runs/one_generator: removed cvae-plain, which the parameters do not name" in output
+    assert "models: removed cvae, which the parameters do not name" in output
     assert kept.exists()
     assert "Variance over runs that is due to the generator" in output
     write_params(Path("params.yaml"), {"replicates": 3, "transforms": ["plain"]})

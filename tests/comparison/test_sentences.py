@@ -285,6 +285,8 @@ def test_a_chosen_control_is_named_and_said_to_be_chosen_on_validation_images(tm
     assert budgets == "The number of steps of each arm was chosen among 1,000, 3,000 in the same way."
     (budgets,) = chosen(found, Choices(None, {CONTROL: 3000}, scores))
     assert "among 1,000, 3,000 on validation images, by 3 trainings" in budgets
+    alone = {**open_, "controls": ["oversample"], "transforms": ["classical"]}
+    assert chosen(_parameters(tmp_path, alone), Choices(CONTROL, {CONTROL: 3000}, scores)) == [budgets]
     assert chosen(_parameters(tmp_path), NOTHING_CHOSEN) == []
     assert "numbers of steps on offer: 1,000 or 3,000" in explanations(found, _test_set())["Arm"]
 

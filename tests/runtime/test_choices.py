@@ -32,3 +32,11 @@ def test_a_missing_file_is_an_error_only_where_something_is_to_be_chosen(tmp_pat
         parameters = read_parameters(write_params(tmp_path / "params.yaml", change))
         with pytest.raises(BadInput, match=r"choices\.json is missing: run choose first"):
             read_choices(parameters, tmp_path / "choices.json")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"control": null, "steps": [], "scores": {}}'])
+def test_a_damaged_file_is_an_error(tmp_path: Path, content: str) -> None:
+    parameters = read_parameters(write_params(tmp_path / "params.yaml", OPEN))
+    (tmp_path / "choices.json").write_text(content)
+    with pytest.raises(BadInput, match=r"choices\.json is damaged: run choose again"):
+        read_choices(parameters, tmp_path / "choices.json")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from makeweight.runtime.leftovers import MODELS, RUNS, SYNTHETIC, remove_others
+from tests.conftest import PROJECT
 
 
 def files(folder: Path, *names: str) -> None:
@@ -43,3 +45,10 @@ def test_what_is_no_output_is_kept_and_logged(tmp_path: Path, capsys: pytest.Cap
     assert sorted(tmp_path.rglob("*")) == before
     (line,) = capsys.readouterr().err.splitlines()
     assert "left Old Runs, linked-plain, mine-plain, notes.txt alone: " in line
+
+
+@pytest.mark.parametrize(("stage", "outputs"), [("train_generator", MODELS), ("train_union", RUNS)])
+def test_everything_that_a_stage_writes_is_an_output(stage: str, outputs: set[str]) -> None:
+    described = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"][stage]
+    paths = [next(iter(entry)) for entry in described["outs"] + described["plots"]]
+    assert {Path(path).name for path in paths} <= outputs

@@ -12,6 +12,7 @@ import pytest
 from makeweight.classification.fit import Training
 from makeweight.core.choices import Choices, best
 from makeweight.core.data import Split
+from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.seeds import derive
 from makeweight.core.study import Arm
@@ -58,6 +59,22 @@ def cached() -> set[str]:
 def test_with_nothing_to_choose_nothing_is_trained(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "run_jobs", lambda *_, **__: pytest.fail("something was trained"))
     assert choose(parameters(change), TRAIN, VALIDATION) == Choices(Arm("none", "plain") if change else None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"controls": ["none", "logit_adjusted"], "classifier": {"mix": "mixup"}}, "does not suit mixed images"),
+        ({"generate": {"base": "logit_adjusted"}, "classifier": {"mix": "mixup"}}, "does not suit mixed images"),
+        ({"transforms": ["elastic"], "recipes": {"elastic": [{"Resize": {"height": 9, "width": 9}}]}}, "keep size"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_trained(
+    change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_jobs", lambda *_, **__: pytest.fail("something was trained"))
+    with pytest.raises(BadInput, match=message):
+        choose(parameters(BUDGETS, change), TRAIN, VALIDATION)
 
 
 def test_every_arm_gets_its_best_budget_and_the_best_control_arm_is_the_control() -> None:

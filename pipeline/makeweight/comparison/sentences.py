@@ -145,10 +145,11 @@ def chosen(parameters: Parameters, choices: Choices) -> list[str]:
         f"{'is' if parameters.choice.replicates == 1 else 'are'} never scored on test images"
     )
     sentences = []
-    if choices.control is not None and choices.scores:
-        candidates = counted(len(control_arms(parameters)), "arm")
+    candidates = len(control_arms(parameters))
+    if choices.control is not None and candidates > 1:
         sentences.append(
-            f"The control, {choices.control}, was chosen among {candidates} without synthetic images {how}."
+            f"The control, {choices.control}, was chosen among {counted(candidates, 'arm')} without synthetic images "
+            f"{how}."
         )
     if choices.steps:
         way = "in the same way" if sentences else how

@@ -30,18 +30,21 @@ def read_choices(parameters: Parameters, path: Path) -> Choices:
     """Read what `write_choices` wrote; no file is needed where the parameters leave nothing to be chosen.
 
     Raises:
-        BadInput: the file is missing.
+        BadInput: the file is missing or damaged.
     """
     if not is_open(parameters):
         return NOTHING_CHOSEN
     if not path.exists():
         raise BadInput(f"{path} is missing: run choose first")
-    values = read_json(path)
-    return Choices(
-        Arm.named(values["control"]) if values["control"] else None,
-        {Arm.named(name): steps for name, steps in values["steps"].items()},
-        {
-            Arm.named(name): {int(steps): tuple(of_trainings) for steps, of_trainings in by_steps.items()}
-            for name, by_steps in values["scores"].items()
-        },
-    )
+    try:
+        values = read_json(path)
+        return Choices(
+            Arm.named(values["control"]) if values["control"] else None,
+            {Arm.named(name): steps for name, steps in values["steps"].items()},
+            {
+                Arm.named(name): {int(steps): tuple(of_trainings) for steps, of_trainings in by_steps.items()}
+                for name, by_steps in values["scores"].items()
+            },
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path} is damaged: run choose again") from error

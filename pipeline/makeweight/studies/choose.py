@@ -13,6 +13,7 @@ from pathlib import Path
 
 from makeweight.classification.fit import Training
 from makeweight.classification.interface import find_transform
+from makeweight.classification.mixup import require_mix_allowed
 from makeweight.classification.train import training_job, validation_scores
 from makeweight.classification.trial import try_on
 from makeweight.core.choices import Choices, Scores, best, resolved
@@ -46,7 +47,8 @@ def choose(parameters: Parameters, train: Split, validation: Split) -> Choices:
         validation: the validation images.
 
     Raises:
-        BadInput: a family or a transform does not exist, or does not suit these images; or a training failed.
+        BadInput: a family or a transform does not exist, or does not suit these images; a loss does not suit mixed
+            images; or a training failed.
     """
     trainings = _Trainings(parameters, train, validation)
     candidates, several = control_arms(parameters), len(parameters.classifier.budgets) > 1
@@ -74,10 +76,12 @@ class _Trainings:
 
     def scores(self, study_arms: Sequence[Arm], control_arm: Arm) -> Scores:
         """The scores of `study_arms` at every budget; all trainings run side by side."""
+        for transform in self.parameters.transforms:  # fails before anything is trained
+            try_on(find_transform(transform, self.parameters.recipes), self.train.images)
+        for arm in study_arms:  # likewise
+            require_mix_allowed(self._base(arm, control_arm), self.parameters.classifier)
         options = [(arm, steps) for arm in study_arms for steps in self.parameters.classifier.budgets]
         trainings = [self._training(arm, steps, control_arm) for arm, steps in options]
-        for training in trainings[:: len(self.parameters.classifier.budgets)]:
-            try_on(training.transform, self.train.images)  # fails before anything is trained
         names = [f"choose {arm} {steps} steps" for arm, steps in options]
         jobs = [training_job(training, name) for training, name in zip(trainings, names, strict=True)]
         title = "classifiers" if any(training.synthetic for training in trainings) else "control arms"
@@ -105,11 +109,14 @@ class _Trainings:
             transform=find_transform(arm.transform, self.parameters.recipes),
             settings=self.parameters.classifier.with_budget(steps),
             generate=self.parameters.generate,
-            base=arm.source if synthetic is None else base(self.parameters, control_arm),
+            base=self._base(arm, control_arm),
             seed=self.seed,
             groups={},
             checkpoint_seconds=self.parameters.compute.checkpoint_seconds,
         )
+
+    def _base(self, arm: Arm, control_arm: Arm) -> str:
+        return arm.source if is_control(arm.source) else base(self.parameters, control_arm)
 
     @property
     def seed(self) -> int:
