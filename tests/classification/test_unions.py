@@ -33,3 +33,9 @@ def test_a_union_has_as_many_images_of_each_class_as_one_family_in_equal_parts(f
 def test_the_images_of_one_family_stay_as_they_are() -> None:
     alone = drawn(1)
     assert equal_parts([alone]) is alone
+
+
+def test_a_union_of_no_images_has_none() -> None:
+    """Under `generate.strategy: balance` no image is drawn where no class lacks any."""
+    nothing = drawn(0).take(np.arange(0))
+    assert len(equal_parts([nothing, nothing])) == 0

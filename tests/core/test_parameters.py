@@ -39,6 +39,10 @@ def errors(path: Path) -> list[str]:
         ({"classifier": {"steps": [0, 5]}}, "classifier.steps.0 is 0, but should be greater than or equal to 1"),
         ({"choice": {"replicates": 0}}, "choice.replicates is 0, but should be greater than or equal to 1"),
         ({"unions": ["cgan"]}, "unions: 'cgan' must name at least two different families, joined by +"),
+        (
+            {"generators": ["cgan", "cvae"], "unions": ["cgan+cvae", "cgan+cvae"]},
+            "unions has duplicates: cgan+cvae, cgan+cvae",
+        ),
         ({"unions": ["cgan+cgan"]}, "unions: 'cgan+cgan' must name at least two different families, joined by +"),
         ({"unions": ["cgan+cvae"]}, "unions: 'cgan+cvae' names 'cvae', which is not among the generators"),
         (

@@ -34,5 +34,6 @@ def parts_of(splits: Sequence[Split]) -> list[Labels]:
 
 
 def _every(step: int, first: int, labels: Labels) -> Labels:
-    """The indices of every `step`-th image of each class, from the `first`-th one on, int64 [m]."""
-    return np.concatenate([np.flatnonzero(labels == label)[first::step] for label in np.unique(labels)])
+    """The indices of every `step`-th image of each class, from the `first`-th one on, int64 [m]; none of no images."""
+    of_classes = [np.flatnonzero(labels == label)[first::step] for label in np.unique(labels)]
+    return np.concatenate([np.arange(0), *of_classes])

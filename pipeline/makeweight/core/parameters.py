@@ -185,7 +185,7 @@ class Parameters(Settings):
 
     @model_validator(mode="after")
     def _consistent_lists(self) -> Self:
-        for key in ("controls", "generators", "transforms", "one_generator"):
+        for key in ("controls", "generators", "unions", "transforms", "one_generator"):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} has duplicates: {', '.join(names)}")
@@ -206,7 +206,7 @@ class Parameters(Settings):
                 raise ValueError(f"unions: {union!r} must name at least two different families, joined by +")
             if unknown := [name for name in families if name not in self.generators]:
                 raise ValueError(f"unions: {union!r} names {unknown[0]!r}, which is not among the generators")
-            if (equal := found.setdefault(frozenset(families), union)) is not union:
+            if (equal := found.setdefault(frozenset(families), union)) != union:
                 raise ValueError(f"unions: {equal!r} and {union!r} are of the same families")
         return self
 
