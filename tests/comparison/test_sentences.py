@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief, other_base
 from makeweight.comparison.test_sets import TestSet
 from makeweight.comparison.variance_components import Component, VarianceComponents
 from makeweight.core.choices import NOTHING_CHOSEN, Choices
@@ -250,6 +250,16 @@ def test_what_was_compared_is_explained(tmp_path: Path) -> None:
     explained = explanations(_parameters(tmp_path, other), _test_set())
     assert "as they are" in explained["Control (none-plain)"]
     assert "F1 score" in explained["Macro F1"]
+
+
+def test_arms_that_are_not_built_on_the_control_say_so(tmp_path: Path) -> None:
+    def sentences(arm: str, **generate: str) -> list[str]:
+        changes = {"controls": ["none", "oversample", "deferred"], "compare": {"control": arm}, "generate": generate}
+        return other_base(_parameters(tmp_path, changes))
+
+    assert sentences("oversample-plain") == sentences("deferred-plain") == []
+    assert "use the batches and the loss of “oversample”, the control those of “none”" in sentences("none-plain")[0]
+    assert "“none”, the control those of “deferred”" in sentences("deferred-plain", base="none")[0]
 
 
 def test_the_basis_states_how_many_fewer_real_images_a_generator_arm_shows() -> None:

@@ -26,7 +26,7 @@ def test_a_class_that_failed_in_one_replicate_is_named_with_its_lowest_figure_an
     found = quality([[1.0, 0.49, 0.9], [1.0, 0.2, 0.4]], [[1.0] * 3] * 2).warnings(monitor_settings())
     assert found == [
         "cgan: generated images of 2 classes vary much less than training images (diversity ratio below 0.5): "
-        "“b” (0.20), “[c]” (0.40). Try a larger mode_seeking, more augment, or another family."
+        "“b” (0.20), “[c]” (0.40). Try another family, or for cgan a larger mode_seeking or more augment."
     ]
 
 

@@ -15,7 +15,7 @@ from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.remedies import disagreements
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief
+from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief, other_base
 from makeweight.comparison.test_sets import TestSet
 from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import Labels
@@ -118,6 +118,7 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
         test_set=test_set,
         basis=[
             *based_on(test_set, parameters.replicates, parameters.generate),
+            *other_base(parameters),
             *chosen(parameters, choices),
             *disagreements(scores, control_arms(parameters)),
         ],

@@ -84,6 +84,17 @@ def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> 
     return [basis, f"{smallest}{_coarse_classes(test_set)}.", exposure(generate)]
 
 
+def other_base(parameters: Parameters) -> list[str]:
+    """A reservation where generator arms are not built on the control: then the images are not the only difference."""
+    source = control(parameters).source
+    if (name := base(parameters, control(parameters))) == source:
+        return []
+    return [
+        f"Arms with synthetic images use the batches and the loss of “{name}”, the control those of “{source}”: the "
+        "difference is not due to the images alone."
+    ]
+
+
 def explanations(parameters: Parameters, test_set: TestSet) -> dict[str, str]:
     """What was compared: a sentence for each term."""
     reference, metric = control(parameters), parameters.compare.metric

@@ -54,13 +54,13 @@ class SampleQuality:
                 self.diversity,
                 settings.alarm_diversity_ratio,
                 "generated images of {} vary much less than training images (diversity ratio below {:g}): {}",
-                "a larger mode_seeking, more augment, or another family",
+                "another family, or for cgan a larger mode_seeking or more augment",
             ),
             (
                 self.recognised_ratio,
                 settings.alarm_recognised_ratio,
                 "generated images of {} are hard to recognise (less than {:g} times as often as real ones): {}",
-                "more steps, a lower temperature, or another family",
+                "more steps, another family, or for cgan a lower temperature",
             ),
         )
         sentences = []
