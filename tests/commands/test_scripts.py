@@ -49,6 +49,8 @@ def test_a_control_is_no_family_and_a_family_no_control(workspace: Path, invoke:
     assert (code, output) == (2, f"'cgan' is not a control ({controls}): run train-augmented for a family\n")
     code, output = invoke("train-augmented", "--family", "none", "--transform", "plain")
     assert (code, output) == (2, "'none' is a control, not a family: run train-baseline for it\n")
+    code, output = invoke("train-augmented", "--family", "cgan+warp", "--transform", "plain")
+    assert (code, output) == (2, "'cgan+warp' is a union, not a family: run train-union for it\n")
     code, output = invoke("train-union", "--union", "cgan", "--transform", "plain")
     assert code == 2
     assert output == "'cgan' is not a union of families, such as cgan+cvae: run train-augmented for one family\n"

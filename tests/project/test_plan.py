@@ -57,13 +57,13 @@ def written(folder: Path, counts: Sequence[int], groups: Sequence[int] | None = 
         # 3 trainings of each of 6 arms at 2 budgets, with 3 generators.
         (
             {"replicates": 5, "classifier": {"steps": [5, 9]}, "choice": {"replicates": 3}},
-            "The study trains 5 generators (cgan) and 30 classifiers. Budgets and the control are chosen by 3 "
-            "generators and 36 classifiers more.",
+            "The study trains 5 generators (cgan) and 30 classifiers. For the choice of budgets, 3 "
+            "generators and 36 classifiers more are trained.",
         ),
         (
             {"replicates": 5, "compare": {"control": "auto"}, "choice": {"replicates": 3}},
-            "The study trains 5 generators (cgan) and 30 classifiers. Budgets and the control are chosen by 12 "
-            "classifiers more.",
+            "The study trains 5 generators (cgan) and 30 classifiers. For the choice of the control, 12 "
+            "classifiers more are trained.",
         ),
     ],
 )

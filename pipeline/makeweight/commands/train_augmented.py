@@ -31,6 +31,8 @@ def train_augmented(
 
     if is_control(family):
         raise BadInput(f"{family!r} is a control, not a family: run train-baseline for it")
+    if "+" in family:
+        raise BadInput(f"{family!r} is a union, not a family: run train-union for it")
     folders = (synthetic or Path("data/synthetic", family),)
     inputs = Inputs(params, train, validation, test, choices, folders)
     out = out or Path("runs", f"{family}-{transform}")

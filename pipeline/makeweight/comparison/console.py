@@ -13,7 +13,7 @@ from makeweight.comparison.compare import Comparison
 from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import contrast_text, in_brief
 from makeweight.core.metrics import OVERALL
-from makeweight.core.text import counted, percent, readable
+from makeweight.core.text import NOTHING, counted, percent, readable
 from makeweight.runtime.artifacts import ARM, MEAN, METRIC, SD, SPLIT
 
 WIDTH = 80  # columns: longer lines are hard to read
@@ -71,4 +71,5 @@ def _arms(comparison: Comparison) -> Table:
 def _variance(comparison: Comparison) -> Iterator[str]:
     for row in comparison.variance.to_dict("records"):
         share, low, high = (percent(row[key], 0) for key in ("generator_share", "low", "high"))
-        yield f"{row['arm']}: {share}% (95% confidence interval {low} to {high})."
+        interval = f"{share}% (95% confidence interval {low} to {high})"
+        yield f"{row['arm']}: {'undefined, a variance is zero' if share == NOTHING else interval}."

@@ -173,7 +173,9 @@ def trainings(parameters: Parameters) -> str:
     if not any(choosing.values()):
         return line
     numbers = " and ".join(counted(number, what) for what, number in choosing.items() if number)
-    return f"{line} Budgets and the control are chosen by {numbers} more."
+    what = {"budgets": len(parameters.classifier.budgets) > 1, "the control": parameters.compare.control == AUTO}
+    chosen = " and ".join(name for name, is_chosen in what.items() if is_chosen)
+    return f"{line} For the choice of {chosen}, {numbers} more are trained."
 
 
 def _number(runs: Sequence[TrainingRun], *, choosing: bool = False) -> int:
