@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,16 @@ def _as_a_terminal_starts_it() -> None:
 def _dvc_without_network() -> None:
     """Whatever a test's `.dvc/config` says, `dvc` shall start no daemon and ask no network."""
     os.environ.update({"DVC_NO_ANALYTICS": "1", "CI": "true"})
+
+
+@pytest.fixture(autouse=True)
+def _without_modules_of_other_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests write packages of equal names into folders of their own."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__dict__", {}).get("__file__")).startswith(folder):
+            del sys.modules[name]
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ EDITS = [  # module, a piece of its code, what takes its place, and what is retr
     ("reporting/report.py", "import annotations", "import annotations\nimport os", ()),
     ("training/loop.py", '"""', '"""Edited. ', ()),  # a docstring
     ("training/loop.py", "MAX_ROLLBACKS = 3", "MAX_ROLLBACKS = 3  # an edited comment,", ()),
-    ("training/loop.py", "MAX_ROLLBACKS = 3", "MAX_ROLLBACKS = 4", ("generator",)),
+    ("training/loop.py", "MAX_ROLLBACKS = 3", "MAX_ROLLBACKS = 4", ("generator", "classifier")),
     ("training/loop.py", 'raise BadInput(f"', 'raise BadInput(f"Edited. ', ()),  # a message
     ("training/monitors.py", 'TrainingFailure(\n        f"', 'TrainingFailure(\n        f"Edited. ', ()),
     ("training/monitors.py", "COMPARED = 50", "COMPARED = 51", ("generator",)),

@@ -16,7 +16,8 @@ from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints, State, pack
-from makeweight.training.loop import Monitor, TrainingContext
+from makeweight.training.loop import TrainingContext
+from makeweight.training.monitors import Monitor
 from tests.support.monitoring import monitor_settings
 
 CPU = torch.device("cpu")

@@ -24,7 +24,8 @@ from makeweight.generators.interface import find_family
 from makeweight.generators.train import train_generators
 from makeweight.runtime.machine import fixed_threads
 from makeweight.training.checkpoints import Checkpoints
-from makeweight.training.loop import BatchedTrainingFailure, Monitor, Sampler, TrainingContext
+from makeweight.training.loop import BatchedTrainingFailure, Sampler, TrainingContext
+from makeweight.training.monitors import Monitor
 from makeweight.training.rng import ReplicateGenerators
 from makeweight.training.stacking import StackedNetworks, stack
 from tests.conftest import PROJECT, write_params

@@ -22,8 +22,8 @@ from makeweight.runtime.files import write_arrays, write_csv, write_json
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Replicate
 from makeweight.training.checkpoints import Checkpoints
-from makeweight.training.loop import BatchedTrainingFailure, Monitor, Sampler, TrainingContext
-from makeweight.training.monitors import diversity_ratios, real_diversities
+from makeweight.training.loop import BatchedTrainingFailure, Sampler, TrainingContext
+from makeweight.training.monitors import Monitor, diversity_ratios, real_diversities
 from makeweight.training.scorer import recognised, train_scorer
 
 SCORED_EACH = 50  # drawn images of each class

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from makeweight.core.data import Images, Labels, Split
+from makeweight.core.data import Images, Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import MonitorSettings
@@ -19,16 +18,6 @@ from makeweight.core.text import listed
 from makeweight.runtime import distributed
 from makeweight.runtime.progress import log_line
 from makeweight.training.checkpoints import Checkpoints, State, pack, unpack
-from makeweight.training.monitors import (
-    DRAWN_EACH,
-    TrainingFailure,
-    discriminator_saturation,
-    diversity_ratios,
-    mode_collapse,
-    non_finite,
-    real_distances,
-    real_diversities,
-)
 
 RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; frames of drawn images
 SHOWN_CLASSES, SHOWN_EACH = 10, 6  # classes in a frame, and images of each
@@ -63,40 +52,48 @@ class Frame:
     images: Images
 
 
-@dataclass(frozen=True)
-class Monitor:
-    """Detects failures of a training on `train`, by `settings`.
+@dataclass(frozen=True, slots=True)
+class TrainingFailure:
+    """A description of a failure, and its remedies, for messages."""
 
-    Attributes:
-        settings: thresholds, and what to do about a failure.
-        train: the training images.
-        real: for each class, the median distance between two of its training images.
-        real_diversity: for each class, the diversity of its training images.
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; try {self.remedy}"
+
+
+class TrainingMonitor(Protocol):
+    """Detection of failures, as `training/monitors.py` implements it for generators.
+
+    A protocol, so that classifiers, which are not monitored, do not depend on that code.
     """
 
-    settings: MonitorSettings
-    train: Split
-    real: list[float] = field(init=False)
-    real_diversity: list[float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "real", real_distances(self.train))
-        object.__setattr__(self, "real_diversity", real_diversities(self.train))
+    @property
+    def settings(self) -> MonitorSettings:
+        """Thresholds, and what to do about a failure."""
+        ...
 
     @property
     def labels(self) -> Labels:
-        """Labels of the images in a frame: of the rarest classes, which fail first."""
-        counts = self.train.counts
-        rarest = [label for label in np.argsort(counts, kind="stable") if counts[label]][:SHOWN_CLASSES]
-        return np.repeat(np.sort(np.array(rarest, dtype=np.int64)), SHOWN_EACH)
+        """Labels of the images in a frame, int64 [n], sorted."""
+        ...
+
+    def failure(
+        self, history: Sequence[Mapping[str, float]], state: State, images: Images | None
+    ) -> TrainingFailure | None:
+        """The failure that the last row of `history` shows.
+
+        Args:
+            history: the rows since the last rollback.
+            state: of the loop.
+            images: drawn at that row; None: none were drawn, or it is too early to judge them.
+        """
+        ...
 
     def uniform_classes(self, sampler: Sampler) -> list[str]:
         """Names of the classes whose drawn images vary much less than their training images, with the ratio."""
-        labels = np.repeat(np.flatnonzero(self.train.counts), DRAWN_EACH)
-        drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
-        ratios = diversity_ratios(as_images(drawn), labels, self.real_diversity)
-        below = np.flatnonzero(ratios < self.settings.alarm_diversity_ratio)
-        return [f"{self.train.classes[label]!r} ({ratios[label]:.2f})" for label in below]
+        ...
 
 
 @dataclass
@@ -124,7 +121,7 @@ class TrainingContext:
     autocast: torch.dtype | None
     progress: Callable[[int], None] = lambda step: None
     name: str = "training"
-    monitor: Monitor | None = None
+    monitor: TrainingMonitor | None = None
     checkpoints: Checkpoints | None = None
     histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
     frames: list[list[Frame]] = field(default_factory=lambda: [[]])
@@ -267,17 +264,15 @@ class _Loop:
         if monitor is None:
             return None
         failures = (
-            non_finite(history[-1], self.state)
-            or discriminator_saturation(history[self.since :], monitor.settings)
-            or self._mode_collapse(monitor, frames[self.frames :], history[-1]["step"])
+            monitor.failure(history[self.since :], self.state, self._judged(frames[self.frames :], history[-1]["step"]))
             for history, frames in zip(self.run.histories, self.run.frames, strict=True)
         )
         return next((failure for failure in failures if failure), None)
 
-    def _mode_collapse(self, monitor: Monitor, frames: list[Frame], step: float) -> TrainingFailure | None:
+    def _judged(self, frames: list[Frame], step: float) -> Images | None:
         if len(frames) <= self.run.showings // 2 or frames[-1].step != step:
             return None  # images of an early stage are all alike
-        return mode_collapse(frames[-1].images, monitor.labels, monitor.train, monitor.real, monitor.settings)
+        return frames[-1].images
 
     def rollback(self, step: int, failure: TrainingFailure) -> int:
         """Restore the last good state, with lower learning rates and other random numbers; return its step.

@@ -1,4 +1,4 @@
-"""Detection of training failures: pure functions of the recorded history and the drawn images.
+"""Detection of training failures: functions of the recorded history and the drawn images, and a monitor that uses them.
 
 A training failure can lead to a rollback, and validation images must not influence a training. So no detector reads a
 figure of validation images; these are only logged.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from makeweight.core.data import Images, Labels, Split
-from makeweight.core.images import diversity, median_distance, of_class
+from makeweight.core.images import as_images, diversity, median_distance, of_class
 from makeweight.core.parameters import MonitorSettings
+from makeweight.training.loop import SHOWN_CLASSES, SHOWN_EACH, Sampler, TrainingFailure
 
 SATURATED_RECORDS = 25  # records over which errors must be low; most are at first, while generated images are noise
 ERRORS = ("error_train", "error_generated")
@@ -28,15 +29,49 @@ COMPARED = 50  # training images of each class
 DRAWN_EACH = 20  # images of each class whose diversity is measured during training
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingFailure:
-    """A description of a failure, and its remedies, for messages."""
+@dataclass(frozen=True)
+class Monitor:
+    """Detects failures of a training on `train`, by `settings`.
 
-    what: str
-    remedy: str
+    Attributes:
+        settings: thresholds, and what to do about a failure.
+        train: the training images.
+        real: for each class, the median distance between two of its training images.
+        real_diversity: for each class, the diversity of its training images.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.what}; try {self.remedy}"
+    settings: MonitorSettings
+    train: Split
+    real: list[float] = field(init=False)
+    real_diversity: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "real", real_distances(self.train))
+        object.__setattr__(self, "real_diversity", real_diversities(self.train))
+
+    @property
+    def labels(self) -> Labels:
+        """Labels of the images in a frame: of the rarest classes, which fail first."""
+        counts = self.train.counts
+        rarest = [label for label in np.argsort(counts, kind="stable") if counts[label]][:SHOWN_CLASSES]
+        return np.repeat(np.sort(np.array(rarest, dtype=np.int64)), SHOWN_EACH)
+
+    def failure(
+        self, history: Sequence[Mapping[str, float]], state: Mapping[str, Any], images: Images | None
+    ) -> TrainingFailure | None:
+        """The failure that the last row of `history` shows; see `TrainingMonitor`."""
+        failure = non_finite(history[-1], state) or discriminator_saturation(history, self.settings)
+        if failure or images is None:
+            return failure
+        return mode_collapse(images, self.labels, self.train, self.real, self.settings)
+
+    def uniform_classes(self, sampler: Sampler) -> list[str]:
+        """Names of the classes whose drawn images vary much less than their training images, with the ratio."""
+        labels = np.repeat(np.flatnonzero(self.train.counts), DRAWN_EACH)
+        drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
+        ratios = diversity_ratios(as_images(drawn), labels, self.real_diversity)
+        below = np.flatnonzero(ratios < self.settings.alarm_diversity_ratio)
+        return [f"{self.train.classes[label]!r} ({ratios[label]:.2f})" for label in below]
 
 
 def non_finite(row: Mapping[str, float], state: Mapping[str, Any]) -> TrainingFailure | None:

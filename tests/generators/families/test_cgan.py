@@ -25,8 +25,8 @@ from makeweight.generators.families.cgan.family import ConditionalGAN, GANSample
 from makeweight.generators.families.cgan.presets import CLASSIC
 from makeweight.generators.families.cgan.steps import error_rates
 from makeweight.training.checkpoints import State
-from makeweight.training.loop import Monitor, Step, TrainingContext
-from makeweight.training.monitors import diversity_ratios, real_diversities
+from makeweight.training.loop import Step, TrainingContext
+from makeweight.training.monitors import Monitor, diversity_ratios, real_diversities
 from makeweight.training.rng import ReplicateGenerators
 from tests.support.families import draw, run
 from tests.support.monitoring import monitor_settings
