@@ -64,6 +64,8 @@ def _without_modules_of_other_tests(tmp_path_factory: pytest.TempPathFactory) ->
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__dict__", {}).get("__file__")).startswith(folder):
             del sys.modules[name]
+    if fingerprints := sys.modules.get("makeweight.runtime.fingerprints"):
+        fingerprints._source.cache_clear()  # remembers where a module's file is
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
