@@ -169,7 +169,9 @@ class Chosen:
     def draw(self, rng: np.random.Generator, design: Design) -> tuple[list[Right], Right]:
         """See `Model`."""
         model = Crossed(self.skill)
-        easy = [model.mean + model.shared * rng.standard_normal(len(each)) for each in (self.validation, design.labels)]
+        easy = [
+            model.mean + model.shared * rng.standard_normal(len(labels)) for labels in (self.validation, design.labels)
+        ]
         reference, arm = (self._arm(rng, design.replicates, easy, options, model.own) for options in self.options)
         return [arm], reference
 
@@ -180,7 +182,7 @@ class Chosen:
         networks = replicates + SEPARATE
         skill = self.skill * rng.standard_normal((options, networks, 1))
         validation, test = (
-            special.expit(each + own * rng.standard_normal((options, 1, len(each))) + skill) for each in easy
+            special.expit(ease + own * rng.standard_normal((options, 1, len(ease))) + skill) for ease in easy
         )
         right = rng.random(validation.shape) < validation
         scores = np.mean([right[..., self.validation == label].mean(2) for label in np.unique(self.validation)], 0)

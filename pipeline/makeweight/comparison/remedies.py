@@ -9,6 +9,7 @@ import pandas as pd
 
 from makeweight.core.study import Arm
 from makeweight.core.text import points
+from makeweight.runtime.artifacts import ARM, METRIC, REPLICATE, SPLIT, VALUE
 
 METRICS = ("accuracy", "balanced_accuracy")
 
@@ -25,7 +26,7 @@ def disagreements(scores: pd.DataFrame, control_arms: Sequence[Arm]) -> list[str
     """
     sources = list(dict.fromkeys(arm.source for arm in control_arms))
     first = "none" if "none" in sources else sources[0]
-    on_test = scores[scores["split"] == "test"]
+    on_test = scores[scores[SPLIT] == "test"]
     return [
         sentence
         for arm in control_arms
@@ -48,5 +49,5 @@ def _disagreement(scores: pd.DataFrame, arm: Arm, reference: Arm) -> Iterator[st
 
 
 def _values(scores: pd.DataFrame, arm: Arm, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    rows = scores[(scores["arm"] == str(arm)) & (scores["metric"] == metric)].sort_values("replicate")
-    return rows["value"].to_numpy(np.float64)
+    rows = scores[(scores[ARM] == str(arm)) & (scores[METRIC] == metric)].sort_values(REPLICATE)
+    return rows[VALUE].to_numpy(np.float64)

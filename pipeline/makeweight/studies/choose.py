@@ -129,11 +129,12 @@ class _Trainings:
         parameters, families = self.parameters, self.parameters.generators
         fits = [self._fit(name) for name in families]
         finished = self._run([generator_job(fit, f"choose generator {fit.name}") for fit in fits], "generators")
-        drawings = [
+        generations = [
             Generation(name, find("families", name).load, samplers, self.train, parameters.generate, self.seed)
             for name, samplers in zip(families, finished, strict=True)
         ]
-        drawn = self._run([drawing_job(each, f"choose images {each.family}") for each in drawings], "synthetic images")
+        jobs = [drawing_job(generation, f"choose images {generation.family}") for generation in generations]
+        drawn = self._run(jobs, "synthetic images")
         return {name: [read_split(folder) for folder in folders] for name, folders in zip(families, drawn, strict=True)}
 
     def _fit(self, name: str) -> Fit:

@@ -178,7 +178,7 @@ class TrainingContext:
             images = sampler.sample(labels, rng=torch.Generator().manual_seed(0))
             frames.append(Frame(step, as_images(images)))
         for k, (frames, sampler) in enumerate(zip(self.frames, samplers, strict=True)):
-            if len(frames) > self.showings // 2 and k not in self._warned:  # early images are all alike
+            if len(frames) > self.showings // 2 and k not in self._warned:  # early images hardly vary
                 self._warn(step, k, self.monitor.uniform_classes(sampler))
 
     def _warn(self, step: int, number: int, classes: list[str]) -> None:
@@ -271,7 +271,7 @@ class _Loop:
 
     def _judged(self, frames: list[Frame], step: float) -> Images | None:
         if len(frames) <= self.run.showings // 2 or frames[-1].step != step:
-            return None  # images of an early stage are all alike
+            return None  # early images hardly vary
         return frames[-1].images
 
     def rollback(self, step: int, failure: TrainingFailure) -> int:
