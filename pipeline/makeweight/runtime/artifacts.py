@@ -19,6 +19,11 @@ COMPARISON, ARMS = "comparison.json", "arms.csv"
 ARM, CLASS, MEAN, SD, FEW = "arm", "class", "mean", "sd", "few"  # columns of arms.csv, beside those of scores.csv
 RECALL_OF_CLASS = "recall"  # metric in arms.csv
 
+# results/assessment/<family>/
+ASSESSMENT_FOLDER = "assessment"
+ASSESSMENT, ASSESSMENT_METRICS = "assessment.json", "metrics.json"
+NEAREST, CLOSEST, RANKED = "nearest.png", "closest.png", "ranked.png"  # pictures of the images of replicate 0
+
 # models/<family>/
 SAMPLERS = "samplers"
 SAMPLER = "makeweight.json"  # in each replicate's folder: family, classes and images, for use without the project
