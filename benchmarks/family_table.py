@@ -126,7 +126,7 @@ def rows_of(
             start = time.process_time()
             context = TrainingContext(torch.device(chosen.device), chosen.autocast)
             seeds = [derive(parameters.seed, "generator", family, k)]
-            (sampler,) = find_family(family, parameters.families).fit(
+            (sampler,) = find_family(family, parameters.families, train).fit(
                 train, monitor=validation, seeds=seeds, run=context
             )
             seconds = time.process_time() - start
