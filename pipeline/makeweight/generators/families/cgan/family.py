@@ -110,7 +110,7 @@ class ConditionalGAN(TrainedInSteps, Settings):
         """
         if self.steps is not None:
             return self
-        return self.model_copy(update={"steps": round(STEPS_PER_DECADE * math.log10(max(10, len(train))), -2)})
+        return self.model_copy(update={"steps": 100 * round(STEPS_PER_DECADE / 100 * math.log10(max(10, len(train))))})
 
     def fit(self, train: Split, *, monitor: Split, seeds: Sequence[int], run: TrainingContext) -> list[GANSampler]:
         """Train one generator for each seed on `train`, all of them in one program."""
