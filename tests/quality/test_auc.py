@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
@@ -12,7 +13,7 @@ from makeweight.quality.auc import stratified_auc
 RNG = np.random.default_rng(0)
 
 
-def two_kinds(m: int, n: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def two_kinds(m: int, n: int, shift: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
     scores = np.concatenate([RNG.standard_normal(m) + shift, RNG.standard_normal(n)])
     return scores, np.arange(m + n) < m, np.zeros(m + n, dtype=np.int64)
 

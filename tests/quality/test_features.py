@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_the_scorers_features_give_its_logits_by_its_last_layer() -> None:
 def test_weights_on_disk_give_the_features_of_their_network(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, path = resnet18(num_classes=3), tmp_path / f"own.{kind}"
-    (save_file if kind == "safetensors" else torch.save)(network.state_dict(), path)  # type: ignore[operator]
+    (save_file if kind == "safetensors" else torch.save)(network.state_dict(), path)
     space = backbone_features(path)
     images = split(8, 1).images[:2]
     assert space.description == f"resnet18 of torchvision with the weights own.{kind}, 512 features"
@@ -41,7 +42,7 @@ def test_weights_on_disk_give_the_features_of_their_network(kind: str, tmp_path:
     rgb = torch.from_numpy(np.repeat(images, 3, axis=3)).permute(0, 3, 1, 2).float() / 255
     resized = torch.nn.functional.interpolate(rgb, (224, 224), mode="bilinear", antialias=True)
     mean, sd = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])  # of ImageNet
-    network.fc = torch.nn.Identity()  # type: ignore[assignment]
+    network.fc = torch.nn.Identity()
     with torch.no_grad():
         expected = network.eval()((resized - mean[:, None, None]) / sd[:, None, None]).numpy()
     assert expected.shape == (2, 512)
@@ -58,17 +59,19 @@ def test_only_features_of_inception_may_be_called_fid(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_missing_damaged_or_of_another_network_are_one_line(tmp_path: Path) -> None:
-    files = {
-        "text.pt": (lambda path: path.write_text("weights"), "cannot be read"),
-        "text.safetensors": (lambda path: path.write_text("weights"), "cannot be read"),
-        "other.pt": (lambda path: torch.save({"weight": torch.zeros(2)}, path), "does not hold the weights"),
-        "list.pt": (lambda path: torch.save([1], path), "holds no state_dict"),
-        "whole.pt": (lambda path: torch.save(torch.nn.Linear(2, 2), path), "cannot be read"),  # pickled code
-    }
     part = {key: value for key, value in resnet18(num_classes=3).state_dict().items() if key != "conv1.weight"}
-    files["part.pt"] = (lambda path: torch.save(part, path), "does not fit torchvision's resnet18")
-    for name, (write, message) in files.items():
-        write(tmp_path / name)
+    saved: dict[str, tuple[Any, str]] = {
+        "other.pt": ({"weight": torch.zeros(2)}, "does not hold the weights"),
+        "part.pt": (part, "does not fit torchvision's resnet18"),
+        "list.pt": ([1], "holds no state_dict"),
+        "whole.pt": (torch.nn.Linear(2, 2), "cannot be read"),  # pickled code
+    }
+    for name, (content, _) in saved.items():
+        torch.save(content, tmp_path / name)
+    for name in ("text.pt", "text.safetensors"):
+        (tmp_path / name).write_text("weights")
+    messages = {name: message for name, (_, message) in saved.items()}
+    for name, message in {**messages, "text.pt": "cannot be read", "text.safetensors": "cannot be read"}.items():
         with pytest.raises(BadInput, match=message) as error:
             backbone_features(tmp_path / name)
         assert "\n" not in str(error.value)

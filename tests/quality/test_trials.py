@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 def accuracies(train: Split, **changes: int) -> list[float]:
     settings = {"per_class": 20, "steps": 60, "seed": 0} | changes
-    return accuracies_after_training(train, real(9), device=CPU, **settings).tolist()
+    return list(accuracies_after_training(train, real(9), device=CPU, **settings))
 
 
 def test_training_on_real_images_works_and_on_swapped_labels_fails_for_these_classes() -> None:

@@ -185,5 +185,6 @@ def discriminator_errors(history: Path) -> dict[str, float] | None:
     table = pd.read_csv(history)
     if not set(ERRORS.values()) <= set(table):
         return None
+    table = table.dropna(subset=list(ERRORS.values()))
     last = table[table[STEP] > (1 - LAST_RECORDS) * table.groupby(REPLICATE)[STEP].transform("max")]
-    return {kind: round(float(last[column].mean()), 6) for kind, column in ERRORS.items()}
+    return {kind: round(float(last[column].mean()), 6) for kind, column in ERRORS.items()} if len(last) else None

@@ -21,6 +21,7 @@ RECALL_OF_CLASS = "recall"  # metric in arms.csv
 
 # results/assessment/<family>/
 ASSESSMENT_FOLDER = "assessment"
+ASSESSMENT_NOTE = "README.md"  # beside the folders of the families
 ASSESSMENT, ASSESSMENT_METRICS = "assessment.json", "metrics.json"
 NEAREST, CLOSEST, RANKED = "nearest.png", "closest.png", "ranked.png"  # pictures of the images of replicate 0
 

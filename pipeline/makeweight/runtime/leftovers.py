@@ -13,10 +13,16 @@ from pathlib import Path
 
 from makeweight.core.plugins import NAME
 from makeweight.runtime.artifacts import (
+    ASSESSMENT,
+    ASSESSMENT_METRICS,
+    ASSESSMENT_NOTE,
     CARD,
+    CLOSEST,
     CONFUSION,
     HISTORY,
+    NEAREST,
     PREDICTIONS,
+    RANKED,
     REPLICATE,
     REPLICATES,
     SAMPLE_QUALITY,
@@ -28,8 +34,10 @@ from makeweight.runtime.progress import log_line
 RUNS = {HISTORY, PREDICTIONS, SCORES, CONFUSION, REPLICATES, "variance.csv"}  # the last one: of 0.1
 MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS, SAMPLE_QUALITY}
 SYNTHETIC = {CARD, REPLICATE}
+ASSESSMENTS = {ASSESSMENT, ASSESSMENT_METRICS, CLOSEST, NEAREST, RANKED}
 NAMES = re.compile(rf"{NAME.pattern}((\+{NAME.pattern})*-{NAME.pattern})?")  # of a family, of an arm
 GITIGNORE = ".gitignore"  # DVC may write it
+BESIDE = {GITIGNORE, ASSESSMENT_NOTE}  # files beside the folders of arms and families
 
 
 def remove_others(folder: Path, current: Collection[str], outputs: Collection[str]) -> None:
@@ -42,7 +50,7 @@ def remove_others(folder: Path, current: Collection[str], outputs: Collection[st
         current: the arms or families in the parameters.
         outputs: the names of the files in such a subfolder, without "_<k>" for replicate k.
     """
-    others = sorted(path for path in folder.glob("*") if path.name not in {*current, GITIGNORE})
+    others = sorted(path for path in folder.glob("*") if path.name not in {*current, *BESIDE})
     removed = [path for path in others if _is_output(path, outputs)]
     for path in removed:
         shutil.rmtree(path)
