@@ -15,7 +15,6 @@ from makeweight.core.plugins import NAME
 from makeweight.runtime.artifacts import (
     ASSESSMENT,
     ASSESSMENT_METRICS,
-    ASSESSMENT_NOTE,
     CARD,
     CLOSEST,
     CONFUSION,
@@ -37,7 +36,6 @@ SYNTHETIC = {CARD, REPLICATE}
 ASSESSMENTS = {ASSESSMENT, ASSESSMENT_METRICS, CLOSEST, NEAREST, RANKED}
 NAMES = re.compile(rf"{NAME.pattern}((\+{NAME.pattern})*-{NAME.pattern})?")  # of a family, of an arm
 GITIGNORE = ".gitignore"  # DVC may write it
-BESIDE = {GITIGNORE, ASSESSMENT_NOTE}  # files beside the folders of arms and families
 
 
 def remove_others(folder: Path, current: Collection[str], outputs: Collection[str]) -> None:
@@ -47,10 +45,10 @@ def remove_others(folder: Path, current: Collection[str], outputs: Collection[st
 
     Args:
         folder: holds a subfolder for each arm or family; may be missing.
-        current: the arms or families in the parameters.
+        current: the arms or families in the parameters, and what else belongs there.
         outputs: the names of the files in such a subfolder, without "_<k>" for replicate k.
     """
-    others = sorted(path for path in folder.glob("*") if path.name not in {*current, *BESIDE})
+    others = sorted(path for path in folder.glob("*") if path.name not in {*current, GITIGNORE})
     removed = [path for path in others if _is_output(path, outputs)]
     for path in removed:
         shutil.rmtree(path)
