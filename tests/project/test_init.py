@@ -59,9 +59,9 @@ def test_commands_and_code_are_all_that_differs_from_the_repositorys_own_pipelin
         assert {key: value for key, value in other.items() if key not in ("cmd", "deps")} == {
             key: value for key, value in stage.items() if key not in ("cmd", "deps")
         }
-        arguments = stage["cmd"].removeprefix(rf"\${{MAKEWEIGHT_PYTHON:-.venv/bin/python}} -P stages/{name}.py")
+        arguments = stage["cmd"].removeprefix(rf'"\${{MAKEWEIGHT_PYTHON:-.venv/bin/python}}" -P stages/{name}.py')
         command = name.replace("_", "-")
-        assert other["cmd"] == rf"\${{MAKEWEIGHT_PYTHON:-python}} -m makeweight {command}{arguments}"
+        assert other["cmd"] == rf'"\${{MAKEWEIGHT_PYTHON:-python}}" -m makeweight {command}{arguments}'
         added = expected if name in ("check", "prepare") else []
         kept = [dep for dep in stage["deps"] if not dep.startswith(CODE)]
         assert sorted(other["deps"]) == sorted([*kept, *added])
@@ -178,12 +178,28 @@ def test_a_folder_beside_the_current_one_is_in_no_repository_of_it(
     assert "../beside is in no DVC repository" in output
 
 
-def test_an_interpreter_in_a_folder_with_spaces_is_offered_on_the_path(
+def test_an_interpreter_in_a_folder_with_spaces_is_quoted(
     repository: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/my env/bin/python")
     _, output = invoke("init")
-    assert output.splitlines()[-1] == "    export PATH='/my env/bin':\"$PATH\""
+    assert output.splitlines()[-1] == "    export MAKEWEIGHT_PYTHON='/my env/bin/python'"
+
+
+def test_a_stage_runs_with_an_interpreter_in_a_folder_with_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(DVC, "init", "-q", "--no-scm", folder=tmp_path)
+    check = load(render_pipeline(template(DVC_YAML), None))["stages"]["check"]
+    YAML().dump({"stages": {"check": {"cmd": check["cmd"], "outs": ["arguments"]}}}, tmp_path / DVC_YAML)
+    interpreter = tmp_path / "my env" / "python"
+    interpreter.parent.mkdir()
+    interpreter.write_text('#!/bin/sh\necho "$@" > arguments\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setenv("MAKEWEIGHT_PYTHON", str(interpreter))
+    run(DVC, "repro", "-q", folder=tmp_path)
+    assert (tmp_path / "arguments").read_text() == "-m makeweight check\n"
+    assert "my env" not in (tmp_path / "dvc.lock").read_text()
 
 
 # ── Repositories ─────────────────────────────────────────────────────────────────────────────────────────────────────

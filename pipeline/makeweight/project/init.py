@@ -162,7 +162,4 @@ def _next(folder: Path) -> Iterator[str]:
         "The stages run with the `python` of the PATH. Another one, for instance for DVC's queue or with a PyTorch for "
         "your GPU (compute.device: auto then uses it):"
     )
-    if " " in sys.executable:  # the shell would split it, as it does every variable without quotes
-        yield f'    export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
-    else:
-        yield f"    export MAKEWEIGHT_PYTHON={sys.executable}"
+    yield f"    export MAKEWEIGHT_PYTHON={shlex.quote(sys.executable)}"
