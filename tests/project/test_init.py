@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from makeweight.core.parameters import read_parameters
+from makeweight.project.additions import DEPS
 from makeweight.project.rendering import CODE, DVC_YAML, PARAMS, render_pipeline, template
 from tests.conftest import PROJECT, Invoke
 
@@ -327,7 +328,7 @@ def test_an_upgrade_keeps_edits_and_says_what_is_new(
     older = re.sub(r"(cgan:[\s\S]*?)\n    steps: .*", r"\1", older, count=1)  # which its preset fills in
     (project / PARAMS).write_text(older)
     written_for(project, "0.1.9")
-    (project / DVC_YAML).write_text("stages: {}\n")
+    (project / DVC_YAML).write_text("stages: {}  # gone\n")
     monkeypatch.chdir(project)
     code, output = invoke("init", "--upgrade")
     assert code == 0, output
@@ -336,7 +337,73 @@ def test_an_upgrade_keeps_edits_and_says_what_is_new(
     expected = re.sub(r"(cgan:[\s\S]*?)\n    steps: .*", r"\1", edited, count=1)
     assert (project / PARAMS).read_text() == expected
     assert (project / DVC_YAML).read_text() == pipeline
-    assert sorted(path.name for path in project.iterdir()) == [".gitignore", DVC_YAML, PARAMS]
+    assert sorted(path.name for path in project.iterdir()) == [".gitignore", DVC_YAML, f"{DVC_YAML}.bak", PARAMS]
+    assert (project / f"{DVC_YAML}.bak").read_text() == "stages: {}  # gone\n"
+
+
+OWN_STAGE = """\
+  # Mine, for the boss
+  deploy-it:
+    cmd: cp results/report.html /srv  # everywhere
+    deps: [results/report.html]
+
+    frozen: true
+"""
+OWN_SECTION = "# of mine\nplots:\n  - results/arms.csv:\n      x: arm\n"
+
+
+def test_an_upgrade_keeps_stages_and_dependencies_of_the_user_and_the_line_ends(
+    repository: Path, invoke: Invoke
+) -> None:
+    assert invoke("init", "--data", "photos")[0] == 0
+    project = repository / "augment"
+    original = (project / DVC_YAML).read_text()
+    edited = original.replace("      - params.yaml\n", "      - ../my_package\n      - params.yaml\n", 1)
+    edited = re.sub(r"(  report:\n.*\n.*\n    deps: \[)", r"\1../logo.png, ", edited)
+    edited = edited.replace("results/choices.json, runs", '"../a, b", results/choices.json, runs', 1)
+    edited = edited.replace("  prepare:\n", f"{OWN_STAGE}\n  prepare:\n", 1) + OWN_SECTION
+    edited = edited.replace("  check:\n", "  # about check\n  check:\n    always_changed: true\n", 1)
+    (project / DVC_YAML).write_text(edited, newline="\r\n")
+    written_for(project, "0.1.9")
+    (project / PARAMS).write_text((project / PARAMS).read_text(), newline="\r\n")
+    code, output = invoke("init", "--upgrade")
+    assert code == 0, output
+    assert output.splitlines()[1:3] == [
+        "kept in augment/dvc.yaml: stages deploy-it; sections plots; dependencies ../my_package of check; "
+        "dependencies ../a, b of compare; dependencies ../logo.png of report",
+        "augment/dvc.yaml was written anew; the former one, with other edits if there were any, is dvc.yaml.bak",
+    ]
+    assert (project / "dvc.yaml.bak").read_text() == edited
+    content = (project / DVC_YAML).read_bytes()
+    assert content.count(b"\r\n") == content.count(b"\n")
+    assert b"\r\n" in (project / PARAMS).read_bytes()
+    text = (project / DVC_YAML).read_text()
+    assert text.endswith(f"\n{OWN_STAGE}\n{OWN_SECTION}")
+    before, after = load(original)["stages"], load(text)["stages"]
+    assert list(after) == [*before, "deploy-it"]
+    own = {"check": ["../my_package"], "report": ["../logo.png"], "compare": ["../a, b"]}
+    for name, stage in before.items():
+        assert after[name] == {**stage, DEPS: [*own.get(name, []), *stage[DEPS]]}
+    code, output = invoke("init", "--upgrade")
+    assert output.splitlines()[1] == "augment/dvc.yaml is as it was"
+    assert (project / DVC_YAML).read_bytes() == content
+    assert (project / "dvc.yaml.bak").read_text() == edited
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("stages: {a: {cmd: b}}\n", "is not in block style at stages"), ("stages: [\n", "is not valid YAML")],
+)
+def test_an_upgrade_of_a_pipeline_that_cannot_be_read_changes_nothing(
+    text: str, message: str, repository: Path, invoke: Invoke
+) -> None:
+    assert invoke("init")[0] == 0
+    (repository / "augment" / DVC_YAML).write_text(text)
+    before = tree(repository)
+    code, output = invoke("init", "--upgrade")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert f"augment/dvc.yaml {message}" in output
+    assert tree(repository) == before
 
 
 @pytest.mark.parametrize("former", ["makeweight: null", "# a version without this key"])
