@@ -37,6 +37,8 @@ def errors(path: Path) -> list[str]:
         ({"classifier": {"steps": [5, 5]}}, "steps is [5, 5], but a list of budgets must increase strictly"),
         ({"classifier": {"steps": [9, 5]}}, "steps is [9, 5], but a list of budgets must increase strictly"),
         ({"classifier": {"steps": [0, 5]}}, "classifier.steps.0 is 0, but should be greater than or equal to 1"),
+        ({"data": {"counts": {"int": -1}}}, "data.counts.int is -1, but should be greater than or equal to"),
+        ({"data": {"counts": {"str": "x", "cat": 1}}}, "data.counts.str is 'x', but should be a valid integer"),
         ({"choice": {"replicates": 0}}, "choice.replicates is 0, but should be greater than or equal to 1"),
         ({"unions": ["cgan"]}, "unions: 'cgan' must name at least two different families, joined by +"),
         (

@@ -77,6 +77,14 @@ def test_work_that_takes_one_gets_one_and_by_itself_only_a_gpu_makes_groups(tmp_
     assert replicates_per_program(False, compute(), "cuda") == 1
 
 
+def test_work_without_steps_runs_as_any_other(tmp_path: Path) -> None:
+    without = replace(job(tmp_path / "log"), steps=0)
+    few = run_replicates(without, 2, compute())
+    assert ran(tmp_path / "log") == [0, 1]
+    assert all((folder / "product.npy").exists() for folder in few)
+    assert json.loads(Path("logs/multiply.json").read_text())["replicates"] == 2
+
+
 def test_a_replicate_that_fails_leaves_nothing_and_those_before_it_stay(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(RuntimeError, match="broken"):

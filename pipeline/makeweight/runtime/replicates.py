@@ -58,7 +58,7 @@ class Job:
         work: computes one replicate, or several in one program. It is sent to other processes, so it must be picklable.
         inputs: all that the result of a replicate depends on besides the machine, as plain values and fingerprints; a
             function of the replicate's number.
-        steps: number of steps of one replicate.
+        steps: number of steps of one replicate; 0 counts as 1, for work without steps.
         images_per_step: for the rate in images per second.
         batched: whether `work` takes several replicates at once.
     """
@@ -69,6 +69,9 @@ class Job:
     steps: int
     images_per_step: int
     batched: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", max(1, self.steps))
 
 
 def run_replicates(
@@ -152,7 +155,9 @@ class _Planned:
         size = replicates_per_program(job.batched, compute, resolved.device)
         made_by = {"machine": str(resolved), "replicates_per_program": size, "versions": versions()}
         inputs = [{**job.inputs(k), **made_by} for k in range(replicates)]
-        return cls(job, resolved, size, inputs, [cache.absolute() / fingerprints.of_values(each) for each in inputs])
+        return cls(
+            job, resolved, size, inputs, [cache.absolute() / fingerprints.of_values(values) for values in inputs]
+        )
 
     @property
     def missing(self) -> list[int]:
