@@ -239,6 +239,9 @@ def test_equal_large_files_of_replicates_are_stored_once(tmp_path: Path) -> None
     assert inodes([*finished, *copies], "data.npy") == 2
     assert inodes([*finished, *links], "data.npy") == 1
     assert inodes([*finished, *copies, *links], "number") == 9
+    modes = {folders[0]: (folders[0] / "data.npy").stat().st_mode & 0o777 for folders in (finished, copies, links)}
+    assert modes[finished[0]] == modes[links[0]] == 0o444  # else an edit in place would change the finished replicate
+    assert modes[copies[0]] & 0o200
     for k in range(3):
         copy_finished(copies[k], tmp_path / f"outputs/replicate_{k}")
     shutil.rmtree(".makeweight")
