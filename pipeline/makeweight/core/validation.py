@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from makeweight.core import renamed
 from makeweight.core.errors import BadInput
+from makeweight.core.text import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 # What pydantic appends to the location of an error: the type in a union that it has tried.
@@ -59,7 +60,8 @@ def _errors(error: ValidationError, model: type[BaseModel], values: object, key:
         if details["type"] == "extra_forbidden" and renamed.new_name(name):
             yield renamed.message(name)
         elif details["type"] == "extra_forbidden":
-            yield f"{name} is not a parameter; allowed here: {', '.join(_fields_at(model, location[:-1]))}"
+            fields = _fields_at(model, location[:-1])
+            yield f"{name} is not a parameter{nearest(location[-1], fields)}; allowed here: {', '.join(fields)}"
         elif details["type"] == "missing":
             yield f"{name} is missing"
         elif details["type"] == "value_error":
