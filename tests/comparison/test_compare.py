@@ -13,7 +13,7 @@ from scipy import stats
 
 from makeweight.comparison import compare as comparing
 from makeweight.comparison import test_sets
-from makeweight.comparison.compare import Comparison, _arms_table, on_test_images, write_comparison
+from makeweight.comparison.compare import Comparison, _arms_table, generator_share, on_test_images, write_comparison
 from makeweight.comparison.influence import contributions
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
@@ -174,12 +174,30 @@ def test_the_generators_share_is_what_goes_away_with_one_generator(spread: float
     assert len(compare(parameters(tmp_path), runs).variance) == 0
 
 
+@pytest.mark.parametrize("from_seed", [0.0, 0.5])  # part of the classifiers' variance that their seeds determine
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.8])
+def test_the_interval_of_the_generators_share_covers_it_with_95_percent_though_replicate_0_is_shared(
+    share: float, from_seed: float
+) -> None:
+    rng, studies, replicates = np.random.default_rng(0), 1000, 5
+    generators, seeds, rest, other_rest = rng.normal(size=(4, studies, replicates))
+    parts = seeds * ((1 - share) * from_seed) ** 0.5, ((1 - share) * (1 - from_seed)) ** 0.5
+    own = share**0.5 * generators + parts[0] + parts[1] * rest
+    fixed = share**0.5 * generators[:, :1] + parts[0] + parts[1] * other_rest
+    fixed[:, 0] = own[:, 0]
+    intervals = [generator_share(*both) for both in zip(own, fixed, strict=True)]
+    covered = np.mean([low <= share <= high for low, _, high in intervals])
+    assert covered >= 0.95 - 2 * (0.95 * 0.05 / studies) ** 0.5
+
+
 def test_runs_with_one_generator_that_are_missing_are_named(tmp_path: Path) -> None:
     runs = study(tmp_path, 0.84, 0.9 + STEPS)
-    with pytest.raises(
-        BadInput, match=r"one_generator/cgan-plain/scores\.csv is missing: run train-one-generator for "
-    ):
+    with pytest.raises(BadInput) as raised:
         compare(parameters(tmp_path, one_generator=["cgan"]), runs)
+    assert str(raised.value) == (
+        f"{runs}/one_generator/cgan-plain/scores.csv is missing: run train-one-generator --family cgan --transform "
+        "plain, or remove cgan from one_generator"
+    )
 
 
 def test_arms_are_summed_up_over_replicates_with_the_recall_of_each_class(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training and scoring of one arm's classifiers, one for each replicate."""
+"""All replicates of an arm: runs the cached work of `fit.py` for each, scores them, and writes the arm's folder."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ LOGS = Path("logs")  # times and rates
 # data/<split>/ and data/synthetic/<family>/replicate_<k>/
 SYNTHETIC_FOLDER = "synthetic"
 IMAGES, IMAGE_LABELS, CLASSES, METADATA = "images.npy", "labels.npy", "classes.json", "metadata.csv"
+JSON_METADATA = "metadata.jsonl"  # the same in folders for Hugging Face's `imagefolder`
 GROUP = "group"  # column of metadata.csv
 
 # results/
