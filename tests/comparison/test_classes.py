@@ -18,7 +18,7 @@ EACH_ITS_OWN = np.arange(len(LABELS))
 
 
 def right_in(rng: np.random.Generator, recalls: dict[int, float], replicates: int = 4) -> Array:
-    """Predictions that are right with the probability of their class, and class 2 otherwise; int64 [replicates, images]."""
+    """Predictions, int64 [replicates, images]: right with the probability of their class, and class 2 otherwise."""
     chances = np.array([recalls[label] for label in LABELS.tolist()])
     return np.where(rng.random((replicates, len(LABELS))) < chances, LABELS, 2)
 

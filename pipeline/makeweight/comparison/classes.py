@@ -42,7 +42,7 @@ class ClassGain:
 def class_gains(labels: Labels, groups: Labels, arm: Labels, reference: Labels) -> list[ClassGain]:
     """The gain in recall of each class that has test images, whatever metric the verdict is about.
 
-    With C such classes, each interval has the level 1 - 0.05/C, so that all of them together hold their true gains in at
+    With C such classes, each interval has the level 1 - 0.05/C, so that all of them together hold the true gains in at
     least 95% of studies (Bonferroni; Dunn 1961), however the classes depend on each other. A class is evaluated like a
     whole test set: with replicates and its images (or groups of them) as sources of variance. At so high a level, few
     discordant images would give too narrow intervals; the variance is therefore that of the test of equivalence, with

@@ -68,8 +68,8 @@ class Comparison:
         arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are fewer than
             30), mean, sd, replicates.
         results: one for each contrast: the primary one, the other tested ones, the untested ones.
-        classes: arm, reference, class, images, groups, reference_recall, recall, gain, low, high, level: the differences
-            in recall of each tested contrast, with simultaneous intervals; a row for each class that has test images.
+        classes: arm, reference, class, images, groups, reference_recall, recall, gain, low, high, level: for each
+            tested contrast, the difference in recall of each class that has test images, with simultaneous intervals.
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that arms are compared by.
         test_set: size of the test set, and the weight of a single image.
