@@ -14,7 +14,7 @@ from makeweight.training.ema import evaluation_mode
 
 BATCH, LEARNING_RATE = 64, 0.003  # of AdamW under a one-cycle schedule
 WIDTH, MAX_WIDTH = 16, 64  # channels after the first halving, and at most
-SCORING_BATCH = 500  # images
+SCORED_VALUES = 2**20  # values of images that are scored at a time; the first feature maps are 5 to 16 times as large
 
 
 def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> nn.Module:
@@ -48,14 +48,22 @@ def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> n
 
 def recognised(scorer: nn.Module, images: Images, labels: Labels, classes: int) -> NDArray[np.float64]:
     """The fraction of the images (uint8 [n, h, w, c]) of each label that the scorer recognises; NaN without images."""
-    device = next(scorer.parameters()).device
-    parts = [images[start : start + SCORING_BATCH] for start in range(0, len(images), SCORING_BATCH)]
-    with evaluation_mode(scorer):
-        found = [scorer(_as_input(part, device)).argmax(1).cpu().numpy() for part in parts]
-    correct = np.concatenate(found) == labels if found else np.empty(0, dtype=bool)
+    correct = is_recognised(scorer, images, labels)
     return np.array(
         [correct[labels == label].mean() if (labels == label).any() else np.nan for label in range(classes)]
     )
+
+
+def is_recognised(scorer: nn.Module, images: Images, labels: Labels) -> NDArray[np.bool_]:
+    """Whether the scorer assigns each of the images (uint8 [n, h, w, c]) to its label (int64 [n])."""
+    device = next(scorer.parameters()).device
+    size = max(1, SCORED_VALUES // max(1, images[:1].size))
+    with evaluation_mode(scorer):
+        found = [
+            scorer(_as_input(images[start : start + size], device)).argmax(1).cpu().numpy()
+            for start in range(0, len(images), size)
+        ]
+    return np.concatenate(found) == labels if found else np.empty(0, dtype=bool)
 
 
 def _network(train: Split) -> nn.Module:
