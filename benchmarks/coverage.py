@@ -159,7 +159,8 @@ class Fixed:
 
     def truths(self, design: Design) -> NDArray[np.float64]:
         """See `Model`."""
-        return np.array(self.arm) - np.array(self.reference)
+        truths: NDArray[np.float64] = np.array(self.arm) - np.array(self.reference)
+        return truths
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def test_recalls_and_gains_are_those_of_the_images_of_each_class(both: tuple[Arr
     found = by_label(class_gains(LABELS, EACH_ITS_OWN, arm, reference))
     assert set(found) == {0, 1, 3}  # no row for a class without test images
     for label, row in found.items():
-        of_class = label == LABELS
+        of_class = np.equal(LABELS, label)
         assert row.images == row.groups == of_class.sum()
         assert row.recall == pytest.approx((arm[:, of_class] == label).mean())
         assert row.reference_recall == pytest.approx((reference[:, of_class] == label).mean())
