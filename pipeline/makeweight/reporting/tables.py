@@ -262,7 +262,7 @@ def class_gains(rows: pd.DataFrame) -> ClassGains:
         which = f"the {len(shown)} of {len(rows):,} classes with the largest absolute differences"
     return ClassGains(
         Table(
-            f"{arm} minus {reference}: recall of {which} on test images",
+            f"recall of {which} on test images: {arm} minus {reference}",
             ["class", "test images", f"{reference}, %", f"{arm}, %", "difference, points", INTERVAL],
             [
                 Row(row[CLASS], [f"{row['images']:,}", percent(row["reference_recall"]), percent(row["recall"]),
