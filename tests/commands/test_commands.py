@@ -42,7 +42,7 @@ def test_all_commands_in_order(workspace: Path, invoke: Invoke) -> None:
     assert code == 0, output
     assert "GAN images" in output.splitlines()[0]
     assert "(none-plain, the control)" in output
-    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, two tables and a plot to results"
+    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, three tables and a plot to results"
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
     code, output = invoke("report")

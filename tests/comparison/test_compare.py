@@ -208,6 +208,22 @@ def test_arms_are_summed_up_over_replicates_with_the_recall_of_each_class(tmp_pa
     assert set(recalls["class"]) == {"nan", "7"}
 
 
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "accuracy"])
+def test_each_tested_contrast_has_a_row_for_each_class_whatever_the_metric(metric: str, tmp_path: Path) -> None:
+    chosen = parameters(tmp_path, compare={"metric": metric})
+    comparison = compare(chosen, study(tmp_path, 0.84, np.array([0.90, 0.93, 0.92])))
+    write_comparison(comparison, tmp_path / "results")
+    table = pd.read_csv(tmp_path / "results/classes.csv", keep_default_na=False, dtype={"class": str})
+    assert table[["arm", "reference", "class"]].to_numpy().tolist() == [
+        [arm, "oversample-classical", name] for arm in ("cgan-plain", "cgan-classical") for name in CLASSES
+    ]
+    assert table["gain"].tolist() == pytest.approx([-0.06, -0.06, 0.0166667, 0.0166667])
+    assert (table["recall"] - table["reference_recall"]).tolist() == pytest.approx(table["gain"].tolist(), abs=1e-5)
+    assert set(table["images"]) == set(table["groups"]) == {IMAGES}
+    assert set(table["level"]) == {0.975}
+    assert ((table["low"] < table["gain"]) & (table["gain"] < table["high"])).all()
+
+
 def test_metrics_are_rounded_and_hold_arms_and_contrasts(tmp_path: Path) -> None:
     write_comparison(compare(parameters(tmp_path), study(tmp_path, 0.84, 0.9 + STEPS)), tmp_path / "results")
     found = json.loads((tmp_path / "results" / "metrics.json").read_text())
@@ -229,7 +245,7 @@ def test_writing_keeps_other_files_in_results_and_gives_the_same_bytes(tmp_path:
     write_comparison(comparison, out)
     assert first == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert {path.name for path in out.iterdir()} == {
-        "samples", "metrics.json", "arms.csv", "contrasts.csv", "comparison.json", "arms.png"
+        "samples", "metrics.json", "arms.csv", "classes.csv", "contrasts.csv", "comparison.json", "arms.png"
     }  # fmt: skip
 
 

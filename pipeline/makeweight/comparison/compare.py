@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from makeweight.comparison.classes import class_gains
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.remedies import disagreements
@@ -31,15 +32,20 @@ from makeweight.runtime.artifacts import (
     ARM,
     ARMS,
     CLASS,
+    CLASS_GAINS,
     COMPARISON,
     FEW,
+    GAIN,
     GROUPS,
+    HIGH,
     LABELS,
+    LOW,
     MEAN,
     METRIC,
     ONE_GENERATOR,
     PREDICTIONS,
     RECALL_OF_CLASS,
+    REFERENCE,
     REPLICATE,
     SAMPLE_QUALITY,
     SCORES,
@@ -63,6 +69,8 @@ class Comparison:
         arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are fewer than
             30), mean, sd, replicates.
         results: one for each contrast: the primary one, the other tested ones, the untested ones.
+        classes: arm, reference, class, images, groups, reference_recall, recall, gain, low, high, level: for each
+            tested contrast, the difference in recall of each class that has test images, with simultaneous intervals.
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that arms are compared by.
         test_set: size of the test set, and the weight of a single image.
@@ -77,6 +85,7 @@ class Comparison:
 
     arms: pd.DataFrame
     results: list[ContrastResult]
+    classes: pd.DataFrame
     scores: pd.DataFrame
     metric: str
     test_set: TestSet
@@ -114,6 +123,7 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
     return Comparison(
         arms=table,
         results=_results(parameters, by_arm, groups),
+        classes=_classes(parameters, list(test_set.images), labels, groups, predictions),
         scores=scores,
         metric=metric,
         test_set=test_set,
@@ -155,6 +165,19 @@ def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups
     for contrast in other_contrasts(parameters):
         results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=0))
     return results
+
+
+def _classes(
+    parameters: Parameters, names: Sequence[str], labels: Labels, groups: Labels, predictions: Mapping[Arm, Labels]
+) -> pd.DataFrame:
+    rows = [
+        {ARM: str(contrast.arm), REFERENCE: str(contrast.reference), CLASS: names[row.label], "images": row.images,
+         GROUPS: row.groups, "reference_recall": row.reference_recall, "recall": row.recall, GAIN: row.gain,
+         LOW: row.interval.low, HIGH: row.interval.high, "level": row.interval.level}
+        for contrast in contrasts(parameters)
+        for row in class_gains(labels, groups, predictions[contrast.arm], predictions[contrast.reference])
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
@@ -258,10 +281,11 @@ def generator_share(own: NDArray[np.float64], fixed: NDArray[np.float64]) -> tup
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
-    """Write `metrics.json`, `arms.csv`, `contrasts.csv`, `comparison.json` and `arms.png` into `out`."""
+    """Write `metrics.json`, `arms.csv`, `classes.csv`, `contrasts.csv`, `comparison.json`, `arms.png` into `out`."""
     with atomic_files(out) as folder:
         write_json(folder / "metrics.json", _metrics(comparison))
         write_csv(folder / ARMS, comparison.arms)
+        write_csv(folder / CLASS_GAINS, comparison.classes)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
         write_json(folder / COMPARISON, _all_figures(comparison))
         label = f"dots: replicates, joined by lines; bars: means\n{readable(comparison.metric)} on test images"
