@@ -1,4 +1,4 @@
-"""Choices on validation images: the budget of each arm, and the control."""
+"""What is chosen on validation images, and by which rule: the budget of each arm, and the control."""
 
 from __future__ import annotations
 

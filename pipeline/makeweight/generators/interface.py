@@ -26,7 +26,7 @@ class Family(Protocol):
 
     @property
     def total_steps(self) -> int:
-        """Steps of one fit, for the progress bar."""
+        """Steps of one fit, for the progress bar; 0 or 1 for a family without steps."""
         ...
 
     @property
