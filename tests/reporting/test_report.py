@@ -489,7 +489,7 @@ def test_assessments_are_a_section_with_alerts_measures_classes_and_pictures(tmp
     write_report(report(parameters, places, similarities(places.data, ["cgan"])), places.results)
     read = Reader(page(places.results))
     text = " ".join(" ".join(read.texts).split())
-    assert f"Alert: Cgan: images of {EVIL}" in text
+    assert f"Alert: cgan: images of {EVIL}" in text
     assert "error is 12.5% on training images, 50.0% on validation images and 25.0% on generated ones" in text
     for cell in ("0.25", "0.7 (0.60 to 0.80)", "120", "–", "a note"):
         assert cell in read.texts or cell in text, cell

@@ -53,10 +53,11 @@ def _measures(found: Mapping[str, Any]) -> Table:
     ]
     return Table(
         f"Assessment of the images of {found['family']}, means over runs",
-        ["measure", "generated images", "training images"],
+        ["measure", "generated images", "real images"],
         rows,
-        f"Distances from precision to coverage are between features of validation images and of as many others: "
-        f"{found['features']}. Near-copies and label agreement of real images are those of validation images.",
+        "The first six compare features of validation images with those of as many generated images, and of as many "
+        f"training images (real images). Features: {found['features']}. Label agreement and near-copies of real images "
+        "are those of validation images.",
     )
 
 
