@@ -153,7 +153,7 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     # In this process, so that what the replicates read is seen as well.
     monkeypatch.setattr(makeweight.runtime.replicates, "workers", lambda compute, replicates: 1)
     seen: set[str] = set()
-    for printed in ("measure", "lines", "try_transforms"):  # see PRINTED
+    for printed in ("measure", "lines", "try_settings"):  # see PRINTED
         monkeypatch.setattr(f"makeweight.project.plan.{printed}", lambda *arguments: [])
     monkeypatch.setattr(
         makeweight.core.parameters, "read_parameters", lambda path: Spy(read_parameters(path), "", seen)

@@ -265,6 +265,21 @@ def test_check_and_prepare_print_the_plan(workspace: Path, invoke: Invoke, monke
     assert invoke("check")[1].splitlines()[:-1] == unprepared
 
 
+def test_settings_that_the_prepared_images_do_not_allow_are_errors(workspace: Path, invoke: Invoke) -> None:
+    filters = {"filters": ["density", "novelty"], "filtering": {"neighbours": 10_000}}
+    for change in ({"generate": filters}, {"generate": filters, "generators": ["cgan", "smote"]}):
+        write_params(Path("params.yaml"), change)
+        code, output = invoke("prepare")
+        assert code == 2
+        assert "generate.filtering.neighbours is 10000, but class " in output
+    chosen = read_parameters(write_params(Path("params.yaml"), change, {"generate": {"filtering": {"neighbours": 1}}}))
+    with_novelty = [line for line in plan.lines(chosen) if "novelty" in line]
+    assert with_novelty == [
+        "warning: images of smote are near to training images by construction: the filter novelty (generate.filters) "
+        "drops many of them, and may leave a class without images"
+    ]
+
+
 def test_times_of_steps_hold_for_another_number_of_steps_and_not_for_other_networks(
     workspace: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

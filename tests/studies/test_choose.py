@@ -66,6 +66,7 @@ def test_with_nothing_to_choose_nothing_is_trained(change: dict[str, Any], monke
     [
         ({"controls": ["none", "logit_adjusted"], "classifier": {"mix": "mixup"}}, "does not suit mixed images"),
         ({"generate": {"base": "logit_adjusted"}, "classifier": {"mix": "mixup"}}, "does not suit mixed images"),
+        ({"generate": {"filters": ["density"], "filtering": {"neighbours": 6}}}, "class 'right' has only 6 training"),
         ({"transforms": ["elastic"], "recipes": {"elastic": [{"Resize": {"height": 9, "width": 9}}]}}, "keep size"),
     ],
 )

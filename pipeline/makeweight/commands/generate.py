@@ -47,6 +47,7 @@ def generate(
         images,
         parameters.generate,
         parameters.seed,
+        parameters.monitor.scorer_steps,
     )
     facts = CardFacts.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
     quota = generate_images(

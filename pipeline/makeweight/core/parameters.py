@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
@@ -28,6 +28,8 @@ Count = Annotated[int, Field(ge=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
+FilterName = Literal["agreement", "density", "novelty"]
+FILTER_NAMES: tuple[FilterName, ...] = get_args(FilterName)
 
 
 class DataSettings(Settings):
@@ -75,8 +77,16 @@ class DataSettings(Settings):
         return self
 
 
+class FilterSettings(Settings):
+    """The limits of the filters of drawn images."""
+
+    max_drawn: Annotated[float, Field(ge=1)]
+    neighbours: Count
+    min_novelty: NotNegative
+
+
 class GenerateSettings(Settings):
-    """How many synthetic images are drawn, and how they are mixed with real images."""
+    """How many synthetic images are drawn, which of them are kept, and how they are mixed with real images."""
 
     strategy: Literal["uniform", "balance"]
     per_class: Count
@@ -84,6 +94,14 @@ class GenerateSettings(Settings):
     base: str
     balance_to: Count | None
     max_synthetic_ratio: Positive
+    filters: tuple[FilterName, ...]
+    filtering: FilterSettings
+
+    @model_validator(mode="after")
+    def _each_filter_once(self) -> Self:
+        if len(set(self.filters)) < len(self.filters):
+            raise ValueError(f"filters has duplicates: {', '.join(self.filters)}")
+        return self
 
 
 class ClassifierSettings(Settings):

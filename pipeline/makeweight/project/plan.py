@@ -7,8 +7,9 @@ predictions are. Everything here is printed and enters no output.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from makeweight.classification.trial import try_on
 from makeweight.comparison.inference import ALPHA
 from makeweight.comparison.power import anticipated, detectable_effect
 from makeweight.comparison.test_sets import TestSet
-from makeweight.core.data import SPLITS, Labels
+from makeweight.core.data import SPLITS, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import ComputeSettings, Parameters
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.study import AUTO, arms, check_contrasts, control_arms, generator_arms
 from makeweight.core.text import counted, readable, shown
+from makeweight.generators.filters import require_neighbours
 from makeweight.generators.interface import find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
@@ -55,9 +58,9 @@ def lines(parameters: Parameters) -> list[str]:
     """
     measured = _measured(parameters)
     if measured is None:
-        return [trainings(parameters), f"{PREPARE} for an estimate of time and power"]
+        return [trainings(parameters), *novelty_lines(parameters), f"{PREPARE} for an estimate of time and power"]
     data = Path(measured["data"])
-    try_transforms(parameters, data)
+    try_settings(parameters, data)
     study, resolved = kinds(parameters, data), machine(parameters.compute)
     keys = {kind.job.name: kind.key(parameters.compute, resolved) for kind in study}
     times = {
@@ -67,26 +70,35 @@ def lines(parameters: Parameters) -> list[str]:
     }
     return [
         trainings(parameters),
+        *novelty_lines(parameters),
         *time_lines(study, times, parameters.compute, resolved),
         *power_lines(parameters, data / "test"),
     ]
 
 
-def try_transforms(parameters: Parameters, data: Path) -> None:
-    """Apply each transform to training images below `data`.
+def try_settings(parameters: Parameters, data: Path) -> None:
+    """Apply each transform to training images below `data`, and check that filters have enough of them.
 
     Raises:
-        BadInput: one line for each transform that cannot be applied to them, or does not exist.
+        BadInput: one line for each transform that cannot be applied to them, or does not exist, and for filters.
     """
-    images = read_split(data / "train").images
+    train = read_split(data / "train")
+    checks: list[Callable[[], object]] = [
+        *(partial(_try_transform, name, parameters, train) for name in parameters.transforms),
+        lambda: require_neighbours(train.counts, train.classes, parameters.generate),
+    ]
     errors: list[str] = []
-    for name in parameters.transforms:
+    for run_check in checks:
         try:
-            try_on(find_transform(name, parameters.recipes), images)
+            run_check()
         except BadInput as error:
             errors += error.errors
     if errors:
         raise BadInput(*errors)
+
+
+def _try_transform(name: str, parameters: Parameters, train: Split) -> None:
+    try_on(find_transform(name, parameters.recipes), train.images)
 
 
 def measure(parameters: Parameters, data: Path) -> None:
@@ -176,6 +188,17 @@ def trainings(parameters: Parameters) -> str:
     what = {"budgets": len(parameters.classifier.budgets) > 1, "the control": parameters.compare.control == AUTO}
     chosen = " and ".join(name for name, is_chosen in what.items() if is_chosen)
     return f"{line} For the choice of {chosen}, {numbers} more are trained."
+
+
+def novelty_lines(parameters: Parameters) -> list[str]:
+    """A warning about families to whose images the filter `novelty` does not suit."""
+    near = [name for name in parameters.generators if keeps_training_images(name)]
+    if "novelty" not in parameters.generate.filters or not near:
+        return []
+    return [
+        f"warning: images of {', '.join(near)} are near to training images by construction: the filter novelty "
+        "(generate.filters) drops many of them, and may leave a class without images"
+    ]
 
 
 def _number(runs: Sequence[TrainingRun], *, choosing: bool = False) -> int:

@@ -11,6 +11,7 @@ LOGS = Path("logs")  # times and rates
 SYNTHETIC_FOLDER = "synthetic"
 IMAGES, IMAGE_LABELS, CLASSES, METADATA = "images.npy", "labels.npy", "classes.json", "metadata.csv"
 GROUP = "group"  # column of metadata.csv
+FILTERED = "filters.json"  # beside synthetic images that were filtered: how many were drawn, kept and dropped
 
 # results/
 DATA_REPORT_JSON, DATA_REPORT_TABLE = "data_report.json", "data_report.md"

@@ -22,8 +22,9 @@ from makeweight.core.parameters import Parameters, families_of
 from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
 from makeweight.core.study import AUTO, Arm, arms, base, control, control_arms, is_control
+from makeweight.generators.filters import require_neighbours
 from makeweight.generators.fit import Fit
-from makeweight.generators.generate import Generation, drawing_job
+from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
 from makeweight.generators.interface import find_family
 from makeweight.generators.train import generator_job
 from makeweight.runtime.files import in_use
@@ -48,8 +49,9 @@ def choose(parameters: Parameters, train: Split, validation: Split) -> Choices:
 
     Raises:
         BadInput: a family or a transform does not exist, or does not suit these images; a loss does not suit mixed
-            images; or a training failed.
+            images; a class has too few images for the filters; or a training failed.
     """
+    require_neighbours(train.counts, train.classes, parameters.generate)
     trainings = _Trainings(parameters, train, validation)
     candidates, several = control_arms(parameters), len(parameters.classifier.budgets) > 1
     chosen: Arm | None = None
@@ -130,11 +132,21 @@ class _Trainings:
         fits = [self._fit(name) for name in families]
         finished = self._run([generator_job(fit, f"choose generator {fit.name}") for fit in fits], "generators")
         generations = [
-            Generation(name, find("families", name).load, samplers, self.train, parameters.generate, self.seed)
+            Generation(
+                name,
+                find("families", name).load,
+                samplers,
+                self.train,
+                parameters.generate,
+                self.seed,
+                parameters.monitor.scorer_steps,
+            )
             for name, samplers in zip(families, finished, strict=True)
         ]
         jobs = [drawing_job(generation, f"choose images {generation.family}") for generation in generations]
         drawn = self._run(jobs, "synthetic images")
+        for generation, folders in zip(generations, drawn, strict=True):
+            warn_of_shortages(generation, filter_counts(folders))
         return {name: [read_split(folder) for folder in folders] for name, folders in zip(families, drawn, strict=True)}
 
     def _fit(self, name: str) -> Fit:

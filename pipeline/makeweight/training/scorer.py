@@ -17,7 +17,7 @@ WIDTH, MAX_WIDTH = 16, 64  # channels after the first halving, and at most
 SCORING_BATCH = 500  # images
 
 
-def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> nn.Module:
+def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> nn.Sequential:
     """Train a classifier on class-balanced batches of `train`, shifted at random.
 
     Args:
@@ -27,7 +27,7 @@ def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> n
         device: where to compute.
 
     Returns:
-        A network: images [n, c, h, w] in [-1, 1] to logits [n, classes].
+        A network: images [n, c, h, w] in [-1, 1] to logits [n, classes]; its last layer is linear.
     """
     torch.manual_seed(seed)  # layers draw their weights from the global stream
     network = _network(train).to(device)
@@ -48,17 +48,30 @@ def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> n
 
 def recognised(scorer: nn.Module, images: Images, labels: Labels, classes: int) -> NDArray[np.float64]:
     """The fraction of the images (uint8 [n, h, w, c]) of each label that the scorer recognises; NaN without images."""
-    device = next(scorer.parameters()).device
-    parts = [images[start : start + SCORING_BATCH] for start in range(0, len(images), SCORING_BATCH)]
-    with evaluation_mode(scorer):
-        found = [scorer(_as_input(part, device)).argmax(1).cpu().numpy() for part in parts]
-    correct = np.concatenate(found) == labels if found else np.empty(0, dtype=bool)
+    correct = _outputs(scorer, images).argmax(1).numpy() == labels if len(images) else np.empty(0, dtype=bool)
     return np.array(
         [correct[labels == label].mean() if (labels == label).any() else np.nan for label in range(classes)]
     )
 
 
-def _network(train: Split) -> nn.Module:
+def probabilities(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
+    """The probability of each class for images (uint8 [n, h, w, c], at least one), float32 [n, classes]."""
+    return _outputs(scorer, images).softmax(1).numpy()
+
+
+def features(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
+    """The inputs of the scorer's last layer for images (uint8 [n, h, w, c], at least one), float32 [n, features]."""
+    return _outputs(scorer[:-1], images).numpy()
+
+
+def _outputs(network: nn.Module, images: Images) -> Tensor:
+    device = next(network.parameters()).device
+    parts = [images[start : start + SCORING_BATCH] for start in range(0, len(images), SCORING_BATCH)]
+    with evaluation_mode(network):
+        return torch.cat([network(_as_input(part, device)).cpu() for part in parts])
+
+
+def _network(train: Split) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels, size = train.channels, train.size
     for level in range(halvings(size)):
