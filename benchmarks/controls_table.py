@@ -3,9 +3,9 @@
 python -m benchmarks.controls_table DATA [--replicates N] [--steps STEPS]
 
 DATA: digits (subsampled as in params.yaml), mnist=PATH (torchvision's root; 4000 to 40 training images of a digit) or
-cifar10=PATH (a folder with one sub-folder for each class; 4500 to 80). Balanced accuracy and accuracy of every arm, and
-the difference in balanced accuracy to `oversample` with the same transform, paired by replicate, with standard errors
-over replicates. No test image is read.
+cifar10=PATH (a folder with `train` and `test`; 4500 to 80). Balanced accuracy and
+accuracy of every arm, and the difference in balanced accuracy to `oversample` with the same transform, paired by
+replicate, with standard errors over replicates. No test image is read.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.family_table import CIFAR_COUNTS
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import PROJECT, splits
 from makeweight.classification.fit import fit, predict, transformed_batches
@@ -37,7 +38,6 @@ from makeweight.runtime.machine import Machine, fixed_threads, machine, retain_h
 from makeweight.training.loop import TrainingContext
 
 CONTROLS = ("none", "oversample", "weighted", "logit_adjusted", "deferred")
-CIFAR_COUNTS = (4500, 2873, 1835, 1171, 748, 478, 305, 195, 124, 80)
 DATA: dict[str, dict[str, Any]] = {
     "digits": {"imbalance": 20.0},  # what null stands for in params.yaml
     "mnist": {

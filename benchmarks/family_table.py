@@ -3,8 +3,8 @@
 python -m benchmarks.family_table DATA [DATA ...] [options]
 
 DATA is digits, mnist=PATH, cifar10=PATH, cifar10-small=PATH, sign-digits-32=PATH or sign-digits-64=PATH. PATH is
-torchvision's root for MNIST, else a folder with a sub-folder of images for each class (for CIFAR-10 the training
-images). The shipped parameters, one thread, several replicates trained one after another.
+torchvision's root for MNIST, else a folder with a sub-folder of images for each class, or with `train` and `test` and
+in each a sub-folder for each class. The shipped parameters, one thread, replicates trained one after another.
 
 - agreement: accuracy, on generated images, of a reference classifier of all images but those of validation and test;
 - pixels, features: median difference of two generated images of a class over that of two validation images, of pixels

@@ -26,6 +26,7 @@ INTERVAL = 0.05  # seconds between two looks at the memory
 SETTINGS: dict[str, Any] = {
     "controls": ["none"], "transforms": ["plain"], "unions": [], "compare.control": "none-plain",
     "data.reader": "arrays", "data.path": "images", "classifier.steps": 2, "classifier.batch": 16, "compute.workers": 2,
+    "monitor.scorer_steps": 2,
 }  # fmt: skip
 GAN = {"steps": 2, "batch": 16, "generator_width": 8, "discriminator_width": 8}
 

@@ -12,19 +12,18 @@ import torch
 from torch import nn
 
 from makeweight.core.data import Split
-from makeweight.core.images import as_images
 from makeweight.core.parameters import MonitorSettings
 from makeweight.core.sample_quality import FIGURES, as_values
 from makeweight.core.seeds import derive
-from makeweight.generators.interface import Family, sample_blocks
+from makeweight.generators.interface import Family
 from makeweight.runtime.artifacts import FRAMES, HISTORY, SAMPLE_QUALITY, SAMPLER
 from makeweight.runtime.files import write_arrays, write_csv, write_json
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Replicate
 from makeweight.training.checkpoints import Checkpoints
 from makeweight.training.loop import BatchedTrainingFailure, Sampler, TrainingContext
-from makeweight.training.monitors import Monitor, diversity_ratios, real_diversities
-from makeweight.training.scorer import recognised, train_scorer
+from makeweight.training.monitors import Monitor, diversity_ratio, drawn_by_class, real_diversities
+from makeweight.training.scorer import is_recognised, recognised, train_scorer
 
 SCORED_EACH = 50  # drawn images of each class
 
@@ -89,16 +88,13 @@ class Fit:
 
     def _quality(self, sampler: Sampler, scorer: nn.Module) -> dict[str, list[float | None]]:
         """The figures of `SampleQuality` for one replicate; validation images are only scored."""
-        train, validation = self.train, self.validation
-        labels = np.repeat(np.flatnonzero(train.counts), SCORED_EACH)
-        rng = torch.Generator().manual_seed(derive(self.seed, "quality"))
-        blocks = sample_blocks(sampler, torch.from_numpy(labels), rng)
-        drawn = np.concatenate([as_images(block) for block in blocks])
-        figures = (
-            diversity_ratios(drawn, labels, real_diversities(train)),
-            recognised(scorer, drawn, labels, len(train.classes)),
-            recognised(scorer, validation.images, validation.labels, len(train.classes)),
-        )
+        train, validation, n_classes = self.train, self.validation, len(self.train.classes)
+        real, varied, drawn_recognised = real_diversities(train), np.full(n_classes, np.nan), np.full(n_classes, np.nan)
+        for label, images in drawn_by_class(sampler, train, SCORED_EACH, derive(self.seed, "quality")):
+            varied[label] = diversity_ratio(images, real[label])
+            drawn_recognised[label] = is_recognised(scorer, images, np.full(len(images), label)).mean()
+        real_recognised = recognised(scorer, validation.images, validation.labels, n_classes)
+        figures = (varied, drawn_recognised, real_recognised)
         return {name: as_values(values) for name, values in zip(FIGURES, figures, strict=True)}
 
 

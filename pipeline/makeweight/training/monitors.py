@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from makeweight.core.data import Images, Labels, Split
@@ -67,11 +66,10 @@ class Monitor:
 
     def uniform_classes(self, sampler: Sampler) -> list[str]:
         """Names of the classes whose drawn images vary much less than their training images, with the ratio."""
-        labels = np.repeat(np.flatnonzero(self.train.counts), DRAWN_EACH)
-        drawn = sampler.sample(torch.from_numpy(labels), rng=torch.Generator().manual_seed(0))
-        ratios = diversity_ratios(as_images(drawn), labels, self.real_diversity)
-        below = np.flatnonzero(ratios < self.settings.alarm_diversity_ratio)
-        return [f"{self.train.classes[label]!r} ({ratios[label]:.2f})" for label in below]
+        drawn = drawn_by_class(sampler, self.train, DRAWN_EACH, seed=0)
+        ratios = {label: diversity_ratio(images, self.real_diversity[label]) for label, images in drawn}
+        limit = self.settings.alarm_diversity_ratio
+        return [f"{self.train.classes[label]!r} ({ratio:.2f})" for label, ratio in ratios.items() if ratio < limit]
 
 
 def non_finite(row: Mapping[str, float], state: Mapping[str, Any]) -> TrainingFailure | None:
@@ -147,18 +145,19 @@ def real_diversities(train: Split) -> list[float]:
     return [diversity(of_class(train, label)[:COMPARED]) for label in range(len(train.classes))]
 
 
-def diversity_ratios(images: Images, labels: Labels, real: Sequence[float]) -> NDArray[np.float64]:
-    """The diversity of drawn images of each class over that of training images, [classes].
+def drawn_by_class(sampler: Sampler, train: Split, each: int, seed: int) -> Iterator[tuple[int, Images]]:
+    """The label of each class that has training images, with `each` drawn images of it, uint8 [each, h, w, c].
 
-    Args:
-        images: drawn images, uint8 [n, h, w, c].
-        labels: int64 [n].
-        real: what `real_diversities` returns.
-
-    Returns:
-        NaN for a class of which fewer than two images were drawn, or whose training images do not vary.
+    The images of one class at a time, so that many classes or large images need no more memory than few.
     """
-    drawn = [
-        diversity(images[labels == label]) if (labels == label).sum() > 1 else np.nan for label in range(len(real))
-    ]
-    return np.array([own / expected if expected else np.nan for own, expected in zip(drawn, real, strict=True)])
+    rng = torch.Generator().manual_seed(seed)
+    for label in np.flatnonzero(train.counts).tolist():
+        yield label, as_images(sampler.sample(torch.full((each,), label), rng=rng))
+
+
+def diversity_ratio(images: Images, real: float) -> float:
+    """The diversity of drawn images of one class (uint8 [n, h, w, c]) over that of its training images.
+
+    NaN if fewer than two images are given, or if the training images do not vary (`real` is 0).
+    """
+    return diversity(images) / real if real and len(images) > 1 else math.nan

@@ -14,7 +14,7 @@ from makeweight.training.ema import evaluation_mode
 
 BATCH, LEARNING_RATE = 64, 0.003  # of AdamW under a one-cycle schedule
 WIDTH, MAX_WIDTH = 16, 64  # channels after the first halving, and at most
-SCORING_BATCH = 500  # images
+SCORED_VALUES = 2**20  # values of images that are scored at a time; the first feature maps are 5 to 16 times as large
 
 
 def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> nn.Sequential:
@@ -48,10 +48,15 @@ def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> n
 
 def recognised(scorer: nn.Module, images: Images, labels: Labels, classes: int) -> NDArray[np.float64]:
     """The fraction of the images (uint8 [n, h, w, c]) of each label that the scorer recognises; NaN without images."""
-    correct = _outputs(scorer, images).argmax(1).numpy() == labels if len(images) else np.empty(0, dtype=bool)
+    correct = is_recognised(scorer, images, labels)
     return np.array(
         [correct[labels == label].mean() if (labels == label).any() else np.nan for label in range(classes)]
     )
+
+
+def is_recognised(scorer: nn.Module, images: Images, labels: Labels) -> NDArray[np.bool_]:
+    """Whether the scorer assigns each of the images (uint8 [n, h, w, c]) to its label (int64 [n])."""
+    return _outputs(scorer, images).argmax(1).numpy() == labels if len(images) else np.empty(0, dtype=bool)
 
 
 def probabilities(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
@@ -65,8 +70,10 @@ def features(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
 
 
 def _outputs(network: nn.Module, images: Images) -> Tensor:
+    """The outputs of a network for images (uint8 [n, h, w, c], at least one) on the CPU, computed a few at a time."""
     device = next(network.parameters()).device
-    parts = [images[start : start + SCORING_BATCH] for start in range(0, len(images), SCORING_BATCH)]
+    size = max(1, SCORED_VALUES // images[:1].size)
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
     with evaluation_mode(network):
         return torch.cat([network(_as_input(part, device)).cpu() for part in parts])
 
