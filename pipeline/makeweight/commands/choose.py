@@ -1,4 +1,4 @@
-"""`makeweight choose`: choose budgets and the control on validation images."""
+"""`makeweight choose`: choose budgets, the control and what automatic arms train on, on validation images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ def choose(
     validation: Validation = Path("data/validation"),
     out: Annotated[Path, typer.Option(help="Gets the choices and the scores.")] = Path("results/choices.json"),
 ) -> str:
-    """Choose the budget of each arm and the control, by trainings that are scored on validation images only."""
+    """Choose budgets, the control and what automatic arms train on, by trainings that see no test image."""
     from makeweight.core.parameters import read_parameters
     from makeweight.runtime.choices import write_choices
     from makeweight.runtime.splits import read_splits
@@ -26,6 +26,8 @@ def choose(
     write_choices(choices, out)
     for arm, steps in choices.steps.items():
         typer.echo(f"{arm}: {steps:,} steps")
+    for arm, choice in choices.automatic.items():
+        typer.echo(f"{arm}: {choice.chosen}, chosen among {len(choice.scores)} candidates")
     if choices.control:
         typer.echo(f"control: {choices.control}")
     return f"wrote {out}" + ("" if choices.scores else ": there was nothing to choose")

@@ -30,6 +30,7 @@ Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
 FilterName = Literal["agreement", "density", "novelty"]
 FILTER_NAMES: tuple[FilterName, ...] = get_args(FilterName)
+Automatic = Literal["auto"]  # the source of synthetic images that is chosen on validation images
 
 
 class DataSettings(Settings):
@@ -138,6 +139,22 @@ class ChoiceSettings(Settings):
     replicates: Count
 
 
+class AutoSettings(Settings):
+    """What automatic arms choose from, besides families and unions; no synthetic images are always a candidate."""
+
+    synthetic_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    filters: Annotated[tuple[tuple[FilterName, ...], ...], Field(min_length=1)]
+    candidates: Count
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for key in ("synthetic_fractions", "filters"):
+            values: tuple[object, ...] = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key} has duplicates")
+        return self
+
+
 class CompareSettings(Settings):
     """The comparison, which is fixed before anything runs."""
 
@@ -188,6 +205,7 @@ class Parameters(Settings):
     controls: Names
     generators: Names
     unions: tuple[str, ...]
+    automatic: tuple[Automatic, ...]
     transforms: Names
     one_generator: tuple[str, ...]
     data: DataSettings
@@ -197,13 +215,14 @@ class Parameters(Settings):
     recipes: dict[str, Any]
     classifier: ClassifierSettings
     choice: ChoiceSettings
+    auto: AutoSettings
     compare: CompareSettings
     compute: ComputeSettings
     makeweight: str | None
 
     @model_validator(mode="after")
     def _consistent_lists(self) -> Self:
-        for key in ("controls", "generators", "unions", "transforms", "one_generator"):
+        for key in ("controls", "generators", "unions", "automatic", "transforms", "one_generator"):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} has duplicates: {', '.join(names)}")
@@ -213,6 +232,18 @@ class Parameters(Settings):
             raise ValueError(
                 f"one_generator names {others[0]!r}, which generators does not: add it there or remove it here"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _automatic_arms_have_a_choice(self) -> Self:
+        if clash := set(get_args(Automatic)) & {*self.controls, *self.generators}:
+            raise ValueError(f"controls and generators cannot hold {clash.pop()!r}: that is the name of automatic arms")
+        if self.automatic and self.generate.strategy != "uniform":
+            raise ValueError(
+                "automatic needs generate.strategy: uniform, since a synthetic fraction is part of what is chosen"
+            )
+        if self.automatic and self.choice.replicates < 2:
+            raise ValueError("automatic needs choice.replicates of at least 2, to know how much chance there is")
         return self
 
     @model_validator(mode="after")
@@ -227,6 +258,14 @@ class Parameters(Settings):
             if (equal := found.setdefault(frozenset(families), union)) != union:
                 raise ValueError(f"unions: {equal!r} and {union!r} are of the same families")
         return self
+
+
+def filters_used(parameters: Parameters) -> tuple[FilterName, ...]:
+    """All filters that a study draws images with, those that automatic arms choose from included."""
+    used = {*parameters.generate.filters}
+    if parameters.automatic:
+        used.update(*parameters.auto.filters)
+    return tuple(name for name in FILTER_NAMES if name in used)
 
 
 def families_of(source: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ A filter sees training images only. It gives each image a score, and drops those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import SEARCH_BLOCK, nearest, of_class
-from makeweight.core.parameters import FilterName, FilterSettings, GenerateSettings
+from makeweight.core.parameters import FilterName, FilterSettings
 from makeweight.core.text import shown
 from makeweight.runtime.artifacts import METADATA
 from makeweight.training.scorer import features, probabilities, train_scorer
@@ -157,24 +157,20 @@ def distances_to_others(points: Tensor, all_points: Tensor, k: int) -> Tensor:
     return torch.cat(found)
 
 
-def require_neighbours(counts: Labels, classes: tuple[str, ...], settings: GenerateSettings) -> None:
-    """Check that the filter `density`, if it is used, finds enough training images.
-
-    Args:
-        counts: training images of each class, [classes].
-        classes: their names.
-        settings: filters and their limits.
+def require_neighbours(train: Split, filters: Collection[FilterName], settings: FilterSettings) -> None:
+    """Check that the filter `density`, if it is among `filters`, finds enough training images.
 
     Raises:
         BadInput: a class that has training images has too few of them.
     """
-    k = settings.filtering.neighbours
+    k, counts = settings.neighbours, train.counts
     too_few = np.flatnonzero((counts > 0) & (counts <= k))
-    if "density" in settings.filters and len(too_few):
+    if "density" in filters and len(too_few):
         smallest = too_few[counts[too_few].argmin()]
         raise BadInput(
-            f"generate.filtering.neighbours is {k}, but class {shown(classes[smallest])!r} has only {counts[smallest]} "
-            f"training images: the filter density needs more than {k} of each class; lower neighbours or leave it out"
+            f"generate.filtering.neighbours is {k}, but class {shown(train.classes[smallest])!r} has only "
+            f"{counts[smallest]} training images: the filter density needs more than {k} of each class; lower "
+            "neighbours or leave it out"
         )
 
 

@@ -89,7 +89,7 @@ class Generation:
         Raises:
             BadInput: a class has too few training images for them.
         """
-        require_neighbours(self.train.counts, self.train.classes, self.settings)
+        require_neighbours(self.train, self.settings.filters, self.settings.filtering)
         train = TrainingImages(self.train, self.scorer_steps, derive(self.seed, "scorer"), device)
         return {name: FILTERS[name](train, self.settings.filtering) for name in self.settings.filters}
 
@@ -230,7 +230,7 @@ def generate(
             raise BadInput(
                 f"{sampler.parent} holds no generator of replicate {k}: run train-generator --family {family}"
             )
-    require_neighbours(generation.train.counts, generation.train.classes, generation.settings)
+    require_neighbours(generation.train, generation.settings.filters, generation.settings.filtering)
     finished = run_replicates(
         drawing_job(generation, f"generate {family}"), len(generation.samplers), compute, outputs=out
     )

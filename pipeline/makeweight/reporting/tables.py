@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from makeweight.core.choices import Choices
+from makeweight.core.choices import AutomaticChoice, Choices, difference
 from makeweight.core.data import Split
 from makeweight.core.metrics import OVERALL
 from makeweight.core.text import (
@@ -140,6 +140,26 @@ def choices(made: Choices) -> Table:
             for arm, by_steps in made.scores.items()
         ],
         "These trainings have seeds and generators of their own, and are never scored on test images.",
+    )
+
+
+def automatic(arm: str, choice: AutomaticChoice) -> Table:
+    """The scores of the candidates of an automatic arm on validation images, with the chosen one marked."""
+    budgets = next(iter(choice.scores.values()))
+    rows = []
+    for candidate, by_steps in choice.scores.items():
+        gain, error = difference(choice.scores, candidate)
+        marks = {choice.steps: " ← chosen"} if candidate == choice.chosen else {}
+        cells = [f"{_mean_and_deviation(values)}{marks.get(steps, '')}" for steps, values in by_steps.items()]
+        compared = f"{points(gain)} ± {percent(error, 2)}" if candidate.has_synthetic_images else NOTHING
+        rows.append(Row(str(candidate), [*cells, compared]))
+    left_out = "; ".join(f"{candidate} ({reason})" for candidate, reason in choice.left_out.items())
+    return Table(
+        f"Candidates of {arm} on validation images: mean ± standard deviation over the trainings of each, %",
+        ["candidate", *(f"{steps:,} steps" for steps in budgets), "difference from none, points ± standard error"],
+        rows,
+        "No synthetic images are chosen unless the best candidate is better by more than one standard error."
+        + (f" Not tried: {left_out}." if left_out else ""),
     )
 
 
@@ -276,7 +296,7 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
     (
         "verdict",
         "helps or hurts: the confidence interval excludes zero; equivalent: the equivalence interval lies within the "
-        "margin; inconclusive: neither",
+        "margin; inconclusive: neither; none chosen: an automatic arm trains on no synthetic images",
         lambda contrast: str(contrast["verdict"]),
     ),
     ("difference", "mean of the paired differences over runs", lambda contrast: points(contrast["gain"])),
