@@ -155,7 +155,7 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     }  # fmt: skip
     # In this process, so that what the replicates read is seen as well.
     monkeypatch.setattr(makeweight.runtime.replicates, "workers", lambda compute, replicates: 1)
-    monkeypatch.setattr("makeweight.studies.choose.best_candidate", lambda scores: (list(scores)[-1], 12))
+    monkeypatch.setattr("makeweight.studies.choose.best_candidate", lambda scores, _: (list(scores)[-1], 12))
     seen: set[str] = set()
     for printed in ("measure", "lines", "try_settings"):  # see PRINTED
         monkeypatch.setattr(f"makeweight.project.plan.{printed}", lambda *arguments: [])

@@ -29,7 +29,7 @@ def shown(folder: Path, chosen: Candidate, equals: str, capsys: pytest.CaptureFi
     path = write_params(folder / "params.yaml", SMALL_CHANGES, {"one_generator": [], **AUTOMATIC})
     parameters = read_parameters(path)
     scores = {NONE: {12: (0.5, 0.6)}, CGAN: {12: (0.6, 0.8)}}
-    choices = Choices(automatic={ARM: AutomaticChoice(chosen, 12, scores, {})})
+    choices = Choices(automatic={ARM: AutomaticChoice(chosen, 12, scores, {}, {})})
     comparison = compare(parameters, places.runs, places.models, choices)
     write_comparison(comparison, places.results)
     show(comparison)

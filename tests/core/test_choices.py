@@ -10,12 +10,12 @@ from makeweight.core.choices import (
     NOTHING_CHOSEN,
     Candidate,
     Choices,
+    Difference,
     automatic_choice,
     best,
     best_candidate,
     budget,
     candidates,
-    difference,
     is_open,
     resolved,
 )
@@ -96,26 +96,22 @@ def test_a_candidate_has_settings_of_its_own_and_none_has_those_of_the_study(tmp
 
 
 def test_the_best_candidate_is_taken_if_it_beats_none_by_more_than_one_standard_error() -> None:
-    none = {10: (0.5, 0.6, 0.7)}
-    # Differences 0.3, 0.0, 0.0: mean 0.1, standard error 0.1, not more. Then 0.1, 0.1, 0.1, and 0.3, 0.1, 0.0.
-    unclear, clear, likely = {10: (0.8, 0.6, 0.7)}, {10: (0.6, 0.7, 0.8)}, {10: (0.8, 0.7, 0.7)}
-    assert difference({NONE: none, CGAN: unclear}, CGAN) == (0.1, 0.1)
-    assert best_candidate({NONE: none, CGAN: unclear}) == (NONE, 10)
-    assert best_candidate({NONE: none, CGAN: clear}) == (CGAN, 10)
-    assert best_candidate({NONE: none, CGAN: likely, SMOTE: clear}) == (CGAN, 10)
-    assert difference({NONE: none, CGAN: likely}, NONE) == (0.0, 0.0)
+    scores = {NONE: {10: (0.5,)}, SMOTE: {10: (0.55,)}, CGAN: {10: (0.6,)}}
+    clear, unclear = Difference(0.1, 0.09), Difference(0.1, 0.1)
+    assert best_candidate(scores, {SMOTE: clear, CGAN: clear}) == (CGAN, 10)
+    assert best_candidate(scores, {SMOTE: clear, CGAN: unclear}) == (NONE, 10)  # only the best one counts
 
 
 def test_ties_of_candidates_go_to_none_and_then_to_the_earlier_one() -> None:
     none, better = {10: (0.5, 0.6)}, {10: (0.6, 0.7)}
-    assert best_candidate({NONE: none, CGAN: none}) == (NONE, 10)
-    assert best_candidate({NONE: none, SMOTE: better, CGAN: better}) == (SMOTE, 10)
+    clear = dict.fromkeys((CGAN, SMOTE), Difference(0.1, 0.0))
+    assert best_candidate({NONE: none, CGAN: none}, clear) == (NONE, 10)
+    assert best_candidate({NONE: none, SMOTE: better, CGAN: better}, clear) == (SMOTE, 10)
 
 
-def test_each_candidate_counts_at_its_best_budget() -> None:
-    scores = {NONE: {10: (0.5, 0.5), 20: (0.7, 0.7)}, CGAN: {10: (0.6, 0.6), 20: (0.3, 0.3)}}
-    assert difference(scores, CGAN) == (-0.1, 0.0)
-    assert best_candidate(scores) == (NONE, 20)
+def test_none_has_its_own_best_budget() -> None:
+    scores = {NONE: {10: (0.5,), 20: (0.7,)}, CGAN: {10: (0.6,), 20: (0.3,)}}
+    assert best_candidate(scores, {CGAN: Difference(-0.1, 0.0)}) == (NONE, 20)
 
 
 def test_an_automatic_arm_without_a_choice_is_an_error() -> None:

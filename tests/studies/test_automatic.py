@@ -42,6 +42,8 @@ def halves(counts: tuple[int, int], seed: int) -> Split:
 
 SPLITS = {"train": halves((30, 6), 0), "validation": halves((12, 12), 1), "test": halves((9, 9), 2)}
 
+GROUPS = np.arange(24)
+
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +66,7 @@ def test_candidates_are_tried_by_trainings_that_take_no_part_in_the_comparison(
         original(self, replicates)
 
     monkeypatch.setattr(Training, "__call__", call)
-    chosen = choose(parameters({"seed": 5}), SPLITS["train"], SPLITS["validation"])
+    chosen = choose(parameters({"seed": 5}), SPLITS["train"], SPLITS["validation"], GROUPS)
     choice = chosen.automatic[ARM]
     assert list(choice.scores) == [
         NONE,
@@ -72,7 +74,9 @@ def test_candidates_are_tried_by_trainings_that_take_no_part_in_the_comparison(
         *(Candidate(source, 0.25, ("agreement",)) for source in ("gaussian", "smote", "gaussian+smote")),
     ]
     assert all(len(by_steps[4]) == 2 for by_steps in choice.scores.values())
-    assert (choice.chosen, choice.steps) == best_candidate(choice.scores)
+    assert (choice.chosen, choice.steps) == best_candidate(choice.scores, choice.differences)
+    assert list(choice.differences) == list(choice.scores)[1:]
+    assert all(own.standard_error > 0 for own in choice.differences.values())
     assert choice.left_out == {}
     assert len(trainings) == 7 * 2
     assert all(training.test is None and training.seed == derive(5, "choice") for training in trainings)
@@ -84,7 +88,7 @@ def test_candidates_are_tried_by_trainings_that_take_no_part_in_the_comparison(
     write_choices(read_choices(parameters(), Path("choices.json"), automatic=True), Path("again.json"))
     assert Path("again.json").read_bytes() == before
     trainings.clear()
-    write_choices(choose(parameters({"seed": 5}), SPLITS["train"], SPLITS["validation"]), Path("choices.json"))
+    write_choices(choose(parameters({"seed": 5}), SPLITS["train"], SPLITS["validation"], GROUPS), Path("choices.json"))
     assert not trainings  # all of them come from the cache, as after an interruption
     assert Path("choices.json").read_bytes() == before
 
@@ -93,7 +97,7 @@ def test_candidates_beyond_the_number_and_those_without_images_are_left_out_alou
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     hopeless = {"auto": {"filters": [["novelty"]], "candidates": 3}, "generate": {"filtering": {"min_novelty": 50.0}}}
-    choice = choose(parameters(hopeless), SPLITS["train"], SPLITS["validation"]).automatic[ARM]
+    choice = choose(parameters(hopeless), SPLITS["train"], SPLITS["validation"], GROUPS).automatic[ARM]
     assert list(choice.scores) == [choice.chosen] == [NONE]
     sources = ("gaussian+smote", "gaussian", "smote")
     beyond, *others = (str(choice.left_out[Candidate(source, 0.25, ("novelty",))]) for source in sources)
@@ -112,7 +116,7 @@ def prepared(*changes: dict[str, Any]) -> Parameters:
 
 
 def chosen(candidate: Candidate) -> None:
-    choice = AutomaticChoice(candidate, 4, {NONE: {4: (0.5, 0.5)}}, {})
+    choice = AutomaticChoice(candidate, 4, {NONE: {4: (0.5, 0.5)}}, {}, {})
     write_choices(Choices(automatic={ARM: choice}), Path("results/choices.json"))
 
 

@@ -18,11 +18,12 @@ def choose(
     """Choose budgets, the control and what automatic arms train on, by trainings that see no test image."""
     from makeweight.core.parameters import read_parameters
     from makeweight.runtime.choices import write_choices
-    from makeweight.runtime.splits import read_splits
+    from makeweight.runtime.splits import read_groups, read_splits
     from makeweight.studies.choose import choose as choose_options
 
     parameters = read_parameters(params)
-    choices = choose_options(parameters, *read_splits(train, validation))
+    training_images, validation_images = read_splits(train, validation)
+    choices = choose_options(parameters, training_images, validation_images, read_groups(validation))
     write_choices(choices, out)
     for arm, steps in choices.steps.items():
         typer.echo(f"{arm}: {steps:,} steps")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TypeAlias, TypeVar
 
 from makeweight.core.errors import BadInput
@@ -51,6 +51,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A candidate's difference from none on validation images, each at its best budget.
+
+    Attributes:
+        mean: over the trainings.
+        standard_error: of the mean, for other trainings and other validation images of the same kind.
+    """
+
+    mean: float
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True)
 class AutomaticChoice:
     """What an automatic arm was chosen to train on.
 
@@ -58,12 +71,14 @@ class AutomaticChoice:
         chosen: one of the candidates.
         steps: its budget.
         scores: of all candidates that were tried, on validation images; the first one has no synthetic images.
+        differences: of the other candidates from the first one.
         left_out: candidates that were not tried, with the reason.
     """
 
     chosen: Candidate
     steps: int
     scores: Scores[Candidate]
+    differences: Mapping[Candidate, Difference]
     left_out: Mapping[Candidate, str]
 
 
@@ -117,29 +132,22 @@ def candidates(parameters: Parameters, control_arm: Arm) -> list[Candidate]:
     ]
 
 
-def difference(scores: Scores[Candidate], candidate: Candidate) -> tuple[float, float]:
-    """The mean paired difference of a candidate from the first one, each at its best budget, and its standard error.
-
-    Trainings of one number share initial weights and the order of batches, hence the pairs.
-    """
-    first, *_ = scores
-    own, reference = (scores[option][best(scores, [option])[1]] for option in (candidate, first))
-    differences = [mine - other for mine, other in zip(own, reference, strict=True)]
-    error = stdev(differences) / len(differences) ** 0.5
-    return round(fmean(differences), DECIMALS), round(error, DECIMALS)
-
-
-def best_candidate(scores: Scores[Candidate]) -> tuple[Candidate, int]:
+def best_candidate(scores: Scores[Candidate], differences: Mapping[Candidate, Difference]) -> tuple[Candidate, int]:
     """The candidate with the highest mean score and its budget, if it is better than the first one beyond chance.
 
-    It must be better by more than one standard error of the paired differences; else the first candidate, without
-    synthetic images, is chosen: the one-standard-error rule of Breiman et al. 1984, "Classification and regression
-    trees", section 3.4.3, which takes the simplest option that is not clearly worse than the best one.
+    It must be better by more than one standard error of the difference; else the first candidate, without synthetic
+    images, is chosen: the one-standard-error rule of Breiman et al. 1984, "Classification and regression trees",
+    section 3.4.3, which takes the simplest option that is not clearly worse than the best one.
+
+    Args:
+        scores: of all candidates; the first one has no synthetic images.
+        differences: of the other candidates from the first one.
     """
     first, *_ = scores
     chosen, steps = best(scores, scores)
-    gain, error = difference(scores, chosen)
-    return (chosen, steps) if gain > error else best(scores, [first])
+    if chosen != first and differences[chosen].mean > differences[chosen].standard_error:
+        return chosen, steps
+    return best(scores, [first])
 
 
 def budget(settings: ClassifierSettings, arm: Arm, choices: Choices) -> int:

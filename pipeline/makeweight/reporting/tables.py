@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from makeweight.core.choices import AutomaticChoice, Choices, difference
+from makeweight.core.choices import AutomaticChoice, Choices
 from makeweight.core.data import Split
 from makeweight.core.metrics import OVERALL
 from makeweight.core.text import (
@@ -148,18 +148,18 @@ def automatic(arm: str, choice: AutomaticChoice) -> Table:
     budgets = next(iter(choice.scores.values()))
     rows = []
     for candidate, by_steps in choice.scores.items():
-        gain, error = difference(choice.scores, candidate)
+        own = choice.differences.get(candidate)
         marks = {choice.steps: " ← chosen"} if candidate == choice.chosen else {}
         cells = [f"{_mean_and_deviation(values)}{marks.get(steps, '')}" for steps, values in by_steps.items()]
-        compared = f"{points(gain)} ± {percent(error, 2)}" if candidate.has_synthetic_images else NOTHING
+        compared = f"{points(own.mean)} ± {percent(own.standard_error, 2)}" if own else NOTHING
         rows.append(Row(str(candidate), [*cells, compared]))
     left_out = "; ".join(f"{candidate} ({reason})" for candidate, reason in choice.left_out.items())
     return Table(
         f"Candidates of {arm} on validation images: mean ± standard deviation over the trainings of each, %",
         ["candidate", *(f"{steps:,} steps" for steps in budgets), "difference from none, points ± standard error"],
         rows,
-        "No synthetic images are chosen unless the best candidate is better by more than one standard error."
-        + (f" Not tried: {left_out}." if left_out else ""),
+        "No synthetic images are chosen unless the best candidate is better by more than one standard error (for other "
+        "trainings and other images)." + (f" Not tried: {left_out}." if left_out else ""),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from makeweight.core.choices import NOTHING_CHOSEN, AutomaticChoice, Candidate, Choices, difference, is_open
+from makeweight.core.choices import NOTHING_CHOSEN, AutomaticChoice, Candidate, Choices, Difference, is_open
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.study import Arm
@@ -60,12 +60,12 @@ def read_choices(parameters: Parameters, path: Path, *, automatic: bool = False)
 
 
 def _automatic(choice: AutomaticChoice) -> dict[str, Any]:
-    """A choice as plain values; differences of candidates are from the one without synthetic images."""
+    """A choice as plain values."""
     tried = []
     for candidate, by_steps in choice.scores.items():
-        gain, error = difference(choice.scores, candidate)
+        own = choice.differences.get(candidate)
         scores = {str(steps): list(values) for steps, values in by_steps.items()}
-        tried.append({**asdict(candidate), "scores": scores, "difference": gain, "standard_error": error})
+        tried.append({**asdict(candidate), "scores": scores, "difference": asdict(own) if own else None})
     return {
         "chosen": {**asdict(choice.chosen), "steps": choice.steps},
         "candidates": tried,
@@ -74,14 +74,18 @@ def _automatic(choice: AutomaticChoice) -> dict[str, Any]:
 
 
 def _read_automatic(values: dict[str, Any]) -> AutomaticChoice:
+    tried = {_candidate(row): row for row in values["candidates"]}
     return AutomaticChoice(
-        _candidate(values["chosen"]),
-        values["chosen"]["steps"],
-        {
-            _candidate(row): {int(steps): tuple(of_trainings) for steps, of_trainings in row["scores"].items()}
-            for row in values["candidates"]
+        chosen=_candidate(values["chosen"]),
+        steps=values["chosen"]["steps"],
+        scores={
+            candidate: {int(steps): tuple(of_trainings) for steps, of_trainings in row["scores"].items()}
+            for candidate, row in tried.items()
         },
-        {_candidate(row): row["reason"] for row in values["left_out"]},
+        differences={
+            candidate: Difference(**row["difference"]) for candidate, row in tried.items() if row["difference"]
+        },
+        left_out={_candidate(row): row["reason"] for row in values["left_out"]},
     )
 
 

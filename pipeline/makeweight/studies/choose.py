@@ -14,11 +14,15 @@ from pathlib import Path
 from makeweight.classification.fit import Training
 from makeweight.classification.interface import find_transform
 from makeweight.classification.mixup import require_mix_allowed
-from makeweight.classification.train import training_job, validation_scores
+from makeweight.classification.train import training_job, validation_predictions, validation_scores
 from makeweight.classification.trial import try_on
+from makeweight.comparison.influence import contributions
+from makeweight.comparison.variance_components import variance_components
 from makeweight.core.choices import (
     AutomaticChoice,
+    Candidate,
     Choices,
+    Difference,
     Option,
     Scores,
     best,
@@ -26,7 +30,7 @@ from makeweight.core.choices import (
     candidates,
     resolved,
 )
-from makeweight.core.data import Split
+from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import FilterName, GenerateSettings, Parameters, families_of, filters_used
 from makeweight.core.plugins import find
@@ -58,7 +62,7 @@ BEYOND = "beyond the number in auto.candidates"
 
 
 @in_use()  # no `clean` while images are read from the cache
-def choose(parameters: Parameters, train: Split, validation: Split) -> Choices:
+def choose(parameters: Parameters, train: Split, validation: Split, groups: Labels) -> Choices:
     """Choose the control if it is `auto`, a budget for each arm if there are several, and what automatic arms train on.
 
     The rule: the highest mean of `compare.metric` on validation images over `choice.replicates` trainings; automatic
@@ -70,13 +74,14 @@ def choose(parameters: Parameters, train: Split, validation: Split) -> Choices:
         parameters: of the study.
         train: the training images.
         validation: the validation images.
+        groups: of the validation images, int64 [images], equal numbers for images that belong together.
 
     Raises:
         BadInput: a family or a transform does not exist, or does not suit these images; a loss does not suit mixed
             images; a class has too few images for the filters; or a training failed.
     """
     require_neighbours(train, filters_used(parameters), parameters.generate.filtering)
-    trainings = _Trainings(parameters, train, validation)
+    trainings = _Trainings(parameters, train, validation, groups)
     controls, several = control_arms(parameters), len(parameters.classifier.budgets) > 1
     chosen: Arm | None = None
     scores: Scores[Arm] = {}
@@ -104,12 +109,13 @@ class _Trainings:
     parameters: Parameters
     train: Split
     validation: Split
+    groups: Labels
     _drawn: dict[tuple[str, tuple[FilterName, ...]], list[Split]] = field(default_factory=dict)
 
     def of_arms(self, study_arms: Sequence[Arm], control_arm: Arm) -> Scores[Arm]:
         """The scores of `study_arms` at every budget."""
         self._require_trainable(study_arms, control_arm)
-        return self._scores({arm: (arm, self.parameters.generate) for arm in study_arms}, control_arm)
+        return self._scores(self._train({arm: (arm, self.parameters.generate) for arm in study_arms}, control_arm))
 
     def automatic(self, arm: Arm, control_arm: Arm) -> AutomaticChoice:
         """The choice of an automatic arm among the candidates that its budget allows."""
@@ -129,8 +135,10 @@ class _Trainings:
             except BadInput as error:  # filters leave a class without images
                 left_out[candidate] = str(error)
                 log_line(f"{arm} does not try {candidate}: {error}")
-        scores = self._scores(options, control_arm)
-        return AutomaticChoice(*best_candidate(scores), scores, left_out)
+        finished = self._train(options, control_arm)
+        scores = self._scores(finished)
+        differences = self._differences(finished, scores)
+        return AutomaticChoice(*best_candidate(scores, differences), scores, differences, left_out)
 
     def _require_trainable(self, study_arms: Sequence[Arm], control_arm: Arm) -> None:
         """Fail before anything is trained if something of this cannot be."""
@@ -139,21 +147,44 @@ class _Trainings:
         for arm in study_arms:
             require_mix_allowed(self._base(arm, control_arm), self.parameters.classifier)
 
-    def _scores(
+    def _train(
         self, options: Mapping[Option, tuple[Arm, GenerateSettings]], control_arm: Arm
-    ) -> dict[Option, dict[int, list[float]]]:
-        """The scores of options at every budget; all trainings run side by side."""
+    ) -> dict[tuple[Option, int], list[Path]]:
+        """The finished trainings of options at every budget; all of them run side by side."""
         pairs = [(option, steps) for option in options for steps in self.parameters.classifier.budgets]
         trainings = [self._training(*options[option], steps, control_arm) for option, steps in pairs]
         names = [f"choose {_name(*options[option])} {steps} steps" for option, steps in pairs]
         jobs = [training_job(training, name) for training, name in zip(trainings, names, strict=True)]
         title = "classifiers" if any(training.synthetic for training in trainings) else "control arms"
-        finished = self._run(jobs, title)
-        scores: dict[Option, dict[int, list[float]]] = {option: {} for option in options}
-        for (option, steps), training, folders in zip(pairs, trainings, finished, strict=True):
-            values = validation_scores(training, folders, self.parameters.compare.metric)
+        return dict(zip(pairs, self._run(jobs, title), strict=True))
+
+    def _scores(self, finished: Mapping[tuple[Option, int], Sequence[Path]]) -> dict[Option, dict[int, list[float]]]:
+        scores: dict[Option, dict[int, list[float]]] = {option: {} for option, _ in finished}
+        for (option, steps), folders in finished.items():
+            values = validation_scores(self.validation, folders, self.parameters.compare.metric)
             scores[option][steps] = [round(value, DECIMALS) for value in values]
         return scores
+
+    def _differences(
+        self, finished: Mapping[tuple[Candidate, int], Sequence[Path]], scores: Scores[Candidate]
+    ) -> dict[Candidate, Difference]:
+        """Of each candidate from the first one, each at its best budget.
+
+        As in the comparison of arms, the standard error allows for other trainings and for other images: three
+        trainings that agree on the same few validation images prove little.
+        """
+        metric, labels = self.parameters.compare.metric, self.validation.labels
+        of_candidates = [
+            contributions(metric, labels, validation_predictions(finished[best(scores, [candidate])]))
+            for candidate in scores
+        ]
+        differences = {}
+        for candidate, own in list(zip(scores, of_candidates, strict=True))[1:]:
+            paired = own - of_candidates[0]
+            variance = variance_components(paired, self.groups).total.value
+            figures = float(paired.values.mean()), variance**0.5
+            differences[candidate] = Difference(*(round(figure, DECIMALS) for figure in figures))
+        return differences
 
     def _run(self, jobs: Sequence[Job], title: str) -> list[list[Path]]:
         return run_jobs(jobs, self.parameters.choice.replicates, self.parameters.compute, title=f"choose {title}")
