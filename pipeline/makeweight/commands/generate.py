@@ -57,7 +57,10 @@ def generate(
         compute=parameters.compute,
         card=partial(data_card, facts),
     )
-    written = f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}"
+    filters = parameters.generate.filters
+    images = f"{'at most ' if filters else ''}{quota.sum()} synthetic images"
+    filtered = f", filtered by {' and '.join(filters)}," if filters else ""
+    written = f"wrote {parameters.replicates} × {images}{filtered} to {out}"
     return f"{written}; {preview} shows {contents(len(quota))}"
 
 
