@@ -84,7 +84,7 @@ def test_candidates_begin_with_none_then_sources_fractions_and_filters_vary(tmp_
         "cgan, 25% synthetic", "smote, 25% synthetic", "cgan+smote, 25% synthetic",
         "cgan, 50% synthetic",
     ]  # fmt: skip
-    assert found[-1] == "cgan+smote, 50% synthetic, filtered by agreement and density"
+    assert found[-1] == "cgan+smote, 50% synthetic, filtered by agreement, density"
     assert len(found) == 1 + 3 * 2 * 2
 
 

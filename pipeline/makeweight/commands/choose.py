@@ -31,7 +31,7 @@ def choose(
         typer.echo(f"{arm}: {choice.chosen}, chosen among {len(choice.scores)} candidates")
     if choices.control:
         typer.echo(f"control: {choices.control}")
-    return f"wrote {out}" + ("" if choices.scores else ": there was nothing to choose")
+    return f"wrote {out}" + ("" if choices.scores or choices.automatic else ": there was nothing to choose")
 
 
 main = app(choose)

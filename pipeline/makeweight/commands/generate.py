@@ -59,7 +59,7 @@ def generate(
     )
     filters = parameters.generate.filters
     images = f"{'at most ' if filters else ''}{quota.sum()} synthetic images"
-    filtered = f", filtered by {' and '.join(filters)}," if filters else ""
+    filtered = f" (filters: {', '.join(filters)})" if filters else ""
     written = f"wrote {parameters.replicates} × {images}{filtered} to {out}"
     return f"{written}; {preview} shows {contents(len(quota))}"
 

@@ -46,7 +46,7 @@ class Candidate:
     def __str__(self) -> str:
         if not self.has_synthetic_images:
             return f"no synthetic images ({self.source})"
-        filtered = f", filtered by {' and '.join(self.filters)}" if self.filters else ""
+        filtered = f", filtered by {', '.join(self.filters)}" if self.filters else ""
         return f"{self.source}, {percent(self.synthetic_fraction, 0)}% synthetic{filtered}"
 
 
