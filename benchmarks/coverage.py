@@ -6,6 +6,16 @@ STUDIES (10,000) simulated studies for each row; with words, only the rows whose
 verdict is *helps* or *hurts* where the true gain is zero, and *equivalent* where it is at least the margin of one
 point.
 
+    python -m benchmarks.coverage [STUDIES] classes
+
+prints how often the intervals of all classes hold the true differences in recall.
+
+    python -m benchmarks.coverage [STUDIES] automatic
+
+prints what an automatic arm chooses in the logit model below, and how often it then helps or hurts. Three networks of
+each candidate, and of none (no synthetic images), take part in the choice: by the highest mean, or by the rule of
+`best_candidate`. If none is chosen, the arm equals the reference, and neither helps nor hurts.
+
 - *crossed*: a logit model. An image has a difficulty that both arms share and one of its own for each arm; a replicate
   of an arm has a skill; whether an image is classified correctly is a Bernoulli draw. Groups add a difficulty that
   their images share.
@@ -15,9 +25,6 @@ point.
 - *choice*: the logit model with several options (budgets, controls, settings) of each arm, all equally good, of which
   the best one by validation images is tested. It is chosen by the tested networks themselves (one option for all
   replicates, or one for each replicate), or by three networks of each option that take no part in the test.
-- *automatic*: the same model for an automatic arm, in a table of its own. Three networks of each candidate, and of none
-  (no synthetic images), take part in the choice: by the highest mean, or by the rule of `best_candidate`. If none is
-  chosen, the arm equals the reference, and neither helps nor hurts.
 """
 
 from __future__ import annotations
@@ -27,7 +34,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -37,6 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from makeweight.comparison.classes import class_gains
 from makeweight.comparison.inference import ALPHA, fixed_test_set, for_equivalence, new_test_images, verdict
 from makeweight.comparison.influence import contributions
 from makeweight.comparison.variance_components import variance_components
@@ -57,8 +65,8 @@ class Model(Protocol):
         """The generator arms' and the reference's, each bool [replicates, images]."""
         ...
 
-    def truth(self, design: Design) -> float:
-        """The true gain of the first arm."""
+    def truths(self, design: Design) -> NDArray[np.float64]:
+        """The true gain of the first arm in the recall of each class."""
         ...
 
 
@@ -88,6 +96,11 @@ class Design:
     def classes(self) -> int:
         """Number of classes."""
         return int(self.labels.max()) + 1
+
+    @property
+    def truth(self) -> float:
+        """The true gain of the first arm; in these designs that of all three metrics is the mean over classes."""
+        return float(self.model.truths(self).mean())
 
     @property
     def units(self) -> NDArray[np.int64]:
@@ -125,13 +138,15 @@ class Crossed:
 
         return [arm(self.shift) for _ in range(design.arms)], arm(0.0)
 
-    def truth(self, design: Design) -> float:
-        """See `Model`; in these designs the gain of all three metrics is that of the mean probability to be right."""
+    def truths(self, design: Design) -> NDArray[np.float64]:
+        """See `Model`."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(100)
         deviation = np.sqrt(self.shared**2 + self.own**2 + self.skill**2 + self.of_group**2 + self.own_of_group**2)
-        centres = self.mean + np.array(self.of_class or (0.0,))[:, None] + deviation * nodes
+        of_class = np.array(self.of_class or [0.0] * design.classes)
+        centres = self.mean + of_class[:, None] + deviation * nodes
         gains = special.expit(centres + self.shift) - special.expit(centres)
-        return float((gains @ weights).mean() / weights.sum())
+        truths: NDArray[np.float64] = gains @ weights / weights.sum()
+        return truths
 
 
 @dataclass(frozen=True)
@@ -149,9 +164,10 @@ class Fixed:
         arm, reference = first < np.array(self.arm)[design.labels], second < np.array(self.reference)[design.labels]
         return [np.tile(arm, (design.replicates, 1))], np.tile(reference, (design.replicates, 1))
 
-    def truth(self, design: Design) -> float:
+    def truths(self, design: Design) -> NDArray[np.float64]:
         """See `Model`."""
-        return float(np.mean(np.array(self.arm) - np.array(self.reference)))
+        truths: NDArray[np.float64] = np.array(self.arm) - np.array(self.reference)
+        return truths
 
 
 @dataclass(frozen=True)
@@ -201,15 +217,15 @@ class Chosen:
         chosen: Right = rng.random(probabilities.shape) < probabilities
         return chosen
 
-    def truth(self, design: Design) -> float:
+    def truths(self, design: Design) -> NDArray[np.float64]:
         """See `Model`; all options are equally good."""
-        return 0.0
+        return np.zeros(design.classes)
 
 
 def simulate(design: Design, part: int, studies: int) -> dict[str, float]:
     """Sums of the figures of one row over `studies` studies."""
     rng = np.random.default_rng([part, *design.name.encode()])
-    truth, alpha = design.model.truth(design), ALPHA / design.arms
+    truth, alpha = design.truth, ALPHA / design.arms
     sums = dict.fromkeys(("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds", "fixed_calls", "bias",
                           "helps"), 0.0)  # fmt: skip
     for _ in range(studies):
@@ -291,7 +307,7 @@ class AutomaticArm:
         """A row of the table: the frequencies in percent, and the mean true gain in points."""
         rng = np.random.default_rng([*self.world.encode()])
         results = [self.study(rng, Design("", Crossed(), TEN), TEN) for _ in range(studies)]
-        gains = [100 * Crossed(shift=shift).truth(Design("", Crossed(), TEN)) for shift in (0.0, *self.shifts)]
+        gains = [100 * Design("", Crossed(shift=shift), TEN).truth for shift in (0.0, *self.shifts)]
         calls = [call for _, call in results]
         shares = [100 * calls.count(name) / studies for name in ("none chosen", "helps", "hurts")]
         rule = "one standard error" if self.one_standard_error else "highest mean"
@@ -299,9 +315,28 @@ class AutomaticArm:
         return f"| {self.world} | {rule} | {' | '.join(cells)} |"
 
 
+def simulate_classes(design: Design, part: int, studies: int) -> dict[str, float]:
+    """The same for the intervals of all classes: how often all hold, and the means of each over the classes."""
+    rng = np.random.default_rng([part, *design.name.encode()])
+    truths = design.model.truths(design)
+    sums = dict.fromkeys(("all_hold", "holds", "width"), 0.0)
+    for _ in range(studies):
+        arms, reference = design.model.draw(rng, design)
+        rows = class_gains(design.labels, design.units, *(_predicted(design, right) for right in (arms[0], reference)))
+        hold = [row.interval.low <= truths[row.label] <= row.interval.high for row in rows]
+        sums["all_hold"] += all(hold)
+        sums["holds"] += float(np.mean(hold))
+        sums["width"] += float(np.mean([row.interval.high - row.interval.low for row in rows]))
+    return sums
+
+
 def _contributions(design: Design, right: Right) -> Any:
+    return contributions(design.metric, design.labels, _predicted(design, right))
+
+
+def _predicted(design: Design, right: Right) -> NDArray[np.int64]:
     wrong = (design.labels + 1) % design.classes  # no recall depends on which other class it is
-    return contributions(design.metric, design.labels, np.where(right, design.labels, wrong))
+    return np.where(right, design.labels, wrong)
 
 
 def _labels(*images: int) -> NDArray[np.int64]:
@@ -370,6 +405,27 @@ DESIGNS = [
         for how in HOW
     ),
 ]  # fmt: skip
+GAIN = Crossed(shift=0.5)
+CLASS_DESIGNS = [
+    Design("10 classes of 36 images", GAIN, TEN),
+    Design("10 classes of 36 images, K = 2", GAIN, TEN, 2),
+    Design("10 classes of 36 images, K = 30", GAIN, TEN, 30),
+    Design("10 classes of 1,000 images", GAIN, _labels(*[1000] * 10)),
+    Design("long tail, 200 to 2 images, rare classes harder",
+           Crossed(shift=0.5, of_class=tuple(np.linspace(2, -1.5, 10))), TAIL),
+    Design("30 classes of 5 images", GAIN, _labels(*[5] * 30)),
+    Design("100 classes of 20 images", GAIN, _labels(*[20] * 100)),
+    Design("3 classes in 36 groups of 10, one class each", GROUPED, BY_PATIENT[0] % 3, groups=BY_PATIENT[0]),
+    Design("4 classes in 36 groups of 10, spanning classes", GROUPED, np.tile(np.arange(4), 90), groups=BY_PATIENT[0]),
+    Design("4 classes in 18 groups of 20, spanning classes", GROUPED, np.tile(np.arange(4), 90), groups=BY_PATIENT[1]),
+    Design("nested, 10 classes of 36 images, 80% against 60%", Fixed([0.8] * 10, [0.6] * 10, nested=True), TEN),
+    Design("nested, 10 classes of 100 images, 80% against 60%",
+           Fixed([0.8] * 10, [0.6] * 10, nested=True), _labels(*[100] * 10)),
+    Design("nested, 10 classes of 100 images, 97% against 90%",
+           Fixed([0.97] * 10, [0.9] * 10, nested=True), _labels(*[100] * 10)),
+    Design("independent, 10 classes of 36 images, 90% against 60%",
+           Fixed([0.9] * 10, [0.6] * 10, nested=False), TEN),
+]  # fmt: skip
 
 AUTOMATIC = [
     AutomaticArm(world, shifts, one_standard_error)
@@ -384,25 +440,50 @@ AUTOMATIC = [
 
 def main(studies: int, words: Sequence[str]) -> None:
     """Print a row for each design."""
+    if list(words) == ["classes"]:
+        _print_classes(studies)
+        return
+    if list(words) == ["automatic"]:
+        _print_automatic(studies)
+        return
     print(f"{studies} studies a row; how often in %, widths in points")
     print("| design | true gain | interval holds it | width | helps or hurts | any of all arms | equivalent "
           "| interval over seeds: holds it | calls | bias | helps |")  # fmt: skip
     print("|" + 11 * "---|")
+    chosen = [design for design in DESIGNS if not words or any(word in design.name for word in words)]
+    for design, mean in _means(simulate, chosen, studies):
+        cells = [f"{mean[key]:.1f}" for key in ("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds",
+                                                "fixed_calls")]  # fmt: skip
+        cells += [f"{mean['bias']:+.2f}", f"{mean['helps']:.1f}"]
+        print(f"| {design.name} | {100 * design.truth:.2f} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _print_classes(studies: int) -> None:
+    print(f"{studies} studies a row; how often in %, widths in points")
+    print("| design | all intervals hold | each holds | its level | its width |")
+    print("|" + 5 * "---|")
+    for design, mean in _means(simulate_classes, CLASS_DESIGNS, studies):
+        level = 100 * (1 - ALPHA / len(np.unique(design.labels)))
+        print(f"| {design.name} | {mean['all_hold']:.1f} | {mean['holds']:.2f} | {level:.4g} | {mean['width']:.1f} |",
+              flush=True)  # fmt: skip
+
+
+def _print_automatic(studies: int) -> None:
+    print(f"{studies} studies a row")
+    print("| candidates | rule | none chosen, % | helps, % | hurts, % | mean true gain, points |\n|" + 6 * "---|")
+    for arm in AUTOMATIC:
+        print(arm.row(studies), flush=True)
+
+
+def _means(
+    simulation: Callable[[Design, int, int], dict[str, float]], designs: Sequence[Design], studies: int
+) -> Iterator[tuple[Design, dict[str, float]]]:
+    """Each design with the means of the figures of its studies, times 100."""
     parts = [min(STUDIES_OF_A_PART, studies - start) for start in range(0, studies, STUDIES_OF_A_PART)]
     with joblib.Parallel(n_jobs=-1) as parallel:
-        for design in DESIGNS:
-            if words and not any(word in design.name for word in words):
-                continue
-            parts_sums = parallel(joblib.delayed(simulate)(design, part, size) for part, size in enumerate(parts))
-            mean = {key: 100 * sum(sums[key] for sums in parts_sums) / studies for key in parts_sums[0]}
-            cells = [f"{mean[key]:.1f}" for key in ("holds", "width", "wrong", "any_wrong", "equivalent", "fixed_holds",
-                                                    "fixed_calls")]  # fmt: skip
-            cells += [f"{mean['bias']:+.2f}", f"{mean['helps']:.1f}"]
-            print(f"| {design.name} | {100 * design.model.truth(design):.2f} | " + " | ".join(cells) + " |", flush=True)
-    if not words or any(word in "automatic" for word in words):
-        print("\n| world | rule | none chosen, % | helps, % | hurts, % | mean true gain, points |\n|" + 6 * "---|")
-        for arm in AUTOMATIC:
-            print(arm.row(studies), flush=True)
+        for design in designs:
+            sums = parallel(joblib.delayed(simulation)(design, part, size) for part, size in enumerate(parts))
+            yield design, {key: 100 * sum(of_part[key] for of_part in sums) / studies for key in sums[0]}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """A whole study of the gain on one data set: choices, arms, verdicts, run stage by stage without DVC.
 
 python -m benchmarks.gain_study FOLDER digits [key=value …]
-python -m benchmarks.gain_study FOLDER mnist|cifar10|signs PATH [key=value …]
+python -m benchmarks.gain_study FOLDER mnist|cifar10|cifar10-small|signs PATH [key=value …]
 
 FOLDER gets params.yaml and all outputs; started again, the study goes on where it stopped. PATH: of `mnist`
-torchvision's root; of `cifar10` and `signs` a folder of images or a zip file, which is unpacked into FOLDER. Changes of
+torchvision's root; of the others a folder of images or a zip file, which is unpacked into FOLDER. Changes of
 parameters follow as they would stand in params.yaml (`replicates=10`, `classifier.steps=[1000,3000]`,
 `unions=[cgan+warp]`); they win over those of the data set below. Choices are made on validation images; test images are
 scored once, at the end.
@@ -27,7 +27,7 @@ import pandas as pd
 import typer
 from ruamel.yaml import YAML
 
-from benchmarks.family_table import CIFAR_COUNTS
+from benchmarks.family_table import CIFAR_COUNTS, SMALL_CIFAR_COUNTS
 from benchmarks.mnist_imbalanced import COUNTS
 from benchmarks.workspace import write_params
 from makeweight.commands.check import check
@@ -50,7 +50,9 @@ COMMON: dict[str, Any] = {
     "choice.replicates": 3,
     "data.imbalance": None,
 }
-FLIP = [{"HorizontalFlip": {"p": 0.5}}]
+CIFAR: dict[str, Any] = {
+    "data.reader": "folder", "data.validation_fraction": 0.1, "recipes.classical": [{"HorizontalFlip": {"p": 0.5}}],
+}  # fmt: skip
 DATA: dict[str, dict[str, Any]] = {
     "digits": {"replicates": 10, "data.imbalance": 20.0, "classifier.steps": [500, 1500]},
     "mnist": {
@@ -58,9 +60,10 @@ DATA: dict[str, dict[str, Any]] = {
         "generate.per_class": 4000, "classifier.steps": [1000, 3000],
     },
     "cifar10": {
-        "data.reader": "folder", "data.counts": list(CIFAR_COUNTS),
-        "data.validation_fraction": 0.1, "generate.per_class": 2000, "classifier.steps": [2000, 4000],
-        "recipes.classical": FLIP,
+        **CIFAR, "data.counts": list(CIFAR_COUNTS), "generate.per_class": 2000, "classifier.steps": [2000, 4000],
+    },
+    "cifar10-small": {
+        **CIFAR, "data.counts": list(SMALL_CIFAR_COUNTS), "generate.per_class": 1000, "classifier.steps": [1000, 2000],
     },
     "signs": {
         "replicates": 10, "data.reader": "folder", "data.image_size": 32, "data.channels": 3, "data.imbalance": 10.0,

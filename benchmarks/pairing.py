@@ -2,10 +2,10 @@
 
 python -m benchmarks.pairing [plain | classical]
 
-First the fraction of places (of a step and a place in its batch) at which two arms show the same real image. Then the
-standard deviation over replicates of the difference in balanced accuracy between a `gaussian` arm and `oversample`, on
-validation images of the digits, where the two share initial weights and the order of images, initial weights
-alone, or nothing. Test images are not used.
+First the fraction of batch positions (an index in the batch of a step) at which two arms show the same real image. Then
+the standard deviation over replicates of the difference in balanced accuracy between a `gaussian` arm and
+`oversample`, on validation images of the digits, where the two share initial weights and the order of images, initial
+weights alone, or nothing. Test images are not used.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ MACHINE = Machine("cpu", "float32", 1)
 RESAMPLES = 2000
 
 
-def shared_places(first: Mixing, second: Mixing, steps: int, seed: int) -> float:
-    """The fraction of places at which two arms show the same real image."""
+def shared_positions(first: Mixing, second: Mixing, steps: int, seed: int) -> float:
+    """The fraction of batch positions at which two arms show the same real image."""
     one, other = (np.stack(list(batch_indices(mixing, steps, seed))) for mixing in (first, second))
     return float(((one == other) & (one < len(first.splits[0]))).mean())
 
 
-def print_shared_places(train: Split, parameters: Parameters) -> None:
+def print_shared_positions(train: Split, parameters: Parameters) -> None:
     """Print a line for each pair of arms."""
     batch, settings = parameters.classifier.batch, parameters.generate
     balanced = settings.model_copy(update={"strategy": "balance"})
@@ -56,9 +56,8 @@ def print_shared_places(train: Split, parameters: Parameters) -> None:
         blank = Split(np.zeros((len(labels), *train.images.shape[1:]), np.uint8), labels, train.classes)
         mixings[strategy_settings.strategy] = generator_mixing(train, blank, strategy_settings, "oversample", batch, 0)
     for one, other in combinations(mixings, 2):
-        print(
-            f"{one} and {other}: {shared_places(mixings[one], mixings[other], parameters.classifier.budgets[0], 0):.1%}"
-        )
+        shared = shared_positions(mixings[one], mixings[other], parameters.classifier.budgets[0], 0)
+        print(f"{one} and {other}: {shared:.1%}")
 
 
 def predicted(
@@ -74,10 +73,10 @@ def predicted(
 
 
 def main(transform: str) -> None:
-    """Print the shared places, then a line for each kind of pairing."""
+    """Print the shared batch positions, then a line for each kind of pairing."""
     parameters = read_parameters(PROJECT / "params.yaml")
     train, validation, _ = splits(parameters)
-    print_shared_places(train, parameters)
+    print_shared_positions(train, parameters)
     start, batch = time.perf_counter(), parameters.classifier.batch
     labels = np.repeat(np.arange(len(train.classes)), EACH)
     controls: list[NDArray[np.float32]] = []

@@ -105,7 +105,7 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
     def run(clock: Clock) -> None:
         retain_heap()
         context = EvaluatedContext(
-            torch.device(chosen.device), chosen.autocast, showings=settings.steps // STEPS_PER_CHECK
+            torch.device(chosen.device), chosen.autocast, showings=settings.total_steps // STEPS_PER_CHECK
         )
         context.clock = clock
         settings.fit(train, monitor=monitor, seeds=[seed], run=context)
@@ -188,9 +188,9 @@ class Log:
 def main(root: Path, minutes: float, seeds: int) -> None:
     """Print the seconds of each method (median over seeds, and single values), and the ratios of `cgan` to them."""
     parameters = read_parameters(PROJECT / "params.yaml")
-    chosen, settings = machine(parameters.compute), find_family("cgan", parameters.families)
-    assert isinstance(settings, ConditionalGAN)
     train, validation, everything = mnist(root, COUNTS)
+    chosen, settings = machine(parameters.compute), find_family("cgan", parameters.families, train)
+    assert isinstance(settings, ConditionalGAN)
     with fixed_threads(chosen.threads):
         network = judge(everything, chosen)
         right = recognised(network, validation, chosen)

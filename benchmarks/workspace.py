@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.intake.decoding.parallel import read_headers, spec_of
 from makeweight.intake.grouping.splitting import SplitInput, split_images
-from makeweight.intake.interface import find_reader
+from makeweight.intake.interface import DatasetListing, find_reader
 
 PROJECT = Path(__file__).parent.parent
 
@@ -51,19 +52,34 @@ def peak_gib() -> float:
 
 def splits(parameters: Parameters) -> tuple[Split, Split, Split]:
     """Training images, validation images, and all images but those of validation and test. No test image is decoded."""
-    data = parameters.data
-    listing = find_reader(parameters.data).read(data)
-    spec = spec_of(read_headers(listing.source, 1), data)
+    listing = _listing(parameters)
     split_input = SplitInput(listing.labels, listing.classes, listing.predefined, np.arange(len(listing.labels)))
-    indices = split_images(split_input, data, parameters.seed)
+    indices = split_images(split_input, parameters.data, parameters.seed)
     held_out = np.concatenate([indices["validation"], indices["test"]])
     rest = np.setdiff1d(np.arange(len(listing.labels)), held_out)
+    train, validation, everything = (
+        _decoded(listing, rows, parameters) for rows in (indices["train"], indices["validation"], rest)
+    )
+    return train, validation, everything
 
-    def split(rows: Labels) -> Split:
-        images = np.stack([listing.source.squares(int(row), spec, (spec.side,))[0][0] for row in rows])
-        return Split(images, listing.labels[rows], listing.classes)
 
-    return split(indices["train"]), split(indices["validation"]), split(rest)
+def all_but(parameters: Parameters, origins: Collection[str]) -> Split:
+    """All images but those whose origin (the column `path` of metadata.csv) is among `origins`."""
+    listing, excluded = _listing(parameters), set(origins)
+    rows = np.array([row for row, origin in enumerate(listing.origins) if origin not in excluded])
+    if len(listing.origins) - len(rows) != len(excluded):
+        raise SystemExit("some of the images to be left out are not among those of data.path")
+    return _decoded(listing, rows, parameters)
+
+
+def _listing(parameters: Parameters) -> DatasetListing:
+    return find_reader(parameters.data).read(parameters.data)
+
+
+def _decoded(listing: DatasetListing, rows: Labels, parameters: Parameters) -> Split:
+    spec = spec_of(read_headers(listing.source, 1), parameters.data)
+    images = np.stack([listing.source.squares(int(row), spec, (spec.side,))[0][0] for row in rows])
+    return Split(images, listing.labels[rows], listing.classes)
 
 
 def mnist(root: Path, counts: list[int]) -> tuple[Split, Split, Split]:

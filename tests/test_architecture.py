@@ -78,8 +78,9 @@ def test_a_stage_declares_the_code_that_it_imports(stage: str, monkeypatch: pyte
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_names_no_interpreter_of_one_machine(stage: str) -> None:
-    # The backslash keeps DVC from expanding it: the shell does, and dvc.lock holds it as it stands here.
-    assert STAGES[stage]["cmd"].startswith(r"\${MAKEWEIGHT_PYTHON:-.venv/bin/python} -P stages/")
+    # The backslash keeps DVC from expanding it: the shell does, and dvc.lock holds it as it stands here. The quotes are
+    # for a path with spaces.
+    assert STAGES[stage]["cmd"].startswith(r'"\${MAKEWEIGHT_PYTHON:-.venv/bin/python}" -P stages/')
 
 
 class Spy:

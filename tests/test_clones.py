@@ -51,7 +51,7 @@ def test_an_experiment_in_a_folder_of_its_own_finds_the_interpreter_and_its_path
     assert "Ran experiment(s)" in project.dvc("exp", "run", "--temp", "-S", "families.gaussian.variance=0.8")
     commands = [line for line in (project.folder / "dvc.lock").read_text().splitlines() if "cmd: " in line]
     assert commands
-    assert all("cmd: ${MAKEWEIGHT_PYTHON:-.venv/bin/python} -P stages/" in line for line in commands)
+    assert all("""cmd: '"${MAKEWEIGHT_PYTHON:-.venv/bin/python}" -P stages/""" in line for line in commands)
 
 
 def test_a_clone_trains_nothing_when_a_message_is_reworded(project: Project, storage: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_an_installed_wheel_runs_a_project_whose_outputs_others_can_use(
     run(*dvc, "repro", "-q", "augment/dvc.yaml", folder=root)
     assert (root / "augment/results/report.html").exists()
     lock = (root / "augment/dvc.lock").read_text()
-    assert "cmd: ${MAKEWEIGHT_PYTHON:-python} -m makeweight prepare" in lock
+    assert """cmd: '"${MAKEWEIGHT_PYTHON:-python}" -m makeweight prepare""" in lock
     assert str(tmp_path) not in lock
     assert sys.executable not in lock
 

@@ -100,6 +100,7 @@ def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_pat
     assert stored["labels"].tolist() == TEST.labels.tolist()
     assert stored["groups"].tolist() == GROUPS["test"].tolist()
     assert stored["validation_groups"].tolist() == GROUPS["validation"].tolist()
+    assert stored["validation_labels"].tolist() == VALIDATION.labels.tolist()
     for k in range(2):
         right = (stored[f"replicate_{k}"] == TEST.labels).mean()
         chosen = (table["replicate"] == k) & (table["split"] == "test") & (table["metric"] == "accuracy")
@@ -111,6 +112,9 @@ def test_scores_are_those_of_the_predictions_and_every_replicate_differs(tmp_pat
     np.testing.assert_allclose(first.sum(1), 1, rtol=1e-5)
     assert stored["replicate_0"].dtype == np.uint8
     assert np.array_equal(stored["replicate_0"], first.argmax(1))
+    of_validation = read_arrays(tmp_path / "arm/replicates/replicate_1/validation.npz")["probabilities"]
+    assert np.array_equal(stored["validation_replicate_1"], of_validation.argmax(1))
+    assert stored["validation_replicate_1"].dtype == np.uint8
 
 
 @pytest.mark.parametrize(("source", "allowed"), [("none", {11}), ("oversample", {11}), ("cgan", {11, 44})])

@@ -42,7 +42,7 @@ def test_all_commands_in_order(workspace: Path, invoke: Invoke) -> None:
     assert code == 0, output
     assert "GAN images" in output.splitlines()[0]
     assert "(none-plain, the control)" in output
-    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, two tables and a plot to results"
+    assert output.splitlines()[-1] == "wrote comparison.json, metrics.json, three tables and a plot to results"
     for picture in ("results/arms.png", "results/samples/cgan.png"):
         Image.open(workspace / picture).verify()
     code, output = invoke("report")
@@ -156,10 +156,13 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"readr": "digits"}}, "data.readr is not a parameter; allowed here: background, bands, channels, "),
+        (
+            {"data": {"readr": "digits"}},
+            "data.readr is not a parameter (did you mean reader?); allowed here: background, ",
+        ),
         (
             {"families": {"cgan": {"stepz": 5}}},
-            "families.cgan.stepz is not a parameter; allowed here: attention, augment, ",
+            "families.cgan.stepz is not a parameter (did you mean steps?); allowed here: attention, augment, ",
         ),
         ({"families": {"cgan": {"steps": "many"}}}, "families.cgan.steps is 'many'"),
         ({"families": {"cgan": {"augment": ["blur"]}}}, "families.cgan.augment.0 is 'blur'"),
@@ -255,6 +258,15 @@ def test_an_image_folder_is_taken_in_by_its_name_in_the_parameters(workspace: Pa
     assert "| not square: padded" in output
     assert Path("results/data_report.md").read_text(encoding="utf-8").strip() in output
     assert read_split(Path("data/test")).classes == ("cat", "dog", "eel")
+
+
+def test_a_path_that_does_not_exist_names_a_similar_one(workspace: Path, invoke: Invoke) -> None:
+    (workspace / "photos").mkdir()
+    write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photso"}})
+    code, output = invoke("check")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert output.startswith("data.path: there is no folder photso and no file of that name, seen from ")
+    assert output.endswith(" (did you mean photos?)\n")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scipy import stats
 
 from makeweight.comparison import compare as comparing
 from makeweight.comparison import test_sets
-from makeweight.comparison.compare import Comparison, _arms_table, on_test_images, write_comparison
+from makeweight.comparison.compare import Comparison, _arms_table, generator_share, on_test_images, write_comparison
 from makeweight.comparison.influence import contributions
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import scores
@@ -174,12 +174,30 @@ def test_the_generators_share_is_what_goes_away_with_one_generator(spread: float
     assert len(compare(parameters(tmp_path), runs).variance) == 0
 
 
+@pytest.mark.parametrize("from_seed", [0.0, 0.5])  # part of the classifiers' variance that their seeds determine
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.8])
+def test_the_interval_of_the_generators_share_covers_it_with_95_percent_though_replicate_0_is_shared(
+    share: float, from_seed: float
+) -> None:
+    rng, studies, replicates = np.random.default_rng(0), 1000, 5
+    generators, seeds, rest, other_rest = rng.normal(size=(4, studies, replicates))
+    parts = seeds * ((1 - share) * from_seed) ** 0.5, ((1 - share) * (1 - from_seed)) ** 0.5
+    own = share**0.5 * generators + parts[0] + parts[1] * rest
+    fixed = share**0.5 * generators[:, :1] + parts[0] + parts[1] * other_rest
+    fixed[:, 0] = own[:, 0]
+    intervals = [generator_share(*both) for both in zip(own, fixed, strict=True)]
+    covered = np.mean([low <= share <= high for low, _, high in intervals])
+    assert covered >= 0.95 - 2 * (0.95 * 0.05 / studies) ** 0.5
+
+
 def test_runs_with_one_generator_that_are_missing_are_named(tmp_path: Path) -> None:
     runs = study(tmp_path, 0.84, 0.9 + STEPS)
-    with pytest.raises(
-        BadInput, match=r"one_generator/cgan-plain/scores\.csv is missing: run train-one-generator for "
-    ):
+    with pytest.raises(BadInput) as raised:
         compare(parameters(tmp_path, one_generator=["cgan"]), runs)
+    assert str(raised.value) == (
+        f"{runs}/one_generator/cgan-plain/scores.csv is missing: run train-one-generator --family cgan --transform "
+        "plain, or remove cgan from one_generator"
+    )
 
 
 def test_arms_are_summed_up_over_replicates_with_the_recall_of_each_class(tmp_path: Path) -> None:
@@ -188,6 +206,22 @@ def test_arms_are_summed_up_over_replicates_with_the_recall_of_each_class(tmp_pa
     assert row[["mean", "sd", "replicates"]].to_numpy().tolist() == [pytest.approx([0.80, 0.01, 3])]
     recalls = table[(table["arm"] == "none-plain") & (table["metric"] == "recall")]
     assert set(recalls["class"]) == {"nan", "7"}
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "accuracy"])
+def test_each_tested_contrast_has_a_row_for_each_class_whatever_the_metric(metric: str, tmp_path: Path) -> None:
+    chosen = parameters(tmp_path, compare={"metric": metric})
+    comparison = compare(chosen, study(tmp_path, 0.84, np.array([0.90, 0.93, 0.92])))
+    write_comparison(comparison, tmp_path / "results")
+    table = pd.read_csv(tmp_path / "results/classes.csv", keep_default_na=False, dtype={"class": str})
+    assert table[["arm", "reference", "class"]].to_numpy().tolist() == [
+        [arm, "oversample-classical", name] for arm in ("cgan-plain", "cgan-classical") for name in CLASSES
+    ]
+    assert table["gain"].tolist() == pytest.approx([-0.06, -0.06, 0.0166667, 0.0166667])
+    assert (table["recall"] - table["reference_recall"]).tolist() == pytest.approx(table["gain"].tolist(), abs=1e-5)
+    assert set(table["images"]) == set(table["groups"]) == {IMAGES}
+    assert set(table["level"]) == {0.975}
+    assert ((table["low"] < table["gain"]) & (table["gain"] < table["high"])).all()
 
 
 def test_metrics_are_rounded_and_hold_arms_and_contrasts(tmp_path: Path) -> None:
@@ -211,7 +245,7 @@ def test_writing_keeps_other_files_in_results_and_gives_the_same_bytes(tmp_path:
     write_comparison(comparison, out)
     assert first == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert {path.name for path in out.iterdir()} == {
-        "samples", "metrics.json", "arms.csv", "contrasts.csv", "comparison.json", "arms.png"
+        "samples", "metrics.json", "arms.csv", "classes.csv", "contrasts.csv", "comparison.json", "arms.png"
     }  # fmt: skip
 
 

@@ -26,9 +26,9 @@ def errors(path: Path) -> list[str]:
     [
         (
             {"sed": 1},
-            "sed is not a parameter; allowed here: auto, automatic, choice, classifier, compare, ",
+            "sed is not a parameter (did you mean seed?); allowed here: auto, automatic, choice, ",
         ),
-        ({"data": {"fitt": 1}}, "data.fitt is not a parameter; allowed here: background, bands, channels, counts, "),
+        ({"data": {"fitt": 1}}, "data.fitt is not a parameter (did you mean fit?); allowed here: background, bands, "),
         ({"classifier": {"steps": "5"}}, "classifier.steps is '5', but should be a valid integer"),
         ({"classifier": {"steps": 5.5}}, "classifier.steps is 5.5"),
         ({"classifier": {"steps": 0}}, "classifier.steps is 0, but should be greater than or equal to 1"),
@@ -40,6 +40,8 @@ def errors(path: Path) -> list[str]:
         ({"classifier": {"steps": [5, 5]}}, "steps is [5, 5], but a list of budgets must increase strictly"),
         ({"classifier": {"steps": [9, 5]}}, "steps is [9, 5], but a list of budgets must increase strictly"),
         ({"classifier": {"steps": [0, 5]}}, "classifier.steps.0 is 0, but should be greater than or equal to 1"),
+        ({"data": {"counts": {"int": -1}}}, "data.counts.int is -1, but should be greater than or equal to"),
+        ({"data": {"counts": {"str": "x", "cat": 1}}}, "data.counts.str is 'x', but should be a valid integer"),
         ({"choice": {"replicates": 0}}, "choice.replicates is 0, but should be greater than or equal to 1"),
         ({"unions": ["cgan"]}, "unions: 'cgan' must name at least two different families, joined by +"),
         (
@@ -47,7 +49,7 @@ def errors(path: Path) -> list[str]:
             "unions has duplicates: cgan+cvae, cgan+cvae",
         ),
         ({"unions": ["cgan+cgan"]}, "unions: 'cgan+cgan' must name at least two different families, joined by +"),
-        ({"unions": ["cgan+cvae"]}, "unions: 'cgan+cvae' names 'cvae', which is not among the generators"),
+        ({"unions": ["cgan+cvae"]}, "unions: 'cgan+cvae' names 'cvae', which is not among the generators, cgan"),
         (
             {"generators": ["cgan", "cvae"], "unions": ["cgan+cvae", "cvae+cgan"]},
             "unions: 'cgan+cvae' and 'cvae+cgan' are of the same families",

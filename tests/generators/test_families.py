@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from makeweight.core import plugins
-from makeweight.generators.blocks.warp import Border, warp
+from makeweight.generators.blocks.bilinear import Border, warp
 from tests.support.determinism import NONDETERMINISTIC, OperationRecorder
 from tests.support.families import draw, family, fitted, run, split
 

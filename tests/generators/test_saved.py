@@ -102,6 +102,11 @@ def test_a_folder_that_cannot_be_used_is_one_line(damage: object, message: str, 
     assert not (tmp_path / "a.png").exists()
 
 
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"^there is no folder .*/cgan: train the generator first"):
+        load_sampler(tmp_path / "cgan")
+
+
 def test_a_safetensors_file_whose_size_of_header_looks_like_a_pickle_is_loaded(tmp_path: Path) -> None:
     path = save(tmp_path) / "samplers/replicate_0/gaussian.safetensors"
     content = path.read_bytes()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from torchvision.datasets import ImageFolder
 
 from makeweight.core.data import Split
 from makeweight.core.parameters import read_parameters
+from makeweight.intake.readers.tables import HuggingFace
 from makeweight.integrations.export import TrainingSet, export
 from makeweight.runtime.splits import write_split
 from tests.conftest import Invoke, write_params
+from tests.support.data_settings import settings
 
 CLASSES = ("cat", "a/b", "=NA")
 COUNTS, DRAWN = (9, 2, 3), 4
@@ -41,6 +44,10 @@ def exported(invoke: Invoke, form: str, *more: object) -> Path:
     code, output = invoke("export", "--format", form, "--family", "cgan", "--out", "out", *more)
     assert code == 0, output
     return Path("out")
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "train/metadata.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def pixels(path: Path) -> np.ndarray[Any, Any]:
@@ -83,15 +90,33 @@ def test_an_image_folder_opens_in_torchvision_balanced(study: tuple[Split, Split
 
 def test_a_folder_for_datasets_has_its_rows_in_metadata(study: tuple[Split, Split], invoke: Invoke) -> None:
     out = exported(invoke, "huggingface", "--replicate", "1")
-    with (out / "train/metadata.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(out)
     assert {row["file_name"] for row in rows} == {path.name for path in (out / "train").glob("*.png")}
     assert len(rows) == 36
     assert {row["label"] for row in rows} == {*CLASSES}
     for row in rows:
         drawn = row["file_name"].startswith("synthetic_")
         origin = (row["synthetic"], row["family"], row["seed"], row["replicate"])
-        assert origin == (("true", "cgan", "0", "1") if drawn else ("false", "", "", ""))
+        assert origin == ((True, "cgan", 0, 1) if drawn else (False, None, None, None))
+    assert rows[0]["synthetic"]  # `datasets` takes the types of columns from the first rows
+
+
+@pytest.mark.parametrize("classes", [("0", "007", "1"), ("NA", "null", "nan"), ("None", "true", "=1")])
+def test_class_names_that_look_like_other_values_stay_text(
+    classes: tuple[str, ...], study: tuple[Split, Split], invoke: Invoke
+) -> None:
+    train, synthetic = (replace(split, classes=classes) for split in study)
+    write_split(Path("data/train"), train, {})
+    write_split(Path("data/synthetic/cgan/replicate_0"), synthetic, {})
+    assert {row["label"] for row in rows_of(exported(invoke, "huggingface"))} == {*classes}
+
+
+def test_the_reader_of_such_folders_reads_it(study: tuple[Split, Split], invoke: Invoke) -> None:
+    out = exported(invoke, "huggingface")
+    listing = HuggingFace().read(settings(reader="huggingface", path=str(out)))
+    assert {*listing.classes} == {*CLASSES}
+    assert not listing.bad
+    assert len(listing.labels) == 36
 
 
 def test_classes_are_filled_up_under_the_other_strategy(study: tuple[Split, Split], invoke: Invoke) -> None:
@@ -118,8 +143,7 @@ def test_a_union_gives_equal_parts_of_each_family(study: tuple[Split, Split], in
     other = split((DRAWN,) * 3, 2)
     write_split(workspace / "data/synthetic/warp/replicate_0", other, {})
     out = exported(invoke, "huggingface", "--family", "cgan+warp", "--only", "synthetic")
-    with (out / "train/metadata.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(out)
     assert [row["family"] for row in rows].count("cgan") == [row["family"] for row in rows].count("warp") == 6
     drawn = {"cgan": study[1], "warp": other}
     for row in rows:
@@ -173,14 +197,11 @@ def test_the_readme_says_where_synthetic_images_are_altered_real_ones(
 
 
 def test_scores_of_filtered_images_are_handed_on(study: tuple[Split, Split], invoke: Invoke, workspace: Path) -> None:
-    scores: list[float | str] = [number / 8 for number in range(3 * DRAWN)]
-    scores[0] = ""  # undefined
-    write_split(workspace / "data/synthetic/cgan/replicate_0", study[1], {"density": scores})
+    scores: list[float | None] = [None, *(number / 8 for number in range(1, 3 * DRAWN))]  # None: undefined
+    cells = ["" if score is None else score for score in scores]
+    write_split(workspace / "data/synthetic/cgan/replicate_0", study[1], {"density": cells})
     out = exported(invoke, "huggingface")
-    with (out / "train/metadata.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        drawn = row["synthetic"] == "true"
-        assert row["density"] == (str(scores[int(row["index"])]) if drawn else "")
+    for row in rows_of(out):
+        assert row["density"] == (scores[row["index"]] if row["synthetic"] else None)
         with Image.open(out / "train" / row["file_name"]) as picture:
-            assert picture.info.get("density", "") == row["density"]
+            assert picture.info.get("density") == (None if row["density"] is None else str(row["density"]))

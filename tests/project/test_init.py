@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from makeweight.core.parameters import read_parameters
+from makeweight.project.additions import DEPS
 from makeweight.project.rendering import CODE, DVC_YAML, PARAMS, render_pipeline, template
 from tests.conftest import PROJECT, Invoke
 
@@ -59,9 +60,9 @@ def test_commands_and_code_are_all_that_differs_from_the_repositorys_own_pipelin
         assert {key: value for key, value in other.items() if key not in ("cmd", "deps")} == {
             key: value for key, value in stage.items() if key not in ("cmd", "deps")
         }
-        arguments = stage["cmd"].removeprefix(rf"\${{MAKEWEIGHT_PYTHON:-.venv/bin/python}} -P stages/{name}.py")
+        arguments = stage["cmd"].removeprefix(rf'"\${{MAKEWEIGHT_PYTHON:-.venv/bin/python}}" -P stages/{name}.py')
         command = name.replace("_", "-")
-        assert other["cmd"] == rf"\${{MAKEWEIGHT_PYTHON:-python}} -m makeweight {command}{arguments}"
+        assert other["cmd"] == rf'"\${{MAKEWEIGHT_PYTHON:-python}}" -m makeweight {command}{arguments}'
         added = expected if name in ("check", "prepare") else []
         kept = [dep for dep in stage["deps"] if not dep.startswith(CODE)]
         assert sorted(other["deps"]) == sorted([*kept, *added])
@@ -178,12 +179,28 @@ def test_a_folder_beside_the_current_one_is_in_no_repository_of_it(
     assert "../beside is in no DVC repository" in output
 
 
-def test_an_interpreter_in_a_folder_with_spaces_is_offered_on_the_path(
+def test_an_interpreter_in_a_folder_with_spaces_is_quoted(
     repository: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/my env/bin/python")
     _, output = invoke("init")
-    assert output.splitlines()[-1] == "    export PATH='/my env/bin':\"$PATH\""
+    assert output.splitlines()[-1] == "    export MAKEWEIGHT_PYTHON='/my env/bin/python'"
+
+
+def test_a_stage_runs_with_an_interpreter_in_a_folder_with_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(DVC, "init", "-q", "--no-scm", folder=tmp_path)
+    check = load(render_pipeline(template(DVC_YAML), None))["stages"]["check"]
+    YAML().dump({"stages": {"check": {"cmd": check["cmd"], "outs": ["arguments"]}}}, tmp_path / DVC_YAML)
+    interpreter = tmp_path / "my env" / "python"
+    interpreter.parent.mkdir()
+    interpreter.write_text('#!/bin/sh\necho "$@" > arguments\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setenv("MAKEWEIGHT_PYTHON", str(interpreter))
+    run(DVC, "repro", "-q", folder=tmp_path)
+    assert (tmp_path / "arguments").read_text() == "-m makeweight check\n"
+    assert "my env" not in (tmp_path / "dvc.lock").read_text()
 
 
 # ── Repositories ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -311,7 +328,7 @@ def test_an_upgrade_keeps_edits_and_says_what_is_new(
     older = re.sub(r"(cgan:[\s\S]*?)\n    steps: .*", r"\1", older, count=1)  # which its preset fills in
     (project / PARAMS).write_text(older)
     written_for(project, "0.1.9")
-    (project / DVC_YAML).write_text("stages: {}\n")
+    (project / DVC_YAML).write_text("stages: {}  # gone\n")
     monkeypatch.chdir(project)
     code, output = invoke("init", "--upgrade")
     assert code == 0, output
@@ -320,7 +337,73 @@ def test_an_upgrade_keeps_edits_and_says_what_is_new(
     expected = re.sub(r"(cgan:[\s\S]*?)\n    steps: .*", r"\1", edited, count=1)
     assert (project / PARAMS).read_text() == expected
     assert (project / DVC_YAML).read_text() == pipeline
-    assert sorted(path.name for path in project.iterdir()) == [".gitignore", DVC_YAML, PARAMS]
+    assert sorted(path.name for path in project.iterdir()) == [".gitignore", DVC_YAML, f"{DVC_YAML}.bak", PARAMS]
+    assert (project / f"{DVC_YAML}.bak").read_text() == "stages: {}  # gone\n"
+
+
+OWN_STAGE = """\
+  # Mine, for the boss
+  deploy-it:
+    cmd: cp results/report.html /srv  # everywhere
+    deps: [results/report.html]
+
+    frozen: true
+"""
+OWN_SECTION = "# of mine\nplots:\n  - results/arms.csv:\n      x: arm\n"
+
+
+def test_an_upgrade_keeps_stages_and_dependencies_of_the_user_and_the_line_ends(
+    repository: Path, invoke: Invoke
+) -> None:
+    assert invoke("init", "--data", "photos")[0] == 0
+    project = repository / "augment"
+    original = (project / DVC_YAML).read_text()
+    edited = original.replace("      - params.yaml\n", "      - ../my_package\n      - params.yaml\n", 1)
+    edited = re.sub(r"(  report:\n.*\n.*\n    deps: \[)", r"\1../logo.png, ", edited)
+    edited = edited.replace("results/choices.json, runs", '"../a, b", results/choices.json, runs', 1)
+    edited = edited.replace("  prepare:\n", f"{OWN_STAGE}\n  prepare:\n", 1) + OWN_SECTION
+    edited = edited.replace("  check:\n", "  # about check\n  check:\n    always_changed: true\n", 1)
+    (project / DVC_YAML).write_text(edited, newline="\r\n")
+    written_for(project, "0.1.9")
+    (project / PARAMS).write_text((project / PARAMS).read_text(), newline="\r\n")
+    code, output = invoke("init", "--upgrade")
+    assert code == 0, output
+    assert output.splitlines()[1:3] == [
+        "kept in augment/dvc.yaml: stages deploy-it; sections plots; dependencies ../my_package of check; "
+        "dependencies ../a, b of compare; dependencies ../logo.png of report",
+        "augment/dvc.yaml was written anew; the former one, with other edits if there were any, is dvc.yaml.bak",
+    ]
+    assert (project / "dvc.yaml.bak").read_text() == edited
+    content = (project / DVC_YAML).read_bytes()
+    assert content.count(b"\r\n") == content.count(b"\n")
+    assert b"\r\n" in (project / PARAMS).read_bytes()
+    text = (project / DVC_YAML).read_text()
+    assert text.endswith(f"\n{OWN_STAGE}\n{OWN_SECTION}")
+    before, after = load(original)["stages"], load(text)["stages"]
+    assert list(after) == [*before, "deploy-it"]
+    own = {"check": ["../my_package"], "report": ["../logo.png"], "compare": ["../a, b"]}
+    for name, stage in before.items():
+        assert after[name] == {**stage, DEPS: [*own.get(name, []), *stage[DEPS]]}
+    code, output = invoke("init", "--upgrade")
+    assert output.splitlines()[1] == "augment/dvc.yaml is as it was"
+    assert (project / DVC_YAML).read_bytes() == content
+    assert (project / "dvc.yaml.bak").read_text() == edited
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("stages: {a: {cmd: b}}\n", "is not in block style at stages"), ("stages: [\n", "is not valid YAML")],
+)
+def test_an_upgrade_of_a_pipeline_that_cannot_be_read_changes_nothing(
+    text: str, message: str, repository: Path, invoke: Invoke
+) -> None:
+    assert invoke("init")[0] == 0
+    (repository / "augment" / DVC_YAML).write_text(text)
+    before = tree(repository)
+    code, output = invoke("init", "--upgrade")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert f"augment/dvc.yaml {message}" in output
+    assert tree(repository) == before
 
 
 @pytest.mark.parametrize("former", ["makeweight: null", "# a version without this key"])

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from makeweight.comparison.power import anticipated, detectable_effect
-from makeweight.core.data import Labels
+from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.project import plan, timing
 from makeweight.project.plan import duration, kinds, power_lines, time_lines, trainings, units_of_classes
 from makeweight.project.timing import EnoughSteps, StepTime, Stopwatch, step_times
 from makeweight.runtime.machine import machine
 from makeweight.runtime.replicates import Job, Replicate
-from makeweight.runtime.splits import write_labels
+from makeweight.runtime.splits import write_labels, write_split
 from tests.conftest import Invoke, write_params
 
 
@@ -137,51 +137,60 @@ TIMED: dict[str, Any] = {
 }
 
 
-def line_of_times(chosen: Parameters, **seconds: float | None) -> list[str]:
-    return time_lines(kinds(chosen, Path("data")), times(**seconds), chosen.compute, machine(chosen.compute))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of splits with training images."""
+    folder: Path = tmp_path_factory.mktemp("data")
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    write_split(folder / "train", Split(images, np.repeat([0, 1], 10), ("a", "b")), {})
+    return folder
 
 
-def test_replicates_side_by_side_take_the_time_of_their_rounds(tmp_path: Path) -> None:
+def line_of_times(data: Path, chosen: Parameters, **seconds: float | None) -> list[str]:
+    return time_lines(kinds(chosen, data), times(**seconds), chosen.compute, machine(chosen.compute))
+
+
+def test_replicates_side_by_side_take_the_time_of_their_rounds(tmp_path: Path, data: Path) -> None:
     # 5 replicates by 2 workers: 3 rounds. 100 steps of 1 s × 3, and 50 steps of 0.5 s × 3 for each of 3 arms: 525 s.
     chosen = parameters(tmp_path, **TIMED)
-    (line,) = line_of_times(chosen, generator_cgan=1.0, classifier_classical=0.5)
+    (line,) = line_of_times(data, chosen, generator_cgan=1.0, classifier_classical=0.5)
     assert line.startswith("Training takes about 9 min on this machine")
     # `one_generator` adds 4 classifiers, which are 2 rounds: 575 s. One worker: 5 × 100 + 19 × 25 = 975 s.
     more = parameters(tmp_path, **{**TIMED, "one_generator": ["cgan"]})
-    assert "about 10 min" in line_of_times(more, generator_cgan=1.0, classifier_classical=0.5)[0]
+    assert "about 10 min" in line_of_times(data, more, generator_cgan=1.0, classifier_classical=0.5)[0]
     alone = parameters(tmp_path, **{**TIMED, "one_generator": ["cgan"], "compute": {"workers": 1}})
-    assert "about 16 min" in line_of_times(alone, generator_cgan=1.0, classifier_classical=0.5)[0]
+    assert "about 16 min" in line_of_times(data, alone, generator_cgan=1.0, classifier_classical=0.5)[0]
 
 
-def test_trainings_of_choices_take_time_and_all_count_at_the_largest_budget(tmp_path: Path) -> None:
+def test_trainings_of_choices_take_time_and_all_count_at_the_largest_budget(tmp_path: Path, data: Path) -> None:
     # Compared: 3 rounds of 100 s, and 3 arms × 3 rounds of 50 steps. Choices: 3 generators in 2 rounds, and 3 × 3
     # classifiers of each budget in 5 rounds: 300 + 225 + 200 + 5 × (10 + 50) / 2 = 875 s.
     changes = {"classifier": {"steps": [10, 50]}, "choice": {"replicates": 3}}
     chosen = parameters(tmp_path, **{**TIMED, **changes})
-    assert "about 15 min" in line_of_times(chosen, generator_cgan=1.0, classifier_classical=0.5)[0]
+    assert "about 15 min" in line_of_times(data, chosen, generator_cgan=1.0, classifier_classical=0.5)[0]
 
 
-def test_replicates_in_one_program_are_one_training(tmp_path: Path) -> None:
+def test_replicates_in_one_program_are_one_training(tmp_path: Path, data: Path) -> None:
     # 3 and 2 generators at a time, side by side: one round of 100 s; the classifiers as before: 225 s.
     chosen = parameters(tmp_path, **{**TIMED, "compute": {"workers": 2, "device": "cpu", "replicates_per_program": 3}})
-    assert "about 5 min" in line_of_times(chosen, generator_cgan=1.0, classifier_classical=0.5)[0]
+    assert "about 5 min" in line_of_times(data, chosen, generator_cgan=1.0, classifier_classical=0.5)[0]
 
 
-def test_more_than_an_hour_has_a_warning_of_its_own(tmp_path: Path) -> None:
+def test_more_than_an_hour_has_a_warning_of_its_own(tmp_path: Path, data: Path) -> None:
     chosen = parameters(tmp_path, **TIMED)
-    line, warning = line_of_times(chosen, generator_cgan=27.25, classifier_classical=0.5)
+    line, warning = line_of_times(data, chosen, generator_cgan=27.25, classifier_classical=0.5)
     assert "about 2 h 20 min" in line
     assert warning.startswith("warning: training takes longer than an hour: ")
-    assert len(line_of_times(chosen, generator_cgan=11.2, classifier_classical=0.5)) == 1
+    assert len(line_of_times(data, chosen, generator_cgan=11.2, classifier_classical=0.5)) == 1
 
 
-def test_what_could_not_be_timed_is_named(tmp_path: Path) -> None:
+def test_what_could_not_be_timed_is_named(tmp_path: Path, data: Path) -> None:
     chosen = parameters(tmp_path, **{**TIMED, "generators": ["cgan", "smote"]})
-    (line,) = line_of_times(chosen, generator_cgan=1.0, generator_smote=None, classifier_classical=0.0)
+    (line,) = line_of_times(data, chosen, generator_cgan=1.0, generator_smote=None, classifier_classical=0.0)
     assert line.endswith("not counting generator smote (not timed).")
     failed = {**times(generator_smote=None, classifier_classical=0.0), "generator cgan": StepTime(None, "no such side")}
     assert (
-        time_lines(kinds(chosen, Path("data")), failed, chosen.compute, machine(chosen.compute))[1]
+        time_lines(kinds(chosen, data), failed, chosen.compute, machine(chosen.compute))[1]
         == "warning: generator cgan: no such side"
     )
 

@@ -19,6 +19,7 @@ from makeweight.core.choices import AutomaticChoice, Candidate, Choices, Differe
 from makeweight.core.errors import BadInput
 from makeweight.core.study import Arm
 from makeweight.quality.similarity import similarities
+from makeweight.reporting import tables
 from makeweight.reporting.report import Places, report, write_report
 from makeweight.runtime import plots
 from makeweight.runtime.files import read_json, write_json
@@ -217,13 +218,13 @@ def test_a_class_that_is_called_like_a_script_is_shown_and_not_run(study: tuple[
     markdown = (results / "report.md").read_text(encoding="utf-8")
     assert "<script" not in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("| a&#124;b &#42;c&#42; &#95;d&#95; |")]
-    assert len(rows) == 1
+    assert len(rows) == 2  # of the table of the classes, and of that of their differences in recall
 
 
 def test_markdown_tables_have_as_many_cells_in_every_row(study: tuple[dict[str, Any], Path]) -> None:
     _, results = study
     tables = re.findall(r"(?:^\|.*\|\n)+", (results / "report.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         lines = table.splitlines()
         assert len({line.count("|") for line in lines}) == 1, table
@@ -288,6 +289,53 @@ def test_a_missing_output_of_a_stage_is_named(tmp_path: Path) -> None:
     (places.results / "comparison.json").unlink()
     with pytest.raises(BadInput, match=r"comparison\.json is missing: run compare first"):
         report(parameters, places, similarities(places.data, parameters.generators))
+
+
+def test_each_tested_contrast_shows_the_recalls_of_all_classes_with_intervals_that_are_called_exploratory(
+    several: tuple[dict[str, Any], Path],
+) -> None:
+    facts, results = several
+    stored = pd.read_csv(results / "classes.csv").set_index(["arm", "class"])
+    assert [entry["arm"] for entry in facts["gains"]] == [row["arm"] for row in (*facts["main"], *facts["others"])]
+    for entry in facts["gains"]:
+        rows = entry["gains"].table.rows
+        assert {row.head for row in rows} == {"forty", "thirty", "two"}
+        gains = [stored.loc[(entry["arm"], row.head), "gain"] for row in rows]
+        assert gains == sorted(gains, reverse=True)
+        for row, (low, gain, high) in zip(rows, entry["gains"].intervals, strict=True):
+            assert 0 <= low <= gain <= high <= 100
+            scale = float(entry["gains"].limit)
+            assert (gain - 50) / 50 * scale == pytest.approx(float(row.cells[3]), abs=0.2)
+    for name in ("report.html", "report.md"):
+        text = (results / name).read_text(encoding="utf-8")
+        assert "They are exploratory, and not the tested verdict." in text
+        assert all(f"on test images: {entry['arm']} minus {entry['reference']}" in text for entry in facts["gains"])
+
+
+def test_of_many_classes_those_with_the_largest_differences_are_shown() -> None:
+    gains = np.linspace(-0.2, 0.1, 40)
+    rows = pd.DataFrame({"arm": "a", "reference": "b", "class": [f"class {k}" for k in range(40)], "images": 5})
+    shown = tables.class_gains(
+        rows.assign(recall=0.5, reference_recall=0.5, gain=gains, low=gains - 0.2, high=gains + 0.3)
+    ).table
+    assert (
+        shown.caption
+        == "recall of the 30 of 40 classes with the largest absolute differences on test images: a minus b"
+    )
+    chosen = sorted(range(40), key=lambda k: -abs(gains[k]))[:30]
+    assert [row.head for row in shown.rows] == [f"class {k}" for k in sorted(chosen, reverse=True)]
+
+
+def test_a_class_without_test_images_has_no_row_and_is_named(tmp_path: Path) -> None:
+    names = ("some", "none & <i>", "others")
+    parameters, places = finished(tmp_path, Study(test=(20, 0, 20), names=names))
+    facts = report(parameters, places, similarities(places.data, parameters.generators))
+    write_report(facts, places.results)
+    assert [row.head for row in facts["gains"][0]["gains"].table.rows] in (["some", "others"], ["others", "some"])
+    assert "Without test images, and therefore not listed: none &amp; &lt;i&gt;." in page(places.results)
+    assert "Without test images, and therefore not listed: none &#38; &#60;i&#62;." in (
+        places.results / "report.md"
+    ).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +421,8 @@ def test_images_are_below_their_headings(width: int, browser: Chrome, several: t
                       image: cell.querySelector('img').getBoundingClientRect().left,
                       cell: cell.getBoundingClientRect().left } })"""
     )
-    assert len(cells) == 2 * 3 * 3
+    changed = sum(len(entry["changes"]["rows"]) for entry in several[0]["gains"])
+    assert len(cells) == 2 * 3 * 3 + 2 * changed
     for cell in cells:
         if width > 640:
             assert cell["image"] == pytest.approx(cell["head"], abs=1)

@@ -77,6 +77,14 @@ def test_work_that_takes_one_gets_one_and_by_itself_only_a_gpu_makes_groups(tmp_
     assert replicates_per_program(False, compute(), "cuda") == 1
 
 
+def test_work_without_steps_runs_as_any_other(tmp_path: Path) -> None:
+    without = replace(job(tmp_path / "log"), steps=0)
+    few = run_replicates(without, 2, compute())
+    assert ran(tmp_path / "log") == [0, 1]
+    assert all((folder / "product.npy").exists() for folder in few)
+    assert json.loads(Path("logs/multiply.json").read_text())["replicates"] == 2
+
+
 def test_a_replicate_that_fails_leaves_nothing_and_those_before_it_stay(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(RuntimeError, match="broken"):
@@ -231,6 +239,9 @@ def test_equal_large_files_of_replicates_are_stored_once(tmp_path: Path) -> None
     assert inodes([*finished, *copies], "data.npy") == 2
     assert inodes([*finished, *links], "data.npy") == 1
     assert inodes([*finished, *copies, *links], "number") == 9
+    modes = {folders[0]: (folders[0] / "data.npy").stat().st_mode & 0o777 for folders in (finished, copies, links)}
+    assert modes[finished[0]] == modes[links[0]] == 0o444  # else an edit in place would change the finished replicate
+    assert modes[copies[0]] & 0o200
     for k in range(3):
         copy_finished(copies[k], tmp_path / f"outputs/replicate_{k}")
     shutil.rmtree(".makeweight")

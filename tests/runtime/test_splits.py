@@ -35,5 +35,7 @@ def test_a_split_without_groups_or_with_too_few_is_refused(tmp_path: Path) -> No
 
 
 def test_a_folder_without_a_split_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"nowhere holds no images \(images.npy is missing\): run the stage"):
+    with pytest.raises(
+        BadInput, match=r"nowhere holds no images \(images.npy is missing\): run dvc repro, or the command"
+    ):
         splits.read_split(tmp_path / "nowhere")

@@ -69,8 +69,9 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
     places = Places(folder / "data", folder / "models", folder / "runs", folder / "results", folder / "logs")
     several = (1,) * len(study.names)
     test = split(2, study.test, study.names)
-    for name, size in (("train", 8), ("validation", 5)):
-        write_split(places.data / name, split(size, np.multiply(size, several).tolist(), study.names), {})
+    train, validation = (split(size, np.multiply(size, several).tolist(), study.names) for size in (8, 5))
+    write_split(places.data / "train", train, {})
+    write_split(places.data / "validation", validation, {})
     write_split(places.data / "test", test, {})
     history = pd.DataFrame({"replicate": [0, 0, 1, 1], "step": [1, 2, 1, 2], "generator_loss": [2.0, 1.0, 2.5, 1.5]})
     for family in parameters.generators:
@@ -82,7 +83,7 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
         write_json(places.models / family / "sample_quality.json", sample_quality(family, study.names))
     for number, arm in enumerate(map(str, arms(parameters))):
         accuracy = study.accuracy.get(arm, 0.7 + 0.1 * number)
-        _run(places.runs / arm, test, history, number, accuracy, parameters.replicates, study)
+        _run(places.runs / arm, test, validation, history, number, accuracy, parameters.replicates, study)
     for arm in map(str, arms_with_one_generator(parameters)):
         shutil.copytree(places.runs / arm, places.runs / "one_generator" / arm)
     (folder / "logs").mkdir()
@@ -104,7 +105,14 @@ def small_study(folder: Path) -> tuple[Parameters, Places]:
 
 
 def _run(
-    run: Path, test: Split, history: pd.DataFrame, number: int, accuracy: float, replicates: int, study: Study
+    run: Path,
+    test: Split,
+    validation: Split,
+    history: pd.DataFrame,
+    number: int,
+    accuracy: float,
+    replicates: int,
+    study: Study,
 ) -> None:
     rng = np.random.default_rng(number if study.noise == 1 else 0)
     own = np.random.default_rng(number)
@@ -116,6 +124,11 @@ def _run(
     run.mkdir(parents=True)
     predictions = {f"replicate_{k}": classes for k, classes in enumerate(predicted.astype(np.uint8))}
     groups = np.arange(len(test)) // study.group
+    labels, classes = validation.labels, len(validation.classes)
+    predictions |= {"validation_labels": labels, "validation_groups": np.arange(len(labels))}
+    for k in range(replicates):
+        wrong = np.random.default_rng([number, k]).random(len(labels)) > accuracy
+        predictions[f"validation_replicate_{k}"] = ((labels + wrong) % classes).astype(np.uint8)
     write_arrays(run / "predictions.npz", {"labels": test.labels, "groups": groups, **predictions})
     rows = [
         {"replicate": k, "split": name, "metric": metric, "value": value}

@@ -1,4 +1,4 @@
-"""Training and predictions of one classifier: the cached work of a replicate."""
+"""One replicate of an arm: training and predictions of a classifier, the cached work that `train.py` runs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Training and scoring of one arm's classifiers, one for each replicate."""
+"""All replicates of an arm: runs the cached work of `fit.py` for each, scores them, and writes the arm's folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from makeweight.runtime.artifacts import (
     SCORES,
     SPLIT,
     STEPS,
+    VALIDATION,
     VALUE,
     replicate_name,
 )
@@ -44,8 +45,8 @@ def train_classifiers(
 
     Args:
         training: the arm.
-        out: gets `scores.csv`, `predictions.npz` (test images: the class that each replicate predicts, labels and
-            groups; groups of the validation images), `history.csv`, `confusion.csv` (test images of replicate 0) and
+        out: gets `scores.csv`, `predictions.npz` (of test and of validation images: the class that each replicate
+            predicts, labels and groups), `history.csv`, `confusion.csv` (test images of replicate 0) and
             `replicates/` (each finished replicate as a whole, with its probabilities).
         stage: the command, for messages and the names of checkpoints and logs.
         replicates: how many.
@@ -69,13 +70,10 @@ def train_classifiers(
     with atomic_directory(out) as folder:
         write_csv(folder / SCORES, table)
         # Classes only: the probabilities of 100 replicates for 10,000 images of 1,000 classes are 4 GB.
-        predicted = {replicate_name(k): _predicted(result, "test") for k, result in enumerate(finished)}
-        images = {
-            LABELS: training.test.labels,
-            GROUPS: training.groups["test"],
-            "validation_groups": training.groups["validation"],
-        }
-        write_arrays(folder / PREDICTIONS, {**images, **predicted})
+        predicted = _predictions(training.test, training.groups, finished, "test")
+        of_validation = _predictions(training.validation, training.groups, finished, "validation")
+        prefixed = {VALIDATION + name: array for name, array in of_validation.items()}
+        write_arrays(folder / PREDICTIONS, {**predicted, **prefixed})
         history = joined(result / HISTORY for result in finished)
         history.insert(1, STEPS, training.steps)
         write_csv(folder / HISTORY, history)
@@ -106,6 +104,14 @@ def _scores(training: Training, finished: Sequence[Path]) -> pd.DataFrame:
 
 def _probabilities(result: Path, split: str) -> NDArray[np.float32]:
     return read_arrays(result / f"{split}.npz")["probabilities"]
+
+
+def _predictions(
+    images: Split, groups: Mapping[str, Labels], finished: Sequence[Path], split: str
+) -> dict[str, NDArray[Any]]:
+    """Labels and groups of a split, and the classes that each replicate predicts."""
+    predicted = {replicate_name(k): _predicted(result, split) for k, result in enumerate(finished)}
+    return {LABELS: images.labels, GROUPS: groups[split], **predicted}
 
 
 def _predicted(result: Path, split: str) -> NDArray[np.unsignedinteger[Any]]:

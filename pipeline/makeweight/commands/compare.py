@@ -35,7 +35,7 @@ def compare(
     remove_others(runs / ONE_GENERATOR, set(map(str, arms_with_one_generator(parameters))), RUNS)
     remove_others(models, parameters.generators, MODELS)
     show(comparison)
-    return f"wrote comparison.json, metrics.json, two tables and a plot to {out}"
+    return f"wrote comparison.json, metrics.json, three tables and a plot to {out}"
 
 
 main = app(compare)

@@ -58,9 +58,9 @@ def generate(
         card=partial(data_card, facts),
     )
     filters = parameters.generate.filters
-    images = f"{'at most ' if filters else ''}{quota.sum()} synthetic images"
+    number = f"{'at most ' if filters else ''}{quota.sum()}"
     filtered = f" (filters: {', '.join(filters)})" if filters else ""
-    written = f"wrote {parameters.replicates} × {images}{filtered} to {out}"
+    written = f"wrote {parameters.replicates} × {number} synthetic images{filtered} to {out}"
     return f"{written}; {preview} shows {contents(len(quota))}"
 
 

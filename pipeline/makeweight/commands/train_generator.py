@@ -33,7 +33,7 @@ def train_generator(
     train_split, validation_split = read_splits(train, validation)
     fit = Fit(
         family,
-        find_family(family, parameters.families),
+        find_family(family, parameters.families, train_split),
         train_split,
         validation_split,
         parameters.monitor,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from makeweight.comparison import sentences
+from makeweight.comparison.classes import class_gains
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.remedies import disagreements
@@ -40,15 +42,20 @@ from makeweight.runtime.artifacts import (
     ARM,
     ARMS,
     CLASS,
+    CLASS_GAINS,
     COMPARISON,
     FEW,
+    GAIN,
     GROUPS,
+    HIGH,
     LABELS,
+    LOW,
     MEAN,
     METRIC,
     ONE_GENERATOR,
     PREDICTIONS,
     RECALL_OF_CLASS,
+    REFERENCE,
     REPLICATE,
     SAMPLE_QUALITY,
     SCORES,
@@ -72,6 +79,8 @@ class Comparison:
         arms: arm, split, metric, class (of a recall), images (of that class, or all), few (whether they are fewer than
             30), mean, sd, replicates.
         results: one for each contrast: the primary one, the other tested ones, the untested ones.
+        classes: arm, reference, class, images, groups, reference_recall, recall, gain, low, high, level: for each
+            tested contrast, the difference in recall of each class that has test images, with simultaneous intervals.
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that arms are compared by.
         test_set: size of the test set, and the weight of a single image.
@@ -86,6 +95,7 @@ class Comparison:
 
     arms: pd.DataFrame
     results: list[ContrastResult]
+    classes: pd.DataFrame
     scores: pd.DataFrame
     metric: str
     test_set: TestSet
@@ -123,6 +133,7 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
     return Comparison(
         arms=table,
         results=_results(parameters, by_arm, groups, choices),
+        classes=_classes(parameters, list(test_set.images), labels, groups, predictions),
         scores=scores,
         metric=metric,
         test_set=test_set,
@@ -174,25 +185,37 @@ def _results(
     return results
 
 
+def _classes(
+    parameters: Parameters, names: Sequence[str], labels: Labels, groups: Labels, predictions: Mapping[Arm, Labels]
+) -> pd.DataFrame:
+    rows = [
+        {ARM: str(contrast.arm), REFERENCE: str(contrast.reference), CLASS: names[row.label], "images": row.images,
+         GROUPS: row.groups, "reference_recall": row.reference_recall, "recall": row.recall, GAIN: row.gain,
+         LOW: row.interval.low, HIGH: row.interval.high, "level": row.interval.level}
+        for contrast in contrasts(parameters)
+        for row in class_gains(labels, groups, predictions[contrast.arm], predictions[contrast.reference])
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def _images_of_classes(table: pd.DataFrame) -> dict[str, int]:
     rows = table[(table[SPLIT] == "test") & (table[METRIC] == RECALL_OF_CLASS) & (table[ARM] == table[ARM].iloc[0])]
     return {str(name): int(images) for name, images in zip(rows[CLASS], rows["images"], strict=True)}
 
 
 def _scores_of_arm(runs: Path, arm: Arm, parameters: Parameters) -> pd.DataFrame:
-    return _scores(runs / str(arm) / SCORES, arm, parameters.replicates, arm.stage)
+    path, remedy = runs / str(arm) / SCORES, f"run {arm.stage} for {arm}"
+    return _scores(path, arm, parameters.replicates, remedy, "remove its source or transform from the parameters")
 
 
-def _scores(path: Path, arm: Arm, replicates: int, stage: str) -> pd.DataFrame:
-    """The table of scores in `path`, which the command `stage` writes, with a first column `arm`."""
+def _scores(path: Path, arm: Arm, replicates: int, remedy: str, otherwise: str) -> pd.DataFrame:
+    """The table of scores in `path` with a first column `arm`; the errors name what to do where it is not complete."""
     if not path.exists():
-        raise BadInput(
-            f"{path} is missing: run {stage} for {arm}, or remove its source or transform from the parameters"
-        )
+        raise BadInput(f"{path} is missing: {remedy}, or {otherwise}")
     # As text: class names may look like numbers or like missing values ("nan").
     table = pd.read_csv(path, dtype={METRIC: str, SPLIT: str}, keep_default_na=False)
     if set(table[REPLICATE]) != set(range(replicates)):
-        raise BadInput(f"{path} holds {table['replicate'].nunique()} replicates, not {replicates}: run {stage} again")
+        raise BadInput(f"{path} holds {table[REPLICATE].nunique()} replicates, not {replicates}: {remedy} again")
     table.insert(0, ARM, str(arm))
     return table
 
@@ -242,29 +265,45 @@ def _variance(parameters: Parameters, runs: Path, scores: pd.DataFrame) -> pd.Da
 
 
 def _generator_share(arm: Arm, runs: Path, scores: pd.DataFrame, parameters: Parameters) -> dict[str, object]:
-    """The share of an arm's variance over replicates that is due to its generator, with its 95% interval.
-
-    The ratio of the two variances is F-distributed (Snedecor & Cochran 1989, section 6.12). NaN where either is zero.
-    """
     path = runs / ONE_GENERATOR / str(arm) / SCORES
-    table = _scores(path, arm, parameters.replicates, "train-one-generator")
+    remedy = f"run train-one-generator --family {arm.source} --transform {arm.transform}"
+    table = _scores(path, arm, parameters.replicates, remedy, f"remove {arm.source} from one_generator")
     metric = parameters.compare.metric
     own = scores[(scores[ARM] == str(arm)) & (scores[SPLIT] == "test") & (scores[METRIC] == metric)][VALUE]
     fixed = table[(table[SPLIT] == "test") & (table[METRIC] == metric)][VALUE]
+    low, share, high = generator_share(own.to_numpy(), fixed.to_numpy())
+    return {"arm": str(arm), "sd": float(own.std(ddof=1)), "sd_one_generator": float(fixed.std(ddof=1)),
+            "generator_share": share, "low": low, "high": high}  # fmt: skip
+
+
+def generator_share(own: NDArray[np.float64], fixed: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The share of an arm's variance over replicates that is due to its generator, within its 95% interval.
+
+    The ratio of two variances is F-distributed where the samples are independent (Snedecor & Cochran 1989, section
+    6.12). These are not: classifiers of equal number have the same seed, and those of replicate 0 are the same. Such
+    positive correlation makes the ratio vary less, so that the interval covers the share with at least 95%.
+
+    Args:
+        own: the metric of each replicate with its own generator, float [replicates].
+        fixed: the same with the generator of replicate 0, float [replicates].
+
+    Returns:
+        lower limit, share, upper limit, each in [0, 1]; NaN where either variance is zero.
+    """
     total, classifiers = float(own.var(ddof=1)), float(fixed.var(ddof=1))
-    low = share = high = float("nan")
-    if min(total, classifiers) > np.finfo(float).eps:
-        ratio, factor = classifiers / total, float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(own) - 1))
-        low, share, high = (min(1.0, max(0.0, 1 - part)) for part in (ratio * factor, ratio, ratio / factor))
-    return {"arm": str(arm), "sd": total**0.5, "sd_one_generator": classifiers**0.5, "generator_share": share,
-            "low": low, "high": high}  # fmt: skip
+    if min(total, classifiers) <= np.finfo(float).eps:
+        return float("nan"), float("nan"), float("nan")
+    ratio, factor = classifiers / total, float(stats.f.isf(ALPHA / 2, len(fixed) - 1, len(own) - 1))
+    low, share, high = (min(1.0, max(0.0, 1 - part)) for part in (ratio * factor, ratio, ratio / factor))
+    return low, share, high
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
-    """Write `metrics.json`, `arms.csv`, `contrasts.csv`, `comparison.json` and `arms.png` into `out`."""
+    """Write `metrics.json`, `arms.csv`, `classes.csv`, `contrasts.csv`, `comparison.json`, `arms.png` into `out`."""
     with atomic_files(out) as folder:
         write_json(folder / "metrics.json", _metrics(comparison))
         write_csv(folder / ARMS, comparison.arms)
+        write_csv(folder / CLASS_GAINS, comparison.classes)
         write_csv(folder / "contrasts.csv", comparison.contrasts)
         write_json(folder / COMPARISON, _all_figures(comparison))
         label = f"dots: replicates, joined by lines; bars: means\n{readable(comparison.metric)} on test images"

@@ -1,4 +1,4 @@
-"""Choices on validation images: the budget of each arm, the control, and what automatic arms train on."""
+"""What is chosen on validation images, and by which rule: budgets, the control, what automatic arms train on."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from makeweight.core import plugins
 from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import Metric
+from makeweight.core.text import listed
 from makeweight.core.validation import Settings, validate
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -254,7 +255,10 @@ class Parameters(Settings):
             if len(families) < 2 or len(set(families)) < len(families):
                 raise ValueError(f"unions: {union!r} must name at least two different families, joined by +")
             if unknown := [name for name in families if name not in self.generators]:
-                raise ValueError(f"unions: {union!r} names {unknown[0]!r}, which is not among the generators")
+                raise ValueError(
+                    f"unions: {union!r} names {unknown[0]!r}, which is not among the generators, "
+                    f"{listed(self.generators)}"
+                )
             if (equal := found.setdefault(frozenset(families), union)) != union:
                 raise ValueError(f"unions: {equal!r} and {union!r} are of the same families")
         return self

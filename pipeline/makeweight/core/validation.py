@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from makeweight.core import renamed
 from makeweight.core.errors import BadInput
+from makeweight.core.text import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 # What pydantic appends to the location of an error: the type in a union that it has tried.
@@ -39,15 +40,14 @@ def validate(model: type[Model], values: object, *, key: str = "") -> Model:
         # As JSON, since strict models accept its lists as tuples; dates in YAML become strings, and are refused.
         return model.model_validate_json(json.dumps(values, default=str), context={"key": key})
     except ValidationError as error:
-        raise BadInput(*_errors(error, model, key)) from error
+        raise BadInput(*_errors(error, model, values, key)) from error
 
 
-def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterator[str]:
+def _errors(error: ValidationError, model: type[BaseModel], values: object, key: str) -> Iterator[str]:
     """A line for each key, even if pydantic has an error for each of several types of the key."""
     found: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
-        location = tuple(str(part) for part in details["loc"] if not BRANCH_OF_UNION.search(str(part)))
-        found.setdefault(location, []).append(details)
+        found.setdefault(_keys(details["loc"], values), []).append(details)
     unknown = [".".join([key, *location]).strip(".") for location, (first, *_) in found.items()
                if first["type"] == "extra_forbidden"]  # fmt: skip
     given_under_old_names = renamed.replaced(unknown)
@@ -60,7 +60,8 @@ def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterato
         if details["type"] == "extra_forbidden" and renamed.new_name(name):
             yield renamed.message(name)
         elif details["type"] == "extra_forbidden":
-            yield f"{name} is not a parameter; allowed here: {', '.join(_fields_at(model, location[:-1]))}"
+            fields = _fields_at(model, location[:-1])
+            yield f"{name} is not a parameter{nearest(location[-1], fields)}; allowed here: {', '.join(fields)}"
         elif details["type"] == "missing":
             yield f"{name} is missing"
         elif details["type"] == "value_error":
@@ -68,6 +69,19 @@ def _errors(error: ValidationError, model: type[BaseModel], key: str) -> Iterato
         else:
             allowed = " or ".join(_allowed(alternative) for alternative in (details, *others))
             yield f"{name} is {details['input']!r}, but should be {allowed}"
+
+
+def _keys(location: tuple[int | str, ...], values: object) -> tuple[str, ...]:
+    """The keys and indices in the location of an error, without the types of unions that pydantic has tried."""
+    keys = []
+    for part in location:
+        if isinstance(values, dict) and part in values:  # even if it is called `int`
+            keys.append(str(part))
+            values = values[part]
+        elif not BRANCH_OF_UNION.search(str(part)):
+            keys.append(str(part))
+            values = values[part] if isinstance(values, list) and isinstance(part, int) else None
+    return tuple(keys)
 
 
 def _allowed(details: ErrorDetails) -> str:

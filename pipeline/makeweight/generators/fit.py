@@ -1,4 +1,4 @@
-"""The cached work of `train-generator`: fitting a family for a group of replicates."""
+"""The fit of a family for a group of replicates: the cached work that `train.py` runs."""
 
 from __future__ import annotations
 

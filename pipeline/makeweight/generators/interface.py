@@ -20,12 +20,13 @@ class Family(Protocol):
 
     If its class sets `supports_batched_seeds = True`, `fit` gets several seeds at once, to train them in one program;
     otherwise it gets one seed at a time. If it sets `keeps_training_images = True`, its samplers hold the training
-    images, and the images that they draw are near to these by construction: cards and report say so.
+    images, and the images that they draw are near to these by construction: cards and report say so. A method
+    `for_images(train)` returns the family with all settings that depend on the training images.
     """
 
     @property
     def total_steps(self) -> int:
-        """Steps of one fit, for the progress bar."""
+        """Steps of one fit, for the progress bar; 0 or 1 for a family without steps."""
         ...
 
     @property
@@ -52,7 +53,7 @@ class Family(Protocol):
 
 class _StepSettings(Protocol):
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int | None: ...
     @property
     def batch(self) -> int: ...
 
@@ -65,6 +66,7 @@ class TrainedInSteps:
     @property
     def total_steps(self: _StepSettings) -> int:
         """Steps of one fit."""
+        assert self.steps is not None, "find_family has not been given the training images"
         return self.steps
 
     @property
@@ -106,11 +108,20 @@ def sample_blocks(sampler: Sampler, labels: Tensor, rng: torch.Generator) -> Ite
         yield sampler.sample(labels, rng=rng)
 
 
-def find_family(name: str, families: Mapping[str, Any]) -> Family:
+def find_family(name: str, families: Mapping[str, Any], train: Split | None = None) -> Family:
     """The registered family `name` with its settings.
+
+    Args:
+        name: of the family.
+        families: the settings of each family.
+        train: the images that it will be fitted to. Settings that are left to them are then filled in, by the method
+            `for_images` of the family, if it has one.
 
     Raises:
         BadInput: the family does not exist, or its settings are invalid.
     """
     family: Family = configured("families", name, "families", families)
-    return family
+    if train is None or not hasattr(family, "for_images"):
+        return family
+    settled: Family = family.for_images(train)
+    return settled

@@ -133,6 +133,8 @@ def _folder_of(folder: Path, replicate: int) -> Path:
     samplers = folder / SAMPLERS if (folder / SAMPLERS).is_dir() else folder
     if present := sorted(path.parent.name for path in samplers.glob(f"*/{SAMPLER}")):
         raise BadInput(f"{printable(folder)} holds no {name}: one of {listed(present, 50)}")
+    if not folder.exists():
+        raise BadInput(f"there is no folder {printable(folder)}: train the generator first, or name another folder")
     raise BadInput(
         f"{printable(folder)} holds no generator ({SAMPLER} is missing): name a folder models/<family> that "
         "this version's train-generator wrote"

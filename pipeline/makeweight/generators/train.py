@@ -1,4 +1,4 @@
-"""Train the generators of a family, replicate by replicate."""
+"""All replicates of a family: runs the cached work of `fit.py` for each, and writes the family's folder."""
 
 from __future__ import annotations
 

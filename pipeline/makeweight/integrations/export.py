@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,8 @@ from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.text import in_markdown, markdown_table
 from makeweight.generators.pngs import as_picture, file_name, marks
-from makeweight.runtime.files import UnixLines, new_directory, write_text
+from makeweight.runtime.artifacts import JSON_METADATA
+from makeweight.runtime.files import new_directory, write_text
 from makeweight.runtime.progress import ProgressReporter
 
 Format = Literal["imagefolder", "huggingface"]
@@ -84,7 +85,7 @@ class TrainingSet:
         return len(self.train) + np.arange(len(self.synthetic))
 
     def files(self, indices: Labels) -> Iterator[tuple[str, Images, dict[str, object]]]:
-        """For each of `indices` the name of its file, the image, and its row of `metadata.csv` without the name."""
+        """For each of `indices` the name of its file, the image, and its row of `metadata.jsonl` without the name."""
         width = len(str(max(len(self.train), len(self.synthetic))))
         times: dict[int, int] = {}
         for at in indices.tolist():
@@ -105,7 +106,7 @@ def export(images: TrainingSet, indices: Labels, form: Format, out: Path) -> Non
     Args:
         images: the training set.
         indices: which of them: `TrainingSet.balanced()` or `TrainingSet.only_synthetic()`.
-        form: `imagefolder`: a folder for each class; `huggingface`: `train/` with all files and `metadata.csv`.
+        form: `imagefolder`: a folder for each class; `huggingface`: `train/` with all files and `metadata.jsonl`.
         out: a new or empty folder.
 
     Raises:
@@ -118,10 +119,10 @@ def export(images: TrainingSet, indices: Labels, form: Format, out: Path) -> Non
             path = Path("train", name) if form == "huggingface" else Path(file_name(str(row["label"])), name)
             (folder / path).parent.mkdir(exist_ok=True)
             as_picture(image).save(folder / path, pnginfo=marks(_facts(row)) if row["synthetic"] else None)
-            rows.append({**row, "synthetic": str(row["synthetic"]).lower(), "file_name": name})
+            rows.append({"file_name": name, **row})
             done[0, 0] += 1
         if form == "huggingface":
-            _write_rows(folder / "train/metadata.csv", rows)
+            _write_rows(folder / "train" / JSON_METADATA, rows)
         write_text(folder / "README.md", _card(images, indices, form))
 
 
@@ -131,17 +132,17 @@ def _facts(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _write_rows(path: Path, rows: list[dict[str, object]]) -> None:
-    # Class names as they are, without the apostrophe of `as_cell`: they are labels to the program that reads them.
-    with path.open("w", encoding="utf-8", newline="") as file:
-        scores = [name for name in FILTER_NAMES if any(name in row for row in rows)]
-        writer = csv.DictWriter(UnixLines(file), [*COLUMNS, *scores], restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    # JSON, in which a class name is text. From CSV, `datasets` reads 007 as the number 7 and NA as a missing value.
+    # Synthetic images first: it takes the types of columns from the first 10 MB, and real images lack some values.
+    ordered = sorted(rows, key=lambda row: not row["synthetic"])
+    columns = (*COLUMNS, *(name for name in FILTER_NAMES if any(name in row for row in rows)))
+    complete = ({name: row.get(name) for name in columns} for row in ordered)
+    write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in complete))
 
 
 OPENED_BY: dict[Format, str] = {
     "imagefolder": "`torchvision.datasets.ImageFolder(FOLDER)`; its class numbers follow the names of the folders",
-    "huggingface": '`datasets.load_dataset("imagefolder", data_dir=FOLDER)`; `metadata.csv` says which are synthetic',
+    "huggingface": '`datasets.load_dataset("imagefolder", data_dir=FOLDER)`; `metadata.jsonl` says which are synthetic',
 }
 
 

@@ -93,17 +93,17 @@ class GeneratorOverSampler(BaseOverSampler):  # type: ignore[misc]  # the packag
         fit_seed, draw_seed = (int(seed) for seed in random.randint(2**31, size=2))
         train = Split(layout.pixels(X), labels.astype(np.int64), tuple(map(str, classes)))
         run = TrainingContext(torch.device("cuda" if torch.cuda.is_available() else "cpu"), None)
-        (sampler,) = self._family().fit(train, monitor=train, seeds=[fit_seed], run=run)
+        (sampler,) = self._family(train).fit(train, monitor=train, seeds=[fit_seed], run=run)
         names = np.array(list(wanted), dtype=classes.dtype)
         drawn = np.repeat(np.searchsorted(classes, names), list(wanted.values()))
         drawn.sort()
         images = sampler.sample(torch.from_numpy(drawn), rng=torch.Generator().manual_seed(draw_seed))
         return np.concatenate([X, layout.values(as_images(images))]), np.concatenate([y, classes[drawn]])
 
-    def _family(self) -> Family:
+    def _family(self, train: Split) -> Family:
         template = files("makeweight").joinpath("project", "templates", "params.yaml").read_text(encoding="utf-8")
         defaults = YAML(typ="safe", pure=True).load(template)["families"].get(self.family, {})
-        return find_family(self.family, {self.family: {**defaults, **(self.settings or {})}})
+        return find_family(self.family, {self.family: {**defaults, **(self.settings or {})}}, train)
 
     def _more_tags(self) -> dict[str, Any]:
         return {"X_types": ["2darray", "3darray", "dataframe"]}

@@ -13,7 +13,7 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import find, names
 from makeweight.core.study import Arm, base, check_contrasts, is_control
-from makeweight.core.text import printable
+from makeweight.core.text import nearest, printable
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
 from makeweight.runtime.machine import machine
@@ -33,9 +33,11 @@ def check(parameters: Parameters) -> None:
 def _require_data(parameters: Parameters) -> None:
     data = parameters.data.with_home_expanded()
     if "path" in find_reader(data).uses and not data.download and not Path(data.path or "").exists():
-        where = printable(data.path or "")
+        path = Path(data.path or "")
+        beside = [printable(other.name) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BadInput(
-            f"data.path: there is no folder {where} and no file of that name, seen from {printable(Path.cwd())}"
+            f"data.path: there is no folder {printable(path)} and no file of that name, seen from "
+            f"{printable(Path.cwd())}{nearest(path.name, beside)}"
         )
 
 

@@ -17,6 +17,7 @@ from makeweight.core.parameters import VERSION_KEY
 from makeweight.core.text import printable
 from makeweight.project.rendering import DVC_YAML, GITIGNORE, PARAMS, render_pipeline, template
 from makeweight.project.yaml_text import with_value
+from makeweight.runtime.artifacts import IMAGES, JSON_METADATA, METADATA
 
 Preset = Literal["digits", "mnist", "cifar10", "folder"]
 # CIFAR-10 and MNIST are balanced: made long-tailed with the usual ratio (Cao et al. 2019, "CIFAR-10-LT").
@@ -104,7 +105,7 @@ def _reader_of(data: Path) -> str:
     """The reader that fits the files at `data`."""
     if data.suffix.lower() in (".csv", ".npz"):
         return {".csv": "csv", ".npz": "arrays"}[data.suffix.lower()]
-    for name, reader in (("images.npy", "arrays"), ("metadata.csv", "huggingface")):
+    for name, reader in ((IMAGES, "arrays"), (METADATA, "huggingface"), (JSON_METADATA, "huggingface")):
         if (data / name).exists() or next(data.glob(f"*/{name}"), None):
             return reader
     return "folder"
@@ -161,7 +162,4 @@ def _next(folder: Path) -> Iterator[str]:
         "The stages run with the `python` of the PATH. Another one, for instance for DVC's queue or with a PyTorch for "
         "your GPU (compute.device: auto then uses it):"
     )
-    if " " in sys.executable:  # the shell would split it, as it does every variable without quotes
-        yield f'    export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
-    else:
-        yield f"    export MAKEWEIGHT_PYTHON={sys.executable}"
+    yield f"    export MAKEWEIGHT_PYTHON={shlex.quote(sys.executable)}"

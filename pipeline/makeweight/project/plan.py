@@ -29,7 +29,7 @@ from makeweight.core.plugins import keeps_training_images
 from makeweight.core.study import AUTO, arms, check_contrasts, control_arms, generator_arms
 from makeweight.core.text import counted, readable, shown
 from makeweight.generators.filters import require_neighbours
-from makeweight.generators.interface import find_family
+from makeweight.generators.interface import Family, find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
 from makeweight.runtime.artifacts import CLASSES, IMAGE_LABELS, IMAGES, LOGS
@@ -272,9 +272,12 @@ def kinds(parameters: Parameters, data: Path) -> list[Kind]:
     """All kinds of trainings of the study, to be timed on the splits below `data`.
 
     Raises:
-        BadInput: a family or transform does not exist, or its settings are not allowed.
+        BadInput: a family or transform does not exist, its settings are not allowed, or there are no training images.
     """
-    generators = [_generator_job(parameters, name, data) for name in parameters.generators]
+    train = read_split(data / "train")
+    generators = [
+        _generator_job(name, find_family(name, parameters.families, train), data) for name in parameters.generators
+    ]
     classifiers = [_classifier_job(parameters, name, data) for name in parameters.transforms]
     return [
         *(Kind(job, generator_runs(parameters, job.steps)) for job in generators),
@@ -282,8 +285,7 @@ def kinds(parameters: Parameters, data: Path) -> list[Kind]:
     ]
 
 
-def _generator_job(parameters: Parameters, name: str, data: Path) -> Job:
-    family = find_family(name, parameters.families)
+def _generator_job(name: str, family: Family, data: Path) -> Job:
     return Job(
         name=f"generator {name}",
         work=GeneratorTraining(family, data),

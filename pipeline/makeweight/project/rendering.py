@@ -11,7 +11,7 @@ from makeweight.project.yaml_text import scalar
 DVC_YAML, PARAMS, GITIGNORE = "dvc.yaml", "params.yaml", ".gitignore"
 WIDTH = 120  # of the lines of dvc.yaml
 
-SCRIPT = re.compile(r"\\\$\{MAKEWEIGHT_PYTHON:-\.venv/bin/python\} -P stages/(\w+)\.py")
+SCRIPT = re.compile(r'"\\\$\{MAKEWEIGHT_PYTHON:-\.venv/bin/python\}" -P stages/(\w+)\.py')
 CODE = ("pipeline/", "stages/")  # dependencies of this repository's own dvc.yaml
 FLOW_DEPS = re.compile(r"^    deps: \[([^\]]*)\]$", re.MULTILINE)
 IMAGES_PLACE = "      # - photos\n"  # in `prepare`, a comment
@@ -32,7 +32,7 @@ def render_pipeline(text: str, images: str | None) -> str:
         text: of the repository's dvc.yaml.
         images: path of the images, relative to the project, on which `check` and `prepare` depend; None: on none.
     """
-    text = SCRIPT.sub(lambda script: rf"\${{MAKEWEIGHT_PYTHON:-python}} -m makeweight {_command(script[1])}", text)
+    text = SCRIPT.sub(lambda script: rf'"\${{MAKEWEIGHT_PYTHON:-python}}" -m makeweight {_command(script[1])}', text)
     text = re.sub(rf"^ +- (?:{'|'.join(CODE)})\S+\n", "", text, flags=re.MULTILINE)
     text = FLOW_DEPS.sub(lambda deps: _flow_deps(deps[1]), text)
     if images is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import CHECKOUT, VERSION_KEY, Parameters, load_values
 from makeweight.core.plugins import find
 from makeweight.core.text import listed, printable
+from makeweight.project.additions import with_additions
 from makeweight.project.rendering import DVC_YAML, PARAMS, render_pipeline, template
 from makeweight.project.yaml_text import with_missing, with_value
 from makeweight.runtime.files import write_text
@@ -23,7 +26,9 @@ from makeweight.runtime.files import write_text
 def upgrade(folder: Path) -> list[str]:
     """Bring a project that `init` wrote to the installed version; return what was done, as lines.
 
-    dvc.yaml is written anew. params.yaml keeps its values, comments and order, and gets the keys that are new.
+    dvc.yaml is written anew, with the stages, sections and dependencies that the user has added; the former file is
+    kept as dvc.yaml.bak if it differs. params.yaml keeps its values, comments and order, and gets the keys that are
+    new. Line ends stay as they are.
 
     Raises:
         BadInput: `folder` is no such project, or a key cannot be added; nothing has been changed then.
@@ -43,12 +48,35 @@ def upgrade(folder: Path) -> list[str]:
         ) from error
     data = load_values_of(text).get("data") or {}
     images = data.get("path") if not data.get("download") else None
+    about_pipeline = _upgrade_pipeline(folder / DVC_YAML, render_pipeline(template(DVC_YAML), images))
     _replace(path, text)
-    _replace(folder / DVC_YAML, render_pipeline(template(DVC_YAML), images))
     return [
         f"new in {printable(path)}: {listed(['.'.join(key) for key in new], most=50) or 'nothing'}",
-        f"{printable(folder / DVC_YAML)} was written anew: `git diff` shows lines of your own that are gone",
+        *about_pipeline,
         f"from {former or 'a version without this key'} to {current}: dvc repro runs every stage again",
+    ]
+
+
+def _upgrade_pipeline(path: Path, current: str) -> list[str]:
+    """Replace the dvc.yaml at `path` by `current` with the user's additions; what was done, as lines."""
+    if not path.exists():
+        write_text(path, current)
+        return [f"{printable(path)} was written"]
+    former = path.read_text(encoding="utf-8")
+    try:
+        text, kept = with_additions(former, current)
+    except YAMLError as error:
+        raise BadInput(f"{printable(path)} is not valid YAML: correct it, or move it away") from error
+    except KeyError as error:
+        raise BadInput(f"{printable(path)} is not in block style at stages: write its stages on lines below") from error
+    if text == former:
+        return [f"{printable(path)} is as it was"]
+    backup = path.with_name(f"{path.name}.bak")
+    shutil.copyfile(path, backup)
+    _replace(path, text)
+    return [
+        *([f"kept in {printable(path)}: {'; '.join(kept)}"] if kept else []),
+        f"{printable(path)} was written anew; the former one, with other edits if there were any, is {backup.name}",
     ]
 
 
@@ -58,8 +86,10 @@ def _runs_scripts(pipeline: Path) -> bool:
 
 
 def _replace(path: Path, text: str) -> None:
+    """Replace the content of a file, whose line ends stay as they are."""
+    line_end = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
     temporary = path.with_name(f".{path.name}.new")
-    write_text(temporary, text)
+    temporary.write_text(text, encoding="utf-8", newline=line_end)
     os.replace(temporary, path)
 
 

@@ -22,17 +22,21 @@ from makeweight.core.images import nearest, of_class
 from makeweight.core.parameters import Parameters
 from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
-from makeweight.core.study import arms
-from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, readable, split_sizes
+from makeweight.core.study import Arm, arms
+from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, listed, readable, split_sizes
 from makeweight.reporting import embed, tables
+from makeweight.reporting.changes import shown_changes, validation_predictions
 from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
 from makeweight.runtime.artifacts import (
+    ARM,
     ARMS,
     CLASS,
+    CLASS_GAINS,
     COMPARISON,
     DATA_REPORT_JSON,
     HISTORY,
+    REFERENCE,
     REPLICATE,
     SAMPLERS,
     STEP,
@@ -46,6 +50,10 @@ from makeweight.runtime.splits import read_split, read_splits
 MAX_CLASSES = 10  # of which images are shown: the rarest ones
 IMAGES_PER_CLASS, NEIGHBOURS = 6, 3  # shown; generated images that are shown with their nearest training image
 HASH_DIGITS = 16
+GAINS_NOTE = (
+    "The intervals of all classes of a contrast hold together with 95% confidence (Bonferroni), for other runs and "
+    "other test images. They are exploratory, and not the tested verdict."
+)
 NEAR_BY_CONSTRUCTION = (
     "This family alters or mixes training images, so that a low distance ratio is by construction, and no sign of "
     "memorisation."
@@ -60,7 +68,7 @@ class Places:
         data: the folder of `train`, `validation`, `test` and `synthetic`.
         models: a folder for each family.
         runs: a folder for each arm.
-        results: the folder of `comparison.json` and `arms.csv`.
+        results: the folder of `comparison.json`, `arms.csv` and `classes.csv`.
         logs: the folder of the durations of the stages; None: the report shows no durations.
     """
 
@@ -92,16 +100,17 @@ def report(
     synthetic = {
         name: read_split(places.data / SYNTHETIC_FOLDER / name / replicate_name(0)) for name in parameters.generators
     }
-    compared, table = _compared(places.results)
+    compared, table, gains = _compared(places.results)
     tested = [contrast for contrast in compared["contrasts"] if contrast["tested"]]
     untested = [contrast for contrast in compared["contrasts"] if not contrast["tested"]]
     main = [contrast for contrast in tested if contrast["primary"]] or tested
+    others = [contrast for contrast in tested if contrast not in main]
     names, metric = [str(arm) for arm in arms(parameters)], compared["metric"]
     sizes = {"training": len(train), "validation": len(validation), "test": len(test)}
     return {
         "main": main,
-        "others": [contrast for contrast in tested if contrast not in main],
-        "brief": [contrast["brief"] for contrast in tested if contrast not in main],
+        "others": others,
+        "brief": [contrast["brief"] for contrast in others],
         "basis": compared["basis"],
         "warnings": compared["warnings"],
         "explanations": _with_sizes(compared["explanations"], sizes),
@@ -117,6 +126,9 @@ def report(
         "variance": tables.variance(compared["variance"], metric) if compared["variance"] else None,
         "mcnemar": tables.mcnemar(tested),
         "classes": tables.classes(names, table, train, synthetic),
+        "gains_note": GAINS_NOTE,
+        "gains": _gains(main + others, gains, parameters.replicates, places.runs, validation, synthetic),
+        "without_test_images": listed([name for name in train.classes if name not in set(gains[CLASS])]),
         "splits": tables.splits({"training": train, "validation": validation, "test": test}),
         "images": f"{train.size} × {train.size} pixels, {'greyscale' if train.channels == 1 else 'RGB'}",
         "data_findings": _data_findings(places.results / DATA_REPORT_JSON),
@@ -152,12 +164,45 @@ def _markdown(text: object) -> Markup:
     return Markup(in_markdown(str(text)))
 
 
-def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    for name in (COMPARISON, ARMS):
+def _compared(results: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """`comparison.json`, `arms.csv` and `classes.csv`."""
+    for name in (COMPARISON, ARMS, CLASS_GAINS):
         if not (results / name).exists():
             raise BadInput(f"{results / name} is missing: run compare first")
-    table = pd.read_csv(results / ARMS, converters={CLASS: from_cell}, keep_default_na=False)
-    return read_json(results / COMPARISON), table
+    arms_table, gains = (
+        pd.read_csv(results / name, converters={CLASS: from_cell}, keep_default_na=False)
+        for name in (ARMS, CLASS_GAINS)
+    )
+    return read_json(results / COMPARISON), arms_table, gains
+
+
+def _gains(
+    contrasts: Sequence[Mapping[str, Any]],
+    gains: pd.DataFrame,
+    replicates: int,
+    runs: Path,
+    validation: Split,
+    synthetic: Mapping[str, Split],
+) -> list[dict[str, Any]]:
+    """The differences in recall of each contrast, and validation images whose prediction changed."""
+    shown = []
+    for contrast in contrasts:
+        arm, reference = Arm.named(contrast["arm"]), Arm.named(contrast["reference"])
+        rows = gains[(gains[ARM] == str(arm)) & (gains[REFERENCE] == str(reference))]
+        predictions = (
+            validation_predictions(runs, arm, validation, replicates),
+            validation_predictions(runs, reference, validation, replicates),
+        )
+        shown.append(
+            {
+                "arm": str(arm),
+                "reference": str(reference),
+                "primary": contrast["primary"],
+                "gains": tables.class_gains(rows),
+                "changes": shown_changes(arm, rows, validation, predictions, synthetic),
+            }
+        )
+    return shown
 
 
 def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:

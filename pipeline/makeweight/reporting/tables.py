@@ -23,8 +23,23 @@ from makeweight.core.text import (
     readable,
     rough,
 )
-from makeweight.runtime.artifacts import ARM, CLASS, FEW, MEAN, METRIC, RECALL_OF_CLASS, SD, SPLIT
+from makeweight.runtime.artifacts import (
+    ARM,
+    CLASS,
+    FEW,
+    GAIN,
+    HIGH,
+    LOW,
+    MEAN,
+    METRIC,
+    RECALL_OF_CLASS,
+    REFERENCE,
+    SD,
+    SPLIT,
+)
 
+MAX_CLASS_GAINS = 30  # classes whose difference in recall is shown for each contrast
+INTERVAL = "simultaneous 95% confidence interval"
 Figures = Mapping[str, Any]  # of one contrast, as in comparison.json
 
 
@@ -234,6 +249,50 @@ def classes(names: Sequence[str], table: pd.DataFrame, train: Split, synthetic: 
         rows,
         few,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassGains:
+    """The differences in recall of one contrast.
+
+    Attributes:
+        table: a row for each class that is shown.
+        limit: the largest end of an interval, in percentage points without sign.
+        intervals: for each row the lower end, the difference and the upper end, from 0 (-`limit`) to 100 (`limit`).
+    """
+
+    table: Table
+    limit: str
+    intervals: Sequence[tuple[float, float, float]]
+
+
+def class_gains(rows: pd.DataFrame) -> ClassGains:
+    """The differences in recall with their simultaneous intervals, the largest gain first.
+
+    Args:
+        rows: of one contrast in `classes.csv`; of more than `MAX_CLASS_GAINS`, those with the largest absolute
+            differences are shown.
+    """
+    largest = rows[GAIN].abs().sort_values(ascending=False, kind="stable").index[:MAX_CLASS_GAINS]
+    shown = rows.loc[largest].sort_index().sort_values(GAIN, ascending=False, kind="stable")
+    arm, reference = rows.iloc[0][[ARM, REFERENCE]]
+    limit = float(shown[[LOW, HIGH]].abs().to_numpy().max())
+    which = "each class"
+    if len(shown) < len(rows):
+        which = f"the {len(shown)} of {len(rows):,} classes with the largest absolute differences"
+    return ClassGains(
+        Table(
+            f"recall of {which} on test images: {arm} minus {reference}",
+            ["class", "test images", f"{reference}, %", f"{arm}, %", "difference, points", INTERVAL],
+            [
+                Row(row[CLASS], [f"{row['images']:,}", percent(row["reference_recall"]), percent(row["recall"]),
+                                 points(row[GAIN]), f"{points(row[LOW])} to {points(row[HIGH])}"])
+                for row in shown.to_dict("records")
+            ],
+        ),
+        f"{100 * limit:.3g}",
+        [tuple(round(50 + 50 * row[end] / limit, 1) for end in (LOW, GAIN, HIGH)) for row in shown.to_dict("records")],
+    )  # fmt: skip
 
 
 def splits(by_name: Mapping[str, Split]) -> Table:

@@ -10,6 +10,7 @@ LOGS = Path("logs")  # times and rates
 # data/<split>/ and data/synthetic/<family>/replicate_<k>/
 SYNTHETIC_FOLDER = "synthetic"
 IMAGES, IMAGE_LABELS, CLASSES, METADATA = "images.npy", "labels.npy", "classes.json", "metadata.csv"
+JSON_METADATA = "metadata.jsonl"  # the same in folders for Hugging Face's `imagefolder`
 GROUP = "group"  # column of metadata.csv
 FILTERED = "filters.json"  # beside synthetic images that were filtered: how many were drawn, kept and dropped
 
@@ -19,6 +20,8 @@ CHOICES = "choices.json"  # what was chosen on validation images
 COMPARISON, ARMS = "comparison.json", "arms.csv"
 ARM, CLASS, MEAN, SD, FEW = "arm", "class", "mean", "sd", "few"  # columns of arms.csv, beside those of scores.csv
 RECALL_OF_CLASS = "recall"  # metric in arms.csv
+CLASS_GAINS = "classes.csv"  # differences in recall
+REFERENCE, GAIN, LOW, HIGH = "reference", "gain", "low", "high"  # columns of classes.csv, beside "arm" and "class"
 
 # models/<family>/
 SAMPLERS = "samplers"
@@ -34,7 +37,8 @@ SCORES, PREDICTIONS, CONFUSION = "scores.csv", "predictions.npz", "confusion.csv
 REPLICATES = "replicates"  # folder of finished replicates, which a later run reuses
 REPLICATE, STEPS, SPLIT, METRIC, VALUE = "replicate", "steps", "split", "metric", "value"  # columns of scores.csv
 CLASSIFIER, WEIGHTS = "classifier.json", "classifier.safetensors"  # in each replicate's folder
-LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate
+LABELS, GROUPS = "labels", "groups"  # in predictions.npz, beside an array for each replicate: of test images
+VALIDATION = "validation_"  # prefix of the same arrays of validation images
 
 
 def replicate_name(number: int) -> str:

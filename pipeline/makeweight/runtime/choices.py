@@ -1,4 +1,4 @@
-"""The file of the choices."""
+"""Reading and writing of the choices (`core/choices.py`) as a file: `results/choices.json`."""
 
 from __future__ import annotations
 

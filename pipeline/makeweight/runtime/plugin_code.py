@@ -32,7 +32,7 @@ class Plugin:
     """A plug-in: a class, a function, an instance, or a `functools.partial` of one.
 
     Attributes:
-        group: "families", "readers", "transforms" or "classifiers".
+        group: "families", "readers", "transforms", "classifiers" or "controls".
         name: its name in the group, if it is registered.
         loaded: the object itself.
     """

@@ -25,6 +25,7 @@ from makeweight.runtime.machine import Machine, fixed_threads, machine, versions
 from makeweight.runtime.processes import locked
 from makeweight.runtime.progress import ProgressCounters, ProgressReporter, log_line
 
+READ_ONLY = 0o444  # the mode of a file that is a hard link to one in the cache
 LINKED = 1 << 20  # bytes of a file from which on it is stored once for all replicates
 RECORD = "record.json"  # in a finished replicate: fingerprint, machine, package versions, and a hash of each file
 
@@ -58,7 +59,7 @@ class Job:
         work: computes one replicate, or several in one program. It is sent to other processes, so it must be picklable.
         inputs: all that the result of a replicate depends on besides the machine, as plain values and fingerprints; a
             function of the replicate's number.
-        steps: number of steps of one replicate.
+        steps: number of steps of one replicate; 0 counts as 1, for work without steps.
         images_per_step: for the rate in images per second.
         batched: whether `work` takes several replicates at once.
     """
@@ -69,6 +70,9 @@ class Job:
     steps: int
     images_per_step: int
     batched: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", max(1, self.steps))
 
 
 def run_replicates(
@@ -152,7 +156,9 @@ class _Planned:
         size = replicates_per_program(job.batched, compute, resolved.device)
         made_by = {"machine": str(resolved), "replicates_per_program": size, "versions": versions()}
         inputs = [{**job.inputs(k), **made_by} for k in range(replicates)]
-        return cls(job, resolved, size, inputs, [cache.absolute() / fingerprints.of_values(each) for each in inputs])
+        return cls(
+            job, resolved, size, inputs, [cache.absolute() / fingerprints.of_values(values) for values in inputs]
+        )
 
     @property
     def missing(self) -> list[int]:
@@ -301,17 +307,21 @@ def copy_all_finished(finished: Sequence[Path], targets: Sequence[Path], *, link
     Args:
         finished: folders of replicates.
         targets: a folder for each.
-        link: whether large files become hard links to those of `finished`, where the file system allows it.
+        link: whether large files become hard links to those of `finished`, where the file system allows it. They are
+            read-only then, since an edit in place would change the finished replicate.
     """
     copied: dict[int, Path] = {}
 
     def copy(source: str, target: str) -> None:
-        first = Path(source) if link and _is_large(Path(source)) else copied.get(Path(source).stat().st_ino)
+        linked = link and _is_large(Path(source))
+        first = Path(source) if linked else copied.get(Path(source).stat().st_ino)
         try:
+            if linked:
+                Path(source).chmod(READ_ONLY)
             if first is not None:
                 os.link(first, target)
                 return
-        except OSError:  # a file system without hard links, or another one
+        except OSError:  # a file system without hard links, or another one, or a file of another user
             pass
         shutil.copyfile(source, target)
         copied[Path(source).stat().st_ino] = Path(target)

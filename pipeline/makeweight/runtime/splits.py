@@ -76,7 +76,8 @@ def read_split(folder: Path) -> Split:
         )
     except FileNotFoundError as error:
         raise BadInput(
-            f"{folder} holds no images ({Path(error.filename).name} is missing): run the stage that writes it"
+            f"{folder} holds no images ({Path(error.filename).name} is missing): run dvc repro, or the "
+            "command that writes it (prepare, generate)"
         ) from error
 
 

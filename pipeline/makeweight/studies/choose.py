@@ -248,7 +248,7 @@ class _Trainings:
         parameters = self.parameters
         return Fit(
             name,
-            find_family(name, parameters.families),
+            find_family(name, parameters.families, self.train),
             self.train,
             self.validation,
             parameters.monitor,

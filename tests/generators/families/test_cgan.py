@@ -24,6 +24,7 @@ from makeweight.generators.families.cgan.discriminators import DISCRIMINATORS, A
 from makeweight.generators.families.cgan.family import ConditionalGAN, GANSampler
 from makeweight.generators.families.cgan.presets import CLASSIC
 from makeweight.generators.families.cgan.steps import error_rates
+from makeweight.generators.interface import find_family
 from makeweight.training.checkpoints import State
 from makeweight.training.loop import Step, TrainingContext
 from makeweight.training.monitors import Monitor, diversity_ratio, real_diversities
@@ -274,6 +275,24 @@ def test_mode_seeking_works_with(counts: tuple[int, ...], changes: dict[str, Any
     )
     assert np.isfinite([list(row.values()) for row in context.histories[0]]).all()
     assert draw(sampler, list(range(len(counts)))).isfinite().all()
+
+
+@pytest.mark.parametrize(("images", "steps"), [(2, 1000), (100, 2000), (1000, 3000), (12_376, 4100)])
+def test_steps_follow_from_the_number_of_training_images(images: int, steps: int) -> None:
+    train = noisy((images - 1, 1))
+    given = {**settings().model_dump(), "preset": None}
+    found = find_family("cgan", {"cgan": {**given, "steps": None}}, train).total_steps
+    assert (found, type(found)) == (steps, int)  # a float would be another fingerprint than the number in params.yaml
+    assert find_family("cgan", {"cgan": {**given, "steps": 7}}, train).total_steps == 7
+
+
+def test_a_fit_without_a_number_of_steps_is_that_with_the_number_that_follows_from_the_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("makeweight.generators.families.cgan.family.STEPS_PER_DECADE", 100)
+    train, context = noisy((5, 5)), run()
+    settings(steps=None).fit(train, monitor=train, seeds=[0], run=context)
+    assert context.histories[0][-1]["step"] == 100
 
 
 def test_mode_seeking_brings_the_diversity_of_each_class_towards_that_of_its_training_images() -> None:

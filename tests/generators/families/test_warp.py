@@ -13,7 +13,7 @@ from torch import Tensor
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import from_uint8
-from makeweight.generators.blocks.warp import warp
+from makeweight.generators.blocks.bilinear import warp
 from makeweight.generators.families.warp import family as warp_family
 from makeweight.generators.families.warp.family import LearnedDeformations
 from makeweight.generators.families.warp.flows import (

@@ -103,7 +103,22 @@ def test_hugging_face_tables_are_beside_the_images_or_in_each_split(tmp_path: Pa
     assert whole.predefined.tolist() == [TRAIN, TEST, TRAIN]
 
 
+def test_a_hugging_face_table_may_be_json_lines(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        save(tmp_path / "train" / f"{name}.png", grey(int(name)))
+    rows = ['{"label": "007", "file_name": "1.png", "seed": null}', "", '{"file_name": "2.png", "label": 7}']
+    path = tmp_path / "train/metadata.jsonl"
+    path.write_text("\n".join([*rows, '{"file_name": "3.png", "label": "007"}\n']))
+    listing = HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
+    assert labelled(listing) == {"train/1.png": "007", "train/2.png": "7"}
+    assert [issue.path for issue in listing.bad] == ["train/metadata.jsonl, line 4: 3.png"]
+    for text, message in (("{", "line 1: is not valid JSON"), ("[1]", "line 1: is no JSON object"), ("", "no column")):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=message):
+            HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))
+
+
 def test_hugging_faces_folder_without_a_table_says_which_reader_to_take(tmp_path: Path) -> None:
     save(tmp_path / "train" / "a" / "1.png", grey(1))
-    with pytest.raises(BadInput, match=r"no metadata\.csv in .* set data\.reader to folder"):
+    with pytest.raises(BadInput, match=r"no metadata\.csv or metadata\.jsonl in .* set data\.reader to folder"):
         HuggingFace().read(settings(reader="huggingface", path=str(tmp_path)))

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from makeweight.generators.blocks.warp import warp
+from makeweight.generators.blocks.bilinear import warp
 from makeweight.training.rng import ReplicateGenerators
 
 Operation = Literal["affine", "translation", "cutout", "brightness", "flip"]

@@ -1,9 +1,10 @@
-"""Tables of paths and labels: any CSV file, or the `metadata.csv` of Hugging Face's `imagefolder`."""
+"""Tables of paths and labels: any CSV file, or the `metadata.csv` or `.jsonl` of Hugging Face's `imagefolder`."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ from makeweight.intake.interface import UNASSIGNED, DatasetListing, FileIssue
 from makeweight.intake.readers import nearest
 from makeweight.intake.readers.folder import existing_folder, leads_out
 from makeweight.intake.readers.labels import class_errors, class_remarks, known_groups, no_label
+from makeweight.runtime.artifacts import JSON_METADATA, METADATA
 
-METADATA = "metadata.csv"
 COLUMNS = ("label", "split", "group")
 # Names, without underscores, that columns of paths and labels often have.
 PATH_SYNONYMS = frozenset({
@@ -235,7 +236,7 @@ def _column_remedy(head: list[str], missing: list[str]) -> str:
 
 
 def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a table, blank ones included, with their numbers from 1."""
+    """The lines of a table, blank ones included, with their numbers from 1; the first one names the columns."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -250,6 +251,9 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadInput(f"data.path: {printable(name)}, line {line}: is not UTF-8: save the table as UTF-8") from error
+    if path.suffix == ".jsonl":
+        yield from _lines_of_json(text, name)
+        return
     delimiter = _delimiter(text)
     if delimiter != ",":
         remarks.append(f"{printable(name)}, line 1: the cells are separated by {delimiter!r}")
@@ -263,6 +267,30 @@ def _lines(path: Path, name: str, remarks: list[str]) -> Iterator[tuple[int, lis
         raise BadInput(
             f"data.path: {printable(name)}, line {number}: is not valid CSV ({error}): correct the quotation marks"
         ) from error
+
+
+def _lines_of_json(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a JSON Lines file as those of a table, with a first one that names all keys."""
+    rows = [_json_row(line, f"{printable(name)}, line {number}") for number, line in enumerate(text.split("\n"), 1)]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    yield 1, keys
+    for number, row in enumerate(rows, start=1):
+        yield number, [_as_text(row.get(key)) for key in keys] if row else []
+
+
+def _json_row(line: str, where: str) -> dict[str, object]:
+    try:
+        row = json.loads(line) if line.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"data.path: {where}: is not valid JSON: write one object on each line") from error
+    if not isinstance(row, dict):
+        raise BadInput(f"data.path: {where}: is no JSON object: write one object on each line")
+    return row
+
+
+def _as_text(value: object) -> str:
+    """A value of JSON as the cell of a table."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _delimiter(text: str) -> str:
@@ -287,7 +315,10 @@ class CSV:
 
 
 class HuggingFace:
-    """A local `imagefolder`: `metadata.csv` with `file_name` and `label`, for all images or in each split."""
+    """A local `imagefolder`: a table with `file_name` and `label`, for all images or in each split.
+
+    It is called `metadata.csv` or `metadata.jsonl`; the first is read where both are there.
+    """
 
     uses: ClassVar[frozenset[str]] = frozenset({"path"})
 
@@ -295,24 +326,27 @@ class HuggingFace:
         """List the images of the tables; BadInput if there are none."""
         folder = existing_folder(settings.path or "")
         rows = Rows(folder, settings.follow_links)
-        if (folder / METADATA).is_file():
-            rows.add(METADATA, "file_name")
+        if table := _table_in(folder):
+            rows.add(table, "file_name")
             rows.good = [_with_split_of_folder(row) for row in rows.good]
             return rows.listing()
-        folders = [entry.name for entry in sorted(folder.iterdir()) if (entry / METADATA).is_file()]
-        splits = {name: split for name in folders if (split := split_called(name))}
+        tables = {entry.name: table for entry in sorted(folder.iterdir()) if (table := _table_in(entry))}
+        splits = {name: split for name in tables if (split := split_called(name))}
         if not splits:
-            json_lines = any((entry / "metadata.jsonl").is_file() for entry in (folder, *folder.iterdir()))
             raise BadInput(
-                f"data.path: there is no {METADATA} in {printable(folder)}, nor in train, validation and test "
-                + ("below it: write one from each metadata.jsonl, with columns file_name and label" if json_lines else
-                   "below it (no other table is read); if sub-folders are the labels, set data.reader to folder")
-            )  # fmt: skip
+                f"data.path: there is no {METADATA} or {JSON_METADATA} in {printable(folder)}, nor in train, "
+                "validation and test below it (no other table is read); if sub-folders are the labels, set data.reader "
+                "to folder"
+            )
         if len(set(splits.values())) < len(splits):
             raise BadInput(f"data.path: two folders mean the same split: {shown(', '.join(splits))}: join them")
         for name, split in splits.items():
-            rows.add(f"{name}/{METADATA}", "file_name", name, SPLITS.index(split))
+            rows.add(f"{name}/{tables[name]}", "file_name", name, SPLITS.index(split))
         return rows.listing()
+
+
+def _table_in(folder: Path) -> str | None:
+    return next((name for name in (METADATA, JSON_METADATA) if (folder / name).is_file()), None)
 
 
 def _with_split_of_folder(row: Row) -> Row:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from makeweight.generators.blocks.warp import warp
+from makeweight.generators.blocks.bilinear import warp
 
 SQUARINGS = 4  # the velocity field is divided by 2⁴, and the small deformation composed with itself four times
 

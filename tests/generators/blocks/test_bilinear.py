@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from makeweight.generators.blocks.warp import Border, warp
+from makeweight.generators.blocks.bilinear import Border, warp
 
 BORDERS: tuple[Border, ...] = ("zeros", "border", "reflection")
 SHAPES = [(3, 1, 8, 8), (2, 3, 7, 11), (2, 2, 1, 5), (1, 1, 4, 1)]
