@@ -10,6 +10,12 @@ point.
 
 prints how often the intervals of all classes hold the true differences in recall.
 
+    python -m benchmarks.coverage [STUDIES] automatic
+
+prints what an automatic arm chooses in the logit model below, and how often it then helps or hurts. Three networks of
+each candidate, and of none (no synthetic images), take part in the choice: by the highest mean, or by the rule of
+`best_candidate`. If none is chosen, the arm equals the reference, and neither helps nor hurts.
+
 - *crossed*: a logit model. An image has a difficulty that both arms share and one of its own for each arm; a replicate
   of an arm has a skill; whether an image is classified correctly is a Bernoulli draw. Groups add a difficulty that
   their images share.
@@ -42,6 +48,7 @@ from makeweight.comparison.classes import class_gains
 from makeweight.comparison.inference import ALPHA, fixed_test_set, for_equivalence, new_test_images, verdict
 from makeweight.comparison.influence import contributions
 from makeweight.comparison.variance_components import variance_components
+from makeweight.core.choices import Candidate, Difference, best, best_candidate
 from makeweight.core.metrics import Metric
 
 MARGIN, STUDIES_OF_A_PART = 0.01, 250
@@ -248,6 +255,66 @@ def simulate(design: Design, part: int, studies: int) -> dict[str, float]:
     return sums
 
 
+@dataclass(frozen=True)
+class AutomaticArm:
+    """See the module.
+
+    Attributes:
+        world: what the candidates are like.
+        shifts: their advantage over none, in logits.
+        one_standard_error: whether none is chosen unless the best candidate is better by more than one standard error.
+    """
+
+    world: str
+    shifts: Sequence[float]
+    one_standard_error: bool
+
+    def study(self, rng: np.random.Generator, design: Design, validation: NDArray[np.int64]) -> tuple[int, str]:
+        """The candidate that is chosen (0: none) and the verdict on it, for one study."""
+        model, networks = Crossed(), SEPARATE + design.replicates
+        skill = model.skill * rng.standard_normal((1 + len(self.shifts), networks, 1))
+        level = skill + np.array([0.0, *self.shifts])[:, None, None]
+
+        def right(labels: NDArray[np.int64]) -> Right:
+            easy = model.mean + model.shared * rng.standard_normal(len(labels))
+            own = model.own * rng.standard_normal((len(level), 1, len(labels)))
+            drawn: Right = rng.random((len(level), networks, len(labels))) < special.expit(easy + own + level)
+            return drawn
+
+        chosen = self._choose(right(validation)[:, :SEPARATE], validation)
+        if chosen == 0:
+            return 0, "none chosen"
+        on_test = right(design.labels)[:, SEPARATE:]
+        difference = _contributions(design, on_test[chosen]) - _contributions(design, on_test[0])
+        gain, components = float(difference.values.mean()), variance_components(difference, design.units)
+        estimates = new_test_images(gain, components), for_equivalence(gain, components)
+        return chosen, verdict(*estimates, MARGIN, ALPHA)
+
+    def _choose(self, right: Right, labels: NDArray[np.int64]) -> int:
+        recalls = np.mean([right[..., labels == label].mean(2) for label in np.unique(labels)], 0)
+        numbered = [Candidate(str(number), float(number > 0), ()) for number in range(len(recalls))]
+        scores = {option: {0: values} for option, values in zip(numbered, recalls.tolist(), strict=True)}
+        highest, _ = best(scores, scores)
+        if not self.one_standard_error:
+            return numbered.index(highest)
+        design = Design("", Crossed(), labels)
+        paired = _contributions(design, right[numbered.index(highest)]) - _contributions(design, right[0])
+        variance = variance_components(paired, design.units).total.value
+        differences = {highest: Difference(float(paired.values.mean()), variance**0.5)}  # others are not asked for
+        return numbered.index(best_candidate(scores, differences)[0])
+
+    def row(self, studies: int) -> str:
+        """A row of the table: the frequencies in percent, and the mean true gain in points."""
+        rng = np.random.default_rng([*self.world.encode()])
+        results = [self.study(rng, Design("", Crossed(), TEN), TEN) for _ in range(studies)]
+        gains = [100 * Design("", Crossed(shift=shift), TEN).truth for shift in (0.0, *self.shifts)]
+        calls = [call for _, call in results]
+        shares = [100 * calls.count(name) / studies for name in ("none chosen", "helps", "hurts")]
+        rule = "one standard error" if self.one_standard_error else "highest mean"
+        cells = [*(f"{share:.1f}" for share in shares), f"{np.mean([gains[chosen] for chosen, _ in results]):+.2f}"]
+        return f"| {self.world} | {rule} | {' | '.join(cells)} |"
+
+
 def simulate_classes(design: Design, part: int, studies: int) -> dict[str, float]:
     """The same for the intervals of all classes: how often all hold, and the means of each over the classes."""
     rng = np.random.default_rng([part, *design.name.encode()])
@@ -360,11 +427,24 @@ CLASS_DESIGNS = [
            Fixed([0.9] * 10, [0.6] * 10, nested=False), TEN),
 ]  # fmt: skip
 
+AUTOMATIC = [
+    AutomaticArm(world, shifts, one_standard_error)
+    for world, shifts in (
+        ("12 candidates as good as none", [0.0] * 12),
+        ("12 candidates, all harmful (-0.3)", [-0.3] * 12),
+        ("12 candidates, 11 harmful (-0.3), one good (+0.3)", [-0.3] * 11 + [0.3]),
+    )
+    for one_standard_error in (False, True)
+]
+
 
 def main(studies: int, words: Sequence[str]) -> None:
     """Print a row for each design."""
     if list(words) == ["classes"]:
         _print_classes(studies)
+        return
+    if list(words) == ["automatic"]:
+        _print_automatic(studies)
         return
     print(f"{studies} studies a row; how often in %, widths in points")
     print("| design | true gain | interval holds it | width | helps or hurts | any of all arms | equivalent "
@@ -386,6 +466,13 @@ def _print_classes(studies: int) -> None:
         level = 100 * (1 - ALPHA / len(np.unique(design.labels)))
         print(f"| {design.name} | {mean['all_hold']:.1f} | {mean['holds']:.2f} | {level:.4g} | {mean['width']:.1f} |",
               flush=True)  # fmt: skip
+
+
+def _print_automatic(studies: int) -> None:
+    print(f"{studies} studies a row")
+    print("| candidates | rule | none chosen, % | helps, % | hurts, % | mean true gain, points |\n|" + 6 * "---|")
+    for arm in AUTOMATIC:
+        print(arm.row(studies), flush=True)
 
 
 def _means(

@@ -33,6 +33,7 @@ PLUGINS = {
     "train_baseline": ("transforms", "classifiers", "controls"),
     "train_augmented": ("transforms", "classifiers", "controls"),
     "train_union": ("transforms", "classifiers", "controls"),
+    "train_auto": ("families", "transforms", "classifiers", "controls"),
     "train_one_generator": ("transforms", "classifiers", "controls"),
     "compare": ("controls",),
     "report": ("families",),
@@ -124,6 +125,7 @@ RUNS = {
     "train_baseline": ("train-baseline", "--source", "none", "--transform", "plain"),
     "train_augmented": ("train-augmented", "--family", "cgan", "--transform", "plain"),
     "train_union": ("train-union", "--union", "cgan+gaussian", "--transform", "plain"),
+    "train_auto": ("train-auto", "--transform", "plain"),
     "train_one_generator": ("train-one-generator", "--family", "cgan", "--transform", "plain"),
     "compare": ("compare",),
     "report": ("report",),
@@ -152,11 +154,13 @@ def test_a_stage_declares_the_parameters_that_it_reads(
     narrow = {
         "controls": ["none"], "transforms": ["plain"], "compare": {"control": "none-plain"},
         "generators": ["cgan", "gaussian"], "unions": ["cgan+gaussian"], "classifier": {"steps": [6, 12]},
+        "choice": {"replicates": 2}, "auto": {"candidates": 2},
     }  # fmt: skip
     # In this process, so that what the replicates read is seen as well.
     monkeypatch.setattr(makeweight.runtime.replicates, "workers", lambda compute, replicates: 1)
+    monkeypatch.setattr("makeweight.studies.choose.best_candidate", lambda scores, _: (list(scores)[-1], 12))
     seen: set[str] = set()
-    for printed in ("measure", "lines", "try_transforms"):  # see PRINTED
+    for printed in ("measure", "lines", "try_settings"):  # see PRINTED
         monkeypatch.setattr(f"makeweight.project.plan.{printed}", lambda *arguments: [])
     monkeypatch.setattr(
         makeweight.core.parameters, "read_parameters", lambda path: Spy(read_parameters(path), "", seen)
@@ -166,7 +170,10 @@ def test_a_stage_declares_the_parameters_that_it_reads(
             assert invoke(*earlier)[0] == 0
         seen.clear()
         for strategy in ("balance", "uniform"):  # each reads parameters of its own
-            write_params(workspace / "params.yaml", {**narrow, "generate": {"strategy": strategy}})
+            automatic = ["auto"] if strategy == "uniform" and stage in {"choose", "train_auto"} else []
+            write_params(
+                workspace / "params.yaml", {**narrow, "generate": {"strategy": strategy}, "automatic": automatic}
+            )
             code, output = invoke(*arguments)
             assert code == 0, output
         declared = {re.sub(r"\$\{item\.(\w+)\}", lambda m: ITEM[m[1]], key) for key in STAGES[stage]["params"]}

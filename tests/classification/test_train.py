@@ -20,13 +20,14 @@ from makeweight.classification.train import train_classifiers
 from makeweight.classification.transforms import Plain
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import ClassifierSettings, ComputeSettings, GenerateSettings
+from makeweight.core.parameters import ClassifierSettings, ComputeSettings
 from makeweight.core.study import Arm
 from makeweight.runtime.files import read_arrays
 from makeweight.runtime.machine import Machine
 from makeweight.runtime.replicates import Replicate
 from makeweight.training import checkpoints
 from makeweight.training.loop import TrainingContext
+from tests.support.generating import generate_settings
 
 MACHINE = Machine("cpu", "float32", 1)
 COMPUTE = ComputeSettings(
@@ -37,9 +38,7 @@ COMPUTE = ComputeSettings(
     replicates_per_program=1,
     checkpoint_seconds=5.0,
 )
-GENERATE = GenerateSettings(
-    strategy="uniform", per_class=4, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=10.0
-)
+GENERATE = generate_settings(per_class=4)
 SETTINGS = ClassifierSettings(
     name="small_cnn",
     steps=30,

@@ -18,6 +18,7 @@ from makeweight.core.parameters import GenerateSettings, Parameters, read_parame
 from makeweight.core.study import Arm, Contrast
 from makeweight.core.text import amount, split_sizes
 from tests.conftest import write_params
+from tests.support.generating import generate_settings
 
 ARM, CONTROL = Arm("cgan", "classical"), Arm("oversample", "classical")
 SIX = {"fox": 22, "owl": 16, "newt": 14, "wren": 10, "mole": 8, "hare": 2}
@@ -154,9 +155,7 @@ def test_grouped_images_are_counted_and_asked_for_in_groups() -> None:
     assert re.search(r"about [\d,]+ groups of test images \(", text)
 
 
-GENERATE = GenerateSettings(
-    strategy="uniform", per_class=4, synthetic_fraction=0.25, base="auto", balance_to=None, max_synthetic_ratio=10.0
-)
+GENERATE = generate_settings(per_class=4, synthetic_fraction=0.25)
 
 
 def basis(test_set: TestSet, replicates: int = 5) -> list[str]:

@@ -26,7 +26,7 @@ def errors(path: Path) -> list[str]:
     [
         (
             {"sed": 1},
-            "sed is not a parameter (did you mean seed?); allowed here: assess, choice, classifier, ",
+            "sed is not a parameter (did you mean seed?); allowed here: assess, auto, automatic, ",
         ),
         ({"data": {"fitt": 1}}, "data.fitt is not a parameter (did you mean fit?); allowed here: background, bands, "),
         ({"classifier": {"steps": "5"}}, "classifier.steps is '5', but should be a valid integer"),
@@ -69,6 +69,18 @@ def errors(path: Path) -> list[str]:
         ({"assess": {"families": ["cgan", "cgan"]}}, "assess.families has duplicates: cgan, cgan"),
         ({"assess": {"families": ["cvae"]}}, "assess.families names 'cvae', which generators does not: add it there"),
         ({"assess": {"neighbours": 0}}, "assess.neighbours is 0, but should be greater than or equal to 1"),
+        ({"automatic": ["auto"]}, "automatic needs choice.replicates of at least 2"),
+        (
+            {"automatic": ["auto"], "choice": {"replicates": 2}, "generate": {"strategy": "balance"}},
+            "needs generate.strat",
+        ),
+        ({"automatic": ["best"]}, "automatic.0 is 'best', but should be 'auto'"),
+        ({"generators": ["auto"]}, "controls and generators cannot hold 'auto': that is the name of automatic arms"),
+        ({"auto": {"candidates": 0}}, "auto.candidates is 0, but should be greater than or equal to 1"),
+        ({"auto": {"filters": [["agreement"], ["agreement"]]}}, "auto: filters has duplicates"),
+        ({"auto": {"synthetic_fractions": [0.0]}}, "auto.synthetic_fractions.0 is 0.0, but should be greater than 0"),
+        ({"generate": {"filters": ["density", "density"]}}, "generate: filters has duplicates: density, density"),
+        ({"generate": {"filtering": {"max_drawn": 0.5}}}, "generate.filtering.max_drawn is 0.5, but should be greater"),
         ({"controls": "none"}, "controls is 'none', but should be a list"),
         ({"classifier": []}, "classifier is [], but should be keys with values"),
         ({"generators": []}, "generators is [], but should be a list of at least 1"),

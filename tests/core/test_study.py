@@ -114,3 +114,10 @@ def test_a_primary_contrast_with_a_control_that_is_yet_to_be_chosen_is_an_error(
         check_contrasts(parameters(tmp_path, compare={**auto, "primary": "cgan-plain_vs_none-plain"}))
     with pytest.raises(BadInput, match="not a control arm of this study"):
         check_contrasts(parameters(tmp_path, compare={"control": "nothing"}))
+
+
+def test_an_automatic_arm_comes_last_and_is_tested_against_the_control(tmp_path: Path) -> None:
+    found = parameters(tmp_path, automatic=["auto"], transforms=["plain"], choice={"replicates": 2})
+    assert str(arms(found)[-1]) == "auto-plain"
+    assert arms(found)[-1].stage == "train-auto"
+    assert str(contrasts(found)[-1]) == "auto-plain_vs_oversample-plain"

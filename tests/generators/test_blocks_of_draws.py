@@ -10,20 +10,18 @@ import torch
 
 from makeweight.core import plugins
 from makeweight.core.images import as_images
-from makeweight.core.parameters import GenerateSettings
 from makeweight.core.seeds import derive
 from makeweight.generators.generate import Generation
 from makeweight.training.loop import Sampler
 from tests.support.families import fitted, split
+from tests.support.generating import generate_settings
 
-SETTINGS = GenerateSettings(
-    strategy="uniform", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=1.0
-)
+SETTINGS = generate_settings()
 LABELS = np.repeat([0, 1, 2], [7, 0, 12]).astype(np.int64)
 
 
 def generation(name: str, sampler: Sampler, channels: int = 3) -> Generation:
-    return Generation(name, lambda folder: sampler, [Path("samplers")] * 2, split(11, channels), SETTINGS, seed=4)
+    return Generation(name, lambda folder: sampler, [Path("samplers")] * 2, split(11, channels), SETTINGS, 4, 4)
 
 
 def stream() -> torch.Generator:
@@ -48,7 +46,7 @@ def test_every_family_writes_the_bytes_of_one_draw(name: str, tmp_path: Path, mo
         return as_images(images)
 
     monkeypatch.setattr("makeweight.generators.generate.as_images", counting)
-    drawn = generation(name, sampler).draw(1, LABELS, tmp_path / "drawn")
+    drawn = generation(name, sampler).draw(1, LABELS, tmp_path / "drawn", {})
     np.save(tmp_path / "expected.npy", expected)
     assert (tmp_path / "drawn" / "images.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
     assert drawn.labels.tolist() == LABELS.tolist()
@@ -56,7 +54,7 @@ def test_every_family_writes_the_bytes_of_one_draw(name: str, tmp_path: Path, mo
 
 
 def test_no_draws_make_an_empty_split(name: str, tmp_path: Path) -> None:
-    drawn = generation(name, fitted(name, split(11, 3))).draw(0, LABELS[:0], tmp_path / "drawn")
+    drawn = generation(name, fitted(name, split(11, 3))).draw(0, LABELS[:0], tmp_path / "drawn", {})
     assert drawn.images.shape == (0, 11, 11, 3)
 
 
@@ -78,4 +76,4 @@ class Wrong:
 )
 def test_a_sampler_that_draws_something_else_is_an_error(shape: tuple[int, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        generation("wrong", Wrong(*shape)).draw(0, LABELS, tmp_path / "drawn")
+        generation("wrong", Wrong(*shape)).draw(0, LABELS, tmp_path / "drawn", {})

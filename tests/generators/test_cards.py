@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from makeweight.core import plugins
-from makeweight.core.parameters import ComputeSettings, GenerateSettings, MonitorSettings
+from makeweight.core.parameters import ComputeSettings, MonitorSettings
 from makeweight.core.text import in_markdown
 from makeweight.generators.cards import COLUMNS, CardFacts, data_card, model_card, releases, size_category
 from makeweight.generators.fit import description
@@ -24,6 +24,7 @@ from makeweight.runtime import fingerprints
 from makeweight.runtime.files import write_json
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, fitted, split
+from tests.support.generating import generate_settings
 from tests.support.monitoring import monitor_settings
 
 NASTY = (
@@ -33,9 +34,7 @@ NASTY = (
     "a\u2028b", "a\u202eb", "\x00\x85",
 )  # fmt: skip
 MONITOR = monitor_settings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
-BALANCE = GenerateSettings(
-    strategy="balance", per_class=1, synthetic_fraction=0.5, base="auto", balance_to=None, max_synthetic_ratio=100.0
-)
+BALANCE = generate_settings(strategy="balance", max_synthetic_ratio=100.0)
 COMPUTE = ComputeSettings(
     device="cpu",
     precision="float32",
@@ -173,7 +172,7 @@ def test_the_example_of_the_data_card_reads_what_was_drawn(tmp_path: Path, monke
     samplers = [tmp_path / "samplers" / f"replicate_{k}" for k in range(2)]
     for sampler in samplers:
         sampler.mkdir(parents=True)
-    generation = Generation("smote", lambda folder: fitted("smote", train), samplers, train, BALANCE, seed=0)
+    generation = Generation("smote", lambda folder: fitted("smote", train), samplers, train, BALANCE, 0, 4)
     generate(generation, tmp_path / "out", tmp_path / "a.png", compute=COMPUTE, card=partial(data_card, about))
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert cells(card) == [["0", "a", "9", "0"], ["1", "b", "5", "4"], ["2", "c", "2", "7"]]

@@ -14,6 +14,7 @@ from makeweight.core.parameters import ComputeSettings, GenerateSettings
 from makeweight.generators.cards import COLUMNS
 from makeweight.generators.generate import Generation, generate, quota
 from makeweight.runtime.splits import read_split
+from tests.support.generating import generate_settings
 from tests.support.replicates import ran
 
 COMPUTE = ComputeSettings(
@@ -27,16 +28,7 @@ COMPUTE = ComputeSettings(
 
 
 def settings(**changes: object) -> GenerateSettings:
-    values = {
-        "strategy": "uniform",
-        "per_class": 4,
-        "synthetic_fraction": 0.5,
-        "base": "auto",
-        "balance_to": None,
-        "max_synthetic_ratio": 10.0,
-        **changes,
-    }
-    return GenerateSettings.model_validate(values)
+    return generate_settings(**{"per_class": 4, **changes})
 
 
 class Ramp:
@@ -85,11 +77,11 @@ def drawn_in(folder: Path, replicates: int = 2, per_class: int = 2) -> Path:
         return Ramp()
 
     generate(
-        Generation("ramp", load, samplers, train(3, 2, 1, 1), settings(per_class=per_class), seed=0),
+        Generation("ramp", load, samplers, train(3, 2, 1, 1), settings(per_class=per_class), 0, 4),
         folder / "out",
         folder / "some.png",
         compute=COMPUTE,
-        card=lambda quota: f"{quota.tolist()}\n",
+        card=lambda quota, _: f"{quota.tolist()}\n",
     )
     return folder / "out"
 

@@ -191,6 +191,17 @@ def test_the_readme_says_where_synthetic_images_are_altered_real_ones(
     family: str, altered: bool, workspace: Path
 ) -> None:
     settings = read_parameters(workspace / "params.yaml").generate
-    images = TrainingSet(split(COUNTS, 0), {family: split((DRAWN,) * 3, 1)}, 0, settings, seed=0)
+    images = TrainingSet(split(COUNTS, 0), {family: split((DRAWN,) * 3, 1)}, 0, settings, seed=0, scores={})
     export(images, images.only_synthetic()[:2], "imagefolder", Path("out"))
     assert ("altered real ones" in Path("out/README.md").read_text(encoding="utf-8")) is altered
+
+
+def test_scores_of_filtered_images_are_handed_on(study: tuple[Split, Split], invoke: Invoke, workspace: Path) -> None:
+    scores: list[float | None] = [None, *(number / 8 for number in range(1, 3 * DRAWN))]  # None: undefined
+    cells = ["" if score is None else score for score in scores]
+    write_split(workspace / "data/synthetic/cgan/replicate_0", study[1], {"density": cells})
+    out = exported(invoke, "huggingface")
+    for row in rows_of(out):
+        assert row["density"] == (scores[row["index"]] if row["synthetic"] else None)
+        with Image.open(out / "train" / row["file_name"]) as picture:
+            assert picture.info.get("density") == (None if row["density"] is None else str(row["density"]))

@@ -65,10 +65,28 @@ def written(folder: Path, counts: Sequence[int], groups: Sequence[int] | None = 
             "The study trains 5 generators (cgan) and 30 classifiers. For the choice of the control, 12 "
             "classifiers more are trained.",
         ),
+        # 5 candidates: none, and 2 fractions × 2 lists of filters; 2 transforms, and 2 arms of each besides.
+        (
+            {"replicates": 5, "automatic": ["auto"], "choice": {"replicates": 3}},
+            "The study trains 5 generators (cgan) and 40 classifiers. For the choice of what automatic arms train on, "
+            "3 generators and 30 classifiers more are trained.",
+        ),
     ],
 )
 def test_trainings_are_counted(changes: dict[str, object], line: str, tmp_path: Path) -> None:
     assert trainings(parameters(tmp_path, **changes)) == line
+
+
+def test_candidates_beyond_their_number_are_warned_of(tmp_path: Path) -> None:
+    changes = {"automatic": ["auto"], "choice": {"replicates": 2}}
+    assert plan.candidate_lines(parameters(tmp_path)) == []
+    (line,) = plan.candidate_lines(parameters(tmp_path, **changes))
+    assert line == "Automatic arms choose among 5 candidates, one of them without synthetic images."
+    _, warning = plan.candidate_lines(parameters(tmp_path, **changes, auto={"candidates": 3}))
+    assert warning == (
+        "warning: auto.candidates is 3, so that 2 of 5 are not tried: from cgan, 25% synthetic, filtered by "
+        "agreement on"
+    )
 
 
 class Clock:
@@ -272,6 +290,21 @@ def test_check_and_prepare_print_the_plan(workspace: Path, invoke: Invoke, monke
     assert invoke("check")[1].splitlines()[:-1] == lines
     write_params(Path("params.yaml"), {"data": {"test_fraction": 0.3}})  # the prepared data are of other parameters
     assert invoke("check")[1].splitlines()[:-1] == unprepared
+
+
+def test_settings_that_the_prepared_images_do_not_allow_are_errors(workspace: Path, invoke: Invoke) -> None:
+    filters = {"filters": ["density", "novelty"], "filtering": {"neighbours": 10_000}}
+    for change in ({"generate": filters}, {"generate": filters, "generators": ["cgan", "smote"]}):
+        write_params(Path("params.yaml"), change)
+        code, output = invoke("prepare")
+        assert code == 2
+        assert "generate.filtering.neighbours is 10000, but class " in output
+    chosen = read_parameters(write_params(Path("params.yaml"), change, {"generate": {"filtering": {"neighbours": 1}}}))
+    with_novelty = [line for line in plan.lines(chosen) if "novelty" in line]
+    assert with_novelty == [
+        "warning: images of smote are near to training images by construction: the filter novelty drops "
+        " many of them, and may leave a class without images"
+    ]
 
 
 def test_times_of_steps_hold_for_another_number_of_steps_and_not_for_other_networks(

@@ -16,7 +16,7 @@ from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from makeweight.comparison.compare import compare, write_comparison
-from makeweight.core.choices import Choices
+from makeweight.core.choices import AutomaticChoice, Candidate, Choices, Difference
 from makeweight.core.errors import BadInput
 from makeweight.core.study import Arm
 from makeweight.quality.similarity import similarities
@@ -507,3 +507,24 @@ def test_without_assessments_the_report_has_no_section_for_them(study: tuple[dic
     assert facts["assessments"] == []
     assert "Assessment" not in page(results)
     assert "Assessment" not in (results / "report.md").read_text(encoding="utf-8")
+
+
+def test_candidates_of_automatic_arms_are_a_table_with_the_chosen_one_marked(tmp_path: Path) -> None:
+    parameters, places = finished(tmp_path, Study())
+    none, cgan = Candidate("oversample", 0.0, ()), Candidate("cgan", 0.25, ("agreement",))
+    scores = {none: {12: (0.5, 0.6)}, cgan: {12: (0.55, 0.55)}}
+    left_out = {Candidate("cgan", 0.5, ()): "beyond the number"}
+    choice = AutomaticChoice(none, 12, scores, {cgan: Difference(0.004, 0.05)}, left_out)
+    choices = Choices(automatic={Arm("auto", "plain"): choice})
+    facts = report(parameters, places, similarities(places.data, parameters.generators), choices)
+    write_report(facts, places.results)
+    (table,) = facts["automatic"]
+    assert {row.head: row.cells for row in table.rows} == {
+        "no synthetic images (oversample)": ["55.00 ± 7.07 ← chosen", "–"],
+        "cgan, 25% synthetic, filtered by agreement": ["55.00 ± 0.00", "+0.40 ± 5.00"],
+    }
+    assert table.note.endswith("Not tried: cgan, 50% synthetic (beyond the number).")
+    for kind in ("html", "md"):
+        text = (places.results / f"report.{kind}").read_text(encoding="utf-8")
+        assert "Candidates of auto-plain" in text
+        assert "Choices" in text

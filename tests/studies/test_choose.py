@@ -39,7 +39,7 @@ def halves(counts: tuple[int, int], seed: int) -> Split:
     return Split(images, labels, ("left", "right"))
 
 
-TRAIN, VALIDATION = halves((30, 6), 0), halves((12, 12), 1)
+TRAIN, VALIDATION, GROUPS = halves((30, 6), 0), halves((12, 12), 1), np.arange(24)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def cached() -> set[str]:
 @pytest.mark.parametrize("change", [{}, {"controls": ["none"], "compare": {"control": "auto"}}])
 def test_with_nothing_to_choose_nothing_is_trained(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "run_jobs", lambda *_, **__: pytest.fail("something was trained"))
-    assert choose(parameters(change), TRAIN, VALIDATION) == Choices(Arm("none", "plain") if change else None)
+    assert choose(parameters(change), TRAIN, VALIDATION, GROUPS) == Choices(Arm("none", "plain") if change else None)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,7 @@ def test_with_nothing_to_choose_nothing_is_trained(change: dict[str, Any], monke
     [
         ({"controls": ["none", "logit_adjusted"], "classifier": {"mix": "mixup"}}, "does not suit mixed images"),
         ({"generate": {"base": "logit_adjusted"}, "classifier": {"mix": "mixup"}}, "does not suit mixed images"),
+        ({"generate": {"filters": ["density"], "filtering": {"neighbours": 6}}}, "class 'right' has only 6 training"),
         ({"transforms": ["elastic"], "recipes": {"elastic": [{"Resize": {"height": 9, "width": 9}}]}}, "keep size"),
     ],
 )
@@ -74,11 +75,11 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr(module, "run_jobs", lambda *_, **__: pytest.fail("something was trained"))
     with pytest.raises(BadInput, match=message):
-        choose(parameters(BUDGETS, change), TRAIN, VALIDATION)
+        choose(parameters(BUDGETS, change), TRAIN, VALIDATION, GROUPS)
 
 
 def test_every_arm_gets_its_best_budget_and_the_best_control_arm_is_the_control() -> None:
-    chosen = choose(parameters(BUDGETS, {"compare": {"control": "auto"}}), TRAIN, VALIDATION)
+    chosen = choose(parameters(BUDGETS, {"compare": {"control": "auto"}}), TRAIN, VALIDATION, GROUPS)
     sources = ["none", "oversample", "gaussian", "smote", "gaussian+smote"]
     assert [str(arm) for arm in chosen.scores] == [f"{source}-plain" for source in sources]
     for arm, by_steps in chosen.scores.items():
@@ -90,7 +91,7 @@ def test_every_arm_gets_its_best_budget_and_the_best_control_arm_is_the_control(
 
 def test_the_control_alone_is_chosen_without_any_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fit, "__call__", lambda *_: pytest.fail("a generator was trained"))
-    chosen = choose(parameters({"compare": {"control": "auto"}}), TRAIN, VALIDATION)
+    chosen = choose(parameters({"compare": {"control": "auto"}}), TRAIN, VALIDATION, GROUPS)
     assert [str(arm) for arm in chosen.scores] == ["none-plain", "oversample-plain"]
     assert chosen.steps == {}
     assert len(cached()) == 4
@@ -112,7 +113,7 @@ def test_no_test_image_is_seen_and_no_stream_is_shared_with_the_compared_trainin
 
     watched(Training)
     watched(Fit)
-    choose(parameters(BUDGETS, {"seed": 5}), TRAIN, VALIDATION)
+    choose(parameters(BUDGETS, {"seed": 5}), TRAIN, VALIDATION, GROUPS)
     assert {training.seed for training in trainings} == {derive(5, "choice")}
     classifiers = [training for training in trainings if isinstance(training, Training)]
     assert len(classifiers) == 5 * 2 * 2
@@ -124,7 +125,7 @@ def test_a_killed_choice_goes_on_where_it_stopped_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = BUDGETS, {"generators": ["gaussian"], "unions": []}
-    whole, files = choose(parameters(*changes), TRAIN, VALIDATION), cached()
+    whole, files = choose(parameters(*changes), TRAIN, VALIDATION, GROUPS), cached()
     again = tmp_path / "again"
     again.mkdir()
     monkeypatch.chdir(again)
@@ -137,17 +138,17 @@ def test_a_killed_choice_goes_on_where_it_stopped_with_the_same_result(
 
     monkeypatch.setattr(Training, "__call__", killed_at_the_second_budget)
     with pytest.raises(KeyboardInterrupt):
-        choose(parameters(*changes), TRAIN, VALIDATION)
+        choose(parameters(*changes), TRAIN, VALIDATION, GROUPS)
     assert 0 < len(cached()) < len(files)
     monkeypatch.setattr(Training, "__call__", original)
-    assert choose(parameters(*changes), TRAIN, VALIDATION) == whole
+    assert choose(parameters(*changes), TRAIN, VALIDATION, GROUPS) == whole
     assert cached() == files
 
 
 def test_more_replicates_of_a_choice_train_only_the_new_ones() -> None:
-    few = choose(parameters(BUDGETS, {"choice": {"replicates": 1}}), TRAIN, VALIDATION)
+    few = choose(parameters(BUDGETS, {"choice": {"replicates": 1}}), TRAIN, VALIDATION, GROUPS)
     before = cached()
-    more = choose(parameters(BUDGETS), TRAIN, VALIDATION)
+    more = choose(parameters(BUDGETS), TRAIN, VALIDATION, GROUPS)
     assert before < cached()
     for arm, by_steps in few.scores.items():
         for steps, values in by_steps.items():

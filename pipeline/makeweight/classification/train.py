@@ -88,9 +88,13 @@ def training_job(training: Training, name: str) -> Job:
     return Job(name, training, training.inputs(), training.steps, training.settings.batch)
 
 
-def validation_scores(training: Training, finished: Sequence[Path], metric: Metric) -> list[float]:
+def validation_predictions(finished: Sequence[Path]) -> Labels:
+    """The class that each finished training predicts for the validation images, int64 [trainings, images]."""
+    return np.stack([_predicted(path, "validation") for path in finished]).astype(np.int64)
+
+
+def validation_scores(images: Split, finished: Sequence[Path], metric: Metric) -> list[float]:
     """The metric of each finished training on the validation images, in [0, 1]."""
-    images = training.validation
     return [scores(images.labels, _probabilities(path, "validation"), images.classes)[metric] for path in finished]
 
 

@@ -13,10 +13,11 @@ def equal_parts(splits: Sequence[Split]) -> Split:
     """As many images of each class as one of `splits` holds, in equal parts from all of them.
 
     Of m splits, the j-th one gives the images whose rank within their class is j modulo m. One split stays as it is.
-    The images of several are copied into memory.
+    The images of several are copied into memory. A split that has fewer images of a class, since filters left no more,
+    gives fewer.
 
     Args:
-        splits: of the same classes, with equally many images of each.
+        splits: of the same classes.
     """
     if len(splits) == 1:
         return splits[0]

@@ -20,6 +20,7 @@ from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
 from makeweight.commands.sample import sample
 from makeweight.commands.train_augmented import train_augmented
+from makeweight.commands.train_auto import train_auto
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
 from makeweight.commands.train_one_generator import train_one_generator
@@ -36,6 +37,7 @@ makeweight = app(
     train_baseline,
     train_augmented,
     train_union,
+    train_auto,
     train_one_generator,
     compare,
     report,

@@ -1,4 +1,4 @@
-"""`makeweight choose`: choose budgets and the control on validation images."""
+"""`makeweight choose`: choose budgets, the control and what automatic arms train on, on validation images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,20 +15,23 @@ def choose(
     validation: Validation = Path("data/validation"),
     out: Annotated[Path, typer.Option(help="Gets the choices and the scores.")] = Path("results/choices.json"),
 ) -> str:
-    """Choose the budget of each arm and the control, by trainings that are scored on validation images only."""
+    """Choose budgets, the control and what automatic arms train on, by trainings that see no test image."""
     from makeweight.core.parameters import read_parameters
     from makeweight.runtime.choices import write_choices
-    from makeweight.runtime.splits import read_splits
+    from makeweight.runtime.splits import read_groups, read_splits
     from makeweight.studies.choose import choose as choose_options
 
     parameters = read_parameters(params)
-    choices = choose_options(parameters, *read_splits(train, validation))
+    training_images, validation_images = read_splits(train, validation)
+    choices = choose_options(parameters, training_images, validation_images, read_groups(validation))
     write_choices(choices, out)
     for arm, steps in choices.steps.items():
         typer.echo(f"{arm}: {steps:,} steps")
+    for arm, choice in choices.automatic.items():
+        typer.echo(f"{arm}: {choice.chosen}, chosen among {len(choice.scores)} candidates")
     if choices.control:
         typer.echo(f"control: {choices.control}")
-    return f"wrote {out}" + ("" if choices.scores else ": there was nothing to choose")
+    return f"wrote {out}" + ("" if choices.scores or choices.automatic else ": there was nothing to choose")
 
 
 main = app(choose)

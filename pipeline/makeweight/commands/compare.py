@@ -28,7 +28,7 @@ def compare(
     from makeweight.runtime.leftovers import MODELS, RUNS, remove_others
 
     parameters = read_parameters(params)
-    chosen = read_choices(parameters, choices)
+    chosen = read_choices(parameters, choices, automatic=bool(parameters.automatic))
     comparison = compare_arms(resolved(parameters, chosen), runs, models, chosen)
     write_comparison(comparison, out)
     remove_others(runs, {ONE_GENERATOR, *map(str, arms(parameters))}, RUNS)

@@ -28,14 +28,17 @@ def export(
 ) -> str:
     """Export real and synthetic training images as PNG files."""
     from makeweight.core.parameters import families_of, read_parameters
+    from makeweight.generators.filters import read_scores
     from makeweight.integrations.export import TrainingSet
     from makeweight.integrations.export import export as export_images
     from makeweight.runtime.artifacts import replicate_name
     from makeweight.runtime.splits import read_split
 
     parameters = read_parameters(params)
-    drawn = {name: read_split(synthetic / name / replicate_name(replicate)) for name in families_of(family)}
-    images = TrainingSet(read_split(train), drawn, replicate, parameters.generate, parameters.seed)
+    folders = {name: synthetic / name / replicate_name(replicate) for name in families_of(family)}
+    drawn = {name: read_split(folder) for name, folder in folders.items()}
+    scores = {name: read_scores(folder) for name, folder in folders.items()}
+    images = TrainingSet(read_split(train), drawn, replicate, parameters.generate, parameters.seed, scores)
     indices = images.only_synthetic() if only else images.balanced()
     export_images(images, indices, format_, out)
     return f"wrote {len(indices)} images to {out}; {out / 'README.md'} says what may be tested with"

@@ -47,6 +47,7 @@ def generate(
         images,
         parameters.generate,
         parameters.seed,
+        parameters.monitor.scorer_steps,
     )
     facts = CardFacts.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
     quota = generate_images(
@@ -56,7 +57,10 @@ def generate(
         compute=parameters.compute,
         card=partial(data_card, facts),
     )
-    written = f"wrote {parameters.replicates} × {quota.sum()} synthetic images to {out}"
+    filters = parameters.generate.filters
+    number = f"{'at most ' if filters else ''}{quota.sum()}"
+    filtered = f" (filters: {', '.join(filters)})" if filters else ""
+    written = f"wrote {parameters.replicates} × {number} synthetic images{filtered} to {out}"
     return f"{written}; {preview} shows {contents(len(quota))}"
 
 

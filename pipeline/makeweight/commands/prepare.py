@@ -39,7 +39,7 @@ def prepare(
         first, rest = findings.errors[:MAX_ERRORS], findings.errors[MAX_ERRORS:]
         more = [f"… and {len(rest)} more: {report / DATA_REPORT_TABLE} lists them all"] if rest else []
         raise BadInput(*first, *more)
-    plan.try_transforms(parameters, out)
+    plan.try_settings(parameters, out)
     try:  # the splits are good even if the parameters of later stages are not
         plan.measure(parameters, out)
         typer.echo("\n".join(plan.lines(parameters)) + "\n")

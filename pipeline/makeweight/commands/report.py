@@ -32,7 +32,7 @@ def report(
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
-    chosen = read_choices(parameters, choices)
+    chosen = read_choices(parameters, choices, automatic=bool(parameters.automatic))
     write_report(report_values(parameters, places, similarities(data, parameters.generators), chosen), out)
     remove_others(data / SYNTHETIC_FOLDER, parameters.generators, SYNTHETIC)
     remove_others(results / ASSESSMENT_FOLDER, {*parameters.assess.families, ASSESSMENT_NOTE}, ASSESSMENTS)

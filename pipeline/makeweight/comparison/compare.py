@@ -12,20 +12,30 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from makeweight.comparison import sentences
 from makeweight.comparison.classes import class_gains
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.remedies import disagreements
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, chosen, contrast_text, explanations, in_brief, other_base
+from makeweight.comparison.sentences import based_on, contrast_text, explanations, in_brief, other_base
 from makeweight.comparison.test_sets import TestSet
-from makeweight.core.choices import NOTHING_CHOSEN, Choices
+from makeweight.core.choices import NOTHING_CHOSEN, Choices, automatic_choice
 from makeweight.core.data import Labels
 from makeweight.core.errors import BadInput
 from makeweight.core.metrics import OVERALL, RECALL
 from makeweight.core.parameters import Parameters
 from makeweight.core.sample_quality import SampleQuality
-from makeweight.core.study import Arm, arms, arms_with_one_generator, contrasts, control_arms, other_contrasts, primary
+from makeweight.core.study import (
+    Arm,
+    arms,
+    arms_with_one_generator,
+    contrasts,
+    control_arms,
+    is_automatic,
+    other_contrasts,
+    primary,
+)
 from makeweight.core.text import readable, rounded
 from makeweight.runtime import plots
 from makeweight.runtime.artifacts import (
@@ -122,7 +132,7 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
     test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), metric, margin)
     return Comparison(
         arms=table,
-        results=_results(parameters, by_arm, groups),
+        results=_results(parameters, by_arm, groups, choices),
         classes=_classes(parameters, list(test_set.images), labels, groups, predictions),
         scores=scores,
         metric=metric,
@@ -130,7 +140,7 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
         basis=[
             *based_on(test_set, parameters.replicates, parameters.generate),
             *other_base(parameters),
-            *chosen(parameters, choices),
+            *sentences.chosen(parameters, choices),
             *disagreements(scores, control_arms(parameters)),
         ],
         explanations=explanations(parameters, test_set),
@@ -153,7 +163,9 @@ def _warnings(parameters: Parameters, models: Path) -> list[str]:
     return warnings
 
 
-def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels) -> list[ContrastResult]:
+def _results(
+    parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels, choices: Choices
+) -> list[ContrastResult]:
     """The results of all contrasts: the primary one, the other tested ones, the untested ones."""
     tested, primary_contrast = contrasts(parameters), primary(parameters)
     sharing_alpha = len(tested) - (primary_contrast is not None)
@@ -161,7 +173,13 @@ def _results(parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups
     for contrast in sorted(tested, key=lambda contrast: contrast != primary_contrast):
         is_primary = contrast == primary_contrast
         tests = 1 if is_primary else sharing_alpha
-        results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=tests, primary=is_primary))
+        automatic = is_automatic(contrast.arm.source)
+        chosen = automatic_choice(contrast.arm, choices).chosen if automatic else None
+        results.append(
+            ContrastResult.of(
+                contrast, parameters.compare, by_arm, groups, tests=tests, primary=is_primary, chosen=chosen
+            )
+        )
     for contrast in other_contrasts(parameters):
         results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=0))
     return results

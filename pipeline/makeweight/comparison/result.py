@@ -15,9 +15,12 @@ from makeweight.comparison.inference import ALPHA, Estimate, Interval
 from makeweight.comparison.influence import Contributions
 from makeweight.comparison.power import PowerAnalysis, power_analysis
 from makeweight.comparison.variance_components import VarianceComponents, variance_components
+from makeweight.core.choices import Candidate
 from makeweight.core.data import Labels
 from makeweight.core.parameters import CompareSettings
 from makeweight.core.study import Arm, Contrast
+
+NONE_CHOSEN = "none chosen"  # the verdict on an automatic arm without synthetic images
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ContrastResult:
         components: variance components of the mean difference.
         images: number of test images.
         reference_mean: of the reference arm's metric.
+        chosen: what was chosen for an automatic arm to train on; None for other arms.
     """
 
     contrast: Contrast
@@ -45,6 +49,7 @@ class ContrastResult:
     components: VarianceComponents
     images: int
     reference_mean: float
+    chosen: Candidate | None = None
 
     @classmethod
     def of(
@@ -56,6 +61,7 @@ class ContrastResult:
         *,
         tests: int,
         primary: bool = False,
+        chosen: Candidate | None = None,
     ) -> ContrastResult:
         """The result from the contributions of the test images to the metric of each arm.
 
@@ -66,6 +72,7 @@ class ContrastResult:
             groups: int64 [images], equal numbers for images that belong together.
             tests: see the attribute.
             primary: see the attribute.
+            chosen: see the attribute.
         """
         reference = by_arm[contrast.reference]
         difference = by_arm[contrast.arm] - reference
@@ -79,12 +86,18 @@ class ContrastResult:
             variance_components(difference, groups),
             len(groups),
             float(reference.values.mean()),
+            chosen,
         )
 
     @property
     def tested(self) -> bool:
         """Whether the contrast has a test and a verdict."""
         return self.tests > 0
+
+    @property
+    def without_synthetic_images(self) -> bool:
+        """Whether it is about an automatic arm for which no synthetic images were chosen."""
+        return self.chosen is not None and not self.chosen.has_synthetic_images
 
     @property
     def alpha(self) -> float:
@@ -123,9 +136,14 @@ class ContrastResult:
 
     @property
     def verdict(self) -> str | None:
-        """`helps`, `hurts`, `equivalent` or `inconclusive`; None if the contrast is not tested."""
+        """`helps`, `hurts`, `equivalent` or `inconclusive`; None if the contrast is not tested.
+
+        `none chosen`: an automatic arm trains on no synthetic images, about which there is nothing to say then.
+        """
         if not self.tested:
             return None
+        if self.without_synthetic_images:
+            return NONE_CHOSEN
         return inference.verdict(self.estimate, self.for_equivalence, self.margin, self.alpha)
 
     @cached_property
@@ -148,7 +166,11 @@ class ContrastResult:
     def sign_flip_disagrees(self) -> bool:
         """Whether the exact test and the verdict disagree on whether there is a difference."""
         p = self.sign_flip_p
-        return p is not None and (p <= self.alpha) != (self.verdict in {"helps", "hurts"})
+        return (
+            p is not None
+            and not self.without_synthetic_images
+            and (p <= self.alpha) != (self.verdict in {"helps", "hurts"})
+        )
 
     def figures(self) -> dict[str, Any]:
         """All figures as plain values, not rounded. Those of tests are None if the contrast is not tested."""

@@ -53,6 +53,8 @@ class ContrastText:
 
 def contrast_text(result: ContrastResult) -> ContrastText:
     """The sentences about a tested contrast."""
+    if result.without_synthetic_images:
+        return ContrastText(_answer(result), (_same_as_a_control(result),))
     sentences = [_both_means(result), _range_of_difference(result)]
     if result.verdict in {"helps", "hurts"}:
         sentences.append(_relevance(result))
@@ -134,6 +136,8 @@ def quoted(name: str) -> str:
 
 def in_brief(result: ContrastResult) -> str:
     """The verdict on a tested contrast as one line, with the interval that it rests on."""
+    if result.without_synthetic_images:
+        return f"{result.contrast.arm}: chose no synthetic images"
     equivalent = result.verdict == "equivalent"
     interval = result.equivalence_interval if equivalent else result.interval
     low, high = possible_range(interval.low, interval.high, result.largest_possible)
@@ -162,6 +166,11 @@ def chosen(parameters: Parameters, choices: Choices) -> list[str]:
             f"The control, {choices.control}, was chosen among {counted(candidates, 'arm')} without synthetic images "
             f"{how}."
         )
+    for arm, choice in choices.automatic.items():
+        way = "in the same way" if sentences else how
+        sentences.append(
+            f"{arm} trains on what was chosen among {counted(len(choice.scores), 'candidate')} {way}: {choice.chosen}."
+        )
     if choices.steps:
         way = "in the same way" if sentences else how
         sentences.append(f"The number of steps of each arm was chosen among {budgets} {way}.")
@@ -170,13 +179,16 @@ def chosen(parameters: Parameters, choices: Choices) -> list[str]:
 
 def _images(result: ContrastResult) -> str:
     arm, reference = result.contrast.arm, result.contrast.reference
-    families = families_of(arm.source)
+    families = families_of(arm.source if result.chosen is None else result.chosen.source)
     images = f"{' and '.join(FAMILIES.get(name, name) for name in families)} images"
     images = images if len(families) == 1 else f"{images} together"
+    images = images if result.chosen is None else f"automatically chosen {images}"
     return images if arm.transform == reference.transform else f"{images} with the transform “{arm.transform}”"
 
 
 def _answer(result: ContrastResult) -> str:
+    if result.without_synthetic_images:
+        return f"{capitalised(result.contrast.arm.source)} chose no synthetic images."
     images = _images(result)
     match result.verdict:
         case "helps":
@@ -186,6 +198,16 @@ def _answer(result: ContrastResult) -> str:
         case "equivalent":
             return capitalised(f"{images} make no difference that matters (less than {amount(result.margin)}).")
     return f"We cannot tell whether {images} help."
+
+
+def _same_as_a_control(result: ContrastResult) -> str:
+    assert result.chosen is not None
+    same, control_name = Arm(result.chosen.source, result.contrast.arm.transform), result.contrast.reference
+    is_control = ", the control" if same == control_name else ""
+    return (
+        f"No candidate was better on validation images than none, beyond chance: {result.contrast.arm} is trained as "
+        f"{same}{is_control}, and predicts the same."
+    )
 
 
 def _both_means(result: ContrastResult) -> str:

@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
@@ -29,6 +29,9 @@ Count = Annotated[int, Field(ge=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
+FilterName = Literal["agreement", "density", "novelty"]
+FILTER_NAMES: tuple[FilterName, ...] = get_args(FilterName)
+Automatic = Literal["auto"]  # the source of synthetic images that is chosen on validation images
 
 
 class DataSettings(Settings):
@@ -76,8 +79,16 @@ class DataSettings(Settings):
         return self
 
 
+class FilterSettings(Settings):
+    """The limits of the filters of drawn images."""
+
+    max_drawn: Annotated[float, Field(ge=1)]
+    neighbours: Count
+    min_novelty: NotNegative
+
+
 class GenerateSettings(Settings):
-    """How many synthetic images are drawn, and how they are mixed with real images."""
+    """How many synthetic images are drawn, which of them are kept, and how they are mixed with real images."""
 
     strategy: Literal["uniform", "balance"]
     per_class: Count
@@ -85,6 +96,14 @@ class GenerateSettings(Settings):
     base: str
     balance_to: Count | None
     max_synthetic_ratio: Positive
+    filters: tuple[FilterName, ...]
+    filtering: FilterSettings
+
+    @model_validator(mode="after")
+    def _each_filter_once(self) -> Self:
+        if len(set(self.filters)) < len(self.filters):
+            raise ValueError(f"filters has duplicates: {', '.join(self.filters)}")
+        return self
 
 
 class AssessSettings(Settings):
@@ -134,6 +153,22 @@ class ChoiceSettings(Settings):
     """The trainings by which budgets and the control are chosen on validation images."""
 
     replicates: Count
+
+
+class AutoSettings(Settings):
+    """What automatic arms choose from, besides families and unions; no synthetic images are always a candidate."""
+
+    synthetic_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    filters: Annotated[tuple[tuple[FilterName, ...], ...], Field(min_length=1)]
+    candidates: Count
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for key in ("synthetic_fractions", "filters"):
+            values: tuple[object, ...] = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key} has duplicates")
+        return self
 
 
 class CompareSettings(Settings):
@@ -186,6 +221,7 @@ class Parameters(Settings):
     controls: Names
     generators: Names
     unions: tuple[str, ...]
+    automatic: tuple[Automatic, ...]
     transforms: Names
     one_generator: tuple[str, ...]
     data: DataSettings
@@ -196,13 +232,14 @@ class Parameters(Settings):
     recipes: dict[str, Any]
     classifier: ClassifierSettings
     choice: ChoiceSettings
+    auto: AutoSettings
     compare: CompareSettings
     compute: ComputeSettings
     makeweight: str | None
 
     @model_validator(mode="after")
     def _consistent_lists(self) -> Self:
-        for key in ("controls", "generators", "unions", "transforms", "one_generator"):
+        for key in ("controls", "generators", "unions", "automatic", "transforms", "one_generator"):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} has duplicates: {', '.join(names)}")
@@ -215,6 +252,18 @@ class Parameters(Settings):
                 raise ValueError(
                     f"{key} names {others[0]!r}, which generators does not: add it there or remove it here"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _automatic_arms_have_a_choice(self) -> Self:
+        if clash := set(get_args(Automatic)) & {*self.controls, *self.generators}:
+            raise ValueError(f"controls and generators cannot hold {clash.pop()!r}: that is the name of automatic arms")
+        if self.automatic and self.generate.strategy != "uniform":
+            raise ValueError(
+                "automatic needs generate.strategy: uniform, since a synthetic fraction is part of what is chosen"
+            )
+        if self.automatic and self.choice.replicates < 2:
+            raise ValueError("automatic needs choice.replicates of at least 2, to know how much chance there is")
         return self
 
     @model_validator(mode="after")
@@ -232,6 +281,14 @@ class Parameters(Settings):
             if (equal := found.setdefault(frozenset(families), union)) != union:
                 raise ValueError(f"unions: {equal!r} and {union!r} are of the same families")
         return self
+
+
+def filters_used(parameters: Parameters) -> tuple[FilterName, ...]:
+    """All filters that a study draws images with, those that automatic arms choose from included."""
+    used = {*parameters.generate.filters}
+    if parameters.automatic:
+        used.update(*parameters.auto.filters)
+    return tuple(name for name in FILTER_NAMES if name in used)
 
 
 def families_of(source: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, families_of
 from makeweight.core.plugins import names
 
-AUTO = "auto"
+AUTO = "auto"  # a control that is to be chosen, and the source of automatic arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,13 @@ def is_union(source: str) -> bool:
     return len(families_of(source)) > 1
 
 
+def is_automatic(source: str) -> bool:
+    """Whether a source of training images is chosen on validation images, from families and unions."""
+    return source == AUTO
+
+
 def arms(parameters: Parameters) -> list[Arm]:
-    """All arms in the order of the parameters: of controls, of families, of unions."""
+    """All arms in the order of the parameters: of controls, of families, of unions, automatic ones."""
     return [*control_arms(parameters), *generator_arms(parameters)]
 
 
@@ -44,8 +49,13 @@ def control_arms(parameters: Parameters) -> list[Arm]:
 
 
 def generator_arms(parameters: Parameters) -> list[Arm]:
-    """The arms with synthetic images: those of families, then those of unions."""
-    return _arms_of(parameters, (*parameters.generators, *parameters.unions))
+    """The arms with synthetic images: those of families, those of unions, automatic ones."""
+    return [*_arms_of(parameters, (*parameters.generators, *parameters.unions)), *automatic_arms(parameters)]
+
+
+def automatic_arms(parameters: Parameters) -> list[Arm]:
+    """The arms whose synthetic images, or none, are chosen on validation images."""
+    return _arms_of(parameters, parameters.automatic)
 
 
 def _arms_of(parameters: Parameters, sources: tuple[str, ...]) -> list[Arm]:
@@ -167,6 +177,8 @@ class Arm:
         """The command that trains it."""
         if is_control(self.source):
             return "train-baseline"
+        if is_automatic(self.source):
+            return "train-auto"
         return "train-union" if is_union(self.source) else "train-augmented"
 
     def __str__(self) -> str:

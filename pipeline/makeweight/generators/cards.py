@@ -17,21 +17,25 @@ from importlib.metadata import version
 from platform import python_version
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from makeweight.core.data import Labels, Split
-from makeweight.core.parameters import MonitorSettings
+from makeweight.core.parameters import FILTER_NAMES, MonitorSettings
 from makeweight.core.plugins import keeps_training_images
 from makeweight.core.text import in_markdown
+from makeweight.generators.filters import FilterCounts
 from makeweight.generators.interface import Family
+from makeweight.runtime.artifacts import FILTERED
 from makeweight.runtime.machine import Machine, versions
 from makeweight.training.loop import MAX_ROLLBACKS
 
 BOUNDS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
 COLUMNS = ("index", "class", "label", "synthetic", "family", "replicate")  # of a synthetic image's metadata
-DTYPES = {"class": "string", "synthetic": "bool", "family": "string"}  # other columns are integers
+DTYPES = {"class": "string", "synthetic": "bool", "family": "string"}  # other columns are integers, or scores
 REACTIONS = {
     "rollback": f"rolled back to its last good state, with half the learning rates, at most {MAX_ROLLBACKS} times",
     "stop": "stopped, without writing a card",
@@ -207,20 +211,24 @@ whether they help. Not intended for illustrating the classes, for evaluating a c
 - **No licence is stated**, since it depends on the licence of the training images. Add one when you publish."""
 
 
-def data_card(facts: CardFacts, quota: Labels) -> str:
+def data_card(facts: CardFacts, quota: Labels, filtered: Sequence[FilterCounts] = ()) -> str:
     """The data card of the images drawn by the generators of one family.
 
     Args:
         facts: the images and replicates of the generators.
-        quota: images of each class that each generator drew.
+        quota: images of each class that are wanted of each generator.
+        filtered: the counts of each generator; empty: images were not filtered, and each generator drew the quota.
     """
-    total = facts.replicates * int(quota.sum())
-    rows = [(*row, n_synthetic) for row, n_synthetic in zip(facts.rows, quota.tolist(), strict=True)]
+    kept = np.array([counts.kept for counts in filtered] or [quota] * facts.replicates)
+    total, columns = int(kept.sum()), (*COLUMNS, *(filtered[0].dropped if filtered else ()))
+    numbers = (_between(of_class) for of_class in kept.T)
+    rows = [(*row, n_synthetic) for row, n_synthetic in zip(facts.rows, numbers, strict=True)]
     return _card(
-        _data_header(facts, total),
+        _data_header(facts, total, columns),
         f"# Synthetic images by `{facts.family}`",
         f"**All images are synthetic.** {facts.replicates} generators of Makeweight's family `{facts.family}` drew "
-        f"{quota.sum()} images each, {total} in total, {facts.shape}, to train a classifier together with real images.",
+        f"{_between(kept.sum(1))} images each, {total} in total, {facts.shape}, to train a classifier together with "
+        "real images.",
         "## Contents",
         f"`replicate_<k>/` holds the images of the generator `samplers/replicate_<k>`, drawn with seed {facts.seed}. "
         f"The model card, `models/{facts.family}/README.md` in a Makeweight project, describes the generators. Numbers "
@@ -228,15 +236,40 @@ def data_card(facts: CardFacts, quota: Labels) -> str:
         _table(("label", "class", "real training images", "synthetic images"), rows),
         "## Usage",
         "Images are stored in few large files. Run this in the folder of the card:",
-        _fenced("python", _loading(facts, int(quota.sum()))),
-        METADATA,
+        _fenced("python", _loading(facts, int(kept[0].sum()))),
+        _metadata(columns),
+        *(_filters(facts.classes, filtered) if filtered else []),
         "## Intended use and limitations",
         *([REAL_IMAGES_IN_DATA] if keeps_training_images(facts.family) else []),
         DATA_LIMITS,
     )
 
 
-def _data_header(facts: CardFacts, total: int) -> dict[str, Any]:
+def _between(numbers: NDArray[np.int64]) -> str:
+    """The range of a number over replicates."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _filters(classes: Sequence[str], counts: Sequence[FilterCounts]) -> list[str]:
+    names = [*counts[0].dropped]
+    sums = [np.sum([getattr(each, key) for each in counts], 0) for key in ("quota", "drawn")] + [
+        np.sum([each.dropped[name] for each in counts], 0) for name in names
+    ]
+    kept = np.sum([each.kept for each in counts], 0)
+    rows = zip(classes, *(column.tolist() for column in (*sums, kept)), strict=True)
+    return [
+        "## Filters",
+        f"Images were dropped by {' and '.join(f'`{name}`' for name in names)}, and others drawn in their place. "
+        "Filters compare with training images only. Each image keeps its scores, as columns of `metadata.csv`; an "
+        f"empty cell: the training images do not determine the score. `{FILTERED}` of each replicate holds the numbers "
+        "of which these are the sums; an image counts for the first filter that drops it:",
+        _table(("class", "wanted", "drawn", *(f"dropped by `{name}`" for name in names), "kept"), rows),
+        "\n".join(f"- `{name}`: {SCORES[name]}" for name in names),
+    ]
+
+
+def _data_header(facts: CardFacts, total: int, columns: Sequence[str]) -> dict[str, Any]:
     return {
         "pretty_name": f"Synthetic images by {facts.family}",
         "task_categories": ["image-classification"],
@@ -251,7 +284,7 @@ def _data_header(facts: CardFacts, total: int) -> dict[str, Any]:
                 "keep_default_na": False,  # else pandas reads a class named NA as missing
             }
         ],
-        "dataset_info": [{"config_name": "metadata", "features": [_feature(name, facts) for name in COLUMNS]}],
+        "dataset_info": [{"config_name": "metadata", "features": [_feature(name, facts) for name in columns]}],
     }
 
 
@@ -266,7 +299,8 @@ def size_category(images: int) -> str:
 
 def _feature(column: str, facts: CardFacts) -> dict[str, object]:
     if column != "label":
-        return {"name": column, "dtype": DTYPES.get(column, "int64")}
+        other = "float64" if column in FILTER_NAMES else "int64"
+        return {"name": column, "dtype": DTYPES.get(column, other)}
     return {
         "name": column,
         "dtype": {"class_label": {"names": {str(label): _quoted(name) for label, name in enumerate(facts.classes)}}},
@@ -290,10 +324,22 @@ rows = pd.read_csv(folder / "metadata.csv", keep_default_na=False)  # one row pe
 """
 
 
-METADATA = f"""\
-`metadata.csv` holds {", ".join(f"`{name}`" for name in COLUMNS)} for each image; `index` is
+def _metadata(columns: Sequence[str]) -> str:
+    return f"""\
+`metadata.csv` holds {", ".join(f"`{name}`" for name in columns)} for each image; `index` is
 its position in the arrays. `synthetic` is `true` in each row, so that rows can be merged with those of real images. The
 YAML header describes these rows; the Hub's viewer shows them, since it does not read `.npy` files."""
+
+
+SCORES: dict[str, str] = {
+    "agreement": "the probability that a small classifier of training images gives to the class, minus that of the "
+    "most probable other class; below 0 it takes the image for another class.",
+    "density": "the number of training images of the class in whose neighbourhood the image is, divided by k: a "
+    "neighbourhood reaches to the k-th nearest other training image of the class, in the features of that classifier "
+    "(Naeem et al. 2020); 0 is outside of all.",
+    "novelty": "the distance of the pixels to the nearest training image of the class, divided by the median distance "
+    "of a training image of the class to the nearest other one; 0 is a copy.",
+}
 
 REAL_IMAGES_IN_DATA = """\
 **Each image is made from real ones.** The generator alters or mixes training images, so that what it draws is near to

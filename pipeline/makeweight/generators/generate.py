@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from makeweight.core.data import Labels, Split
+from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
 from makeweight.core.parameters import ComputeSettings, GenerateSettings
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
+from makeweight.core.text import counted, shown
+from makeweight.generators.filters import FILTERS, Filter, FilterCounts, TrainingImages, require_neighbours
 from makeweight.generators.interface import sample_blocks
 from makeweight.generators.previews import grid
 from makeweight.runtime import fingerprints, plugin_code
-from makeweight.runtime.artifacts import CARD, IMAGES, replicate_name
-from makeweight.runtime.files import atomic_directory, in_use, new_array, write_text
+from makeweight.runtime.artifacts import CARD, FILTERED, IMAGES, replicate_name
+from makeweight.runtime.files import atomic_directory, in_use, new_array, read_json, write_json, write_text
+from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Job, Replicate, copy_all_finished, hashes, run_replicates
-from makeweight.runtime.splits import read_split, write_labels
+from makeweight.runtime.splits import copy_rows, read_split, write_labels
 from makeweight.training.loop import Sampler
 
 QUOTA = {"uniform": ("per_class",), "balance": ("balance_to", "max_synthetic_ratio")}  # what it depends on, by strategy
+DECIMALS = 6  # of the scores of images
 
 
 def quota(counts: Labels, settings: GenerateSettings) -> Labels:
@@ -47,8 +53,9 @@ class Generation:
         load: loads a sampler from its folder.
         samplers: the folder of each replicate's sampler.
         train: the images that they were fitted to.
-        settings: how many images to draw.
+        settings: how many images to draw, and which filters decide which of them are kept.
         seed: the seed of the pipeline.
+        scorer_steps: optimizer steps of the scorer that filters use.
     """
 
     family: str
@@ -57,6 +64,7 @@ class Generation:
     train: Split
     settings: GenerateSettings
     seed: int
+    scorer_steps: int
 
     @property
     def quota(self) -> Labels:
@@ -71,28 +79,124 @@ class Generation:
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Draw the images of one replicate: the cached work of `drawing_job`."""
         (replicate,) = replicates
-        self.draw(replicate.number, self.labels, replicate.folder)
+        filters = self.filters(torch.device(replicate.machine.device))
+        self.draw(replicate.number, self.labels, replicate.folder, filters)
         replicate.progress(1)
 
-    def draw(self, replicate: int, labels: Labels, folder: Path) -> Split:
-        """Draw images of sorted `labels` from the sampler of one replicate; write them as a split into `folder`."""
+    def filters(self, device: torch.device) -> dict[str, Filter]:
+        """The filters of the settings; the scorer of the training images is trained on `device`.
+
+        Raises:
+            BadInput: a class has too few training images for them.
+        """
+        require_neighbours(self.train, self.settings.filters, self.settings.filtering)
+        train = TrainingImages(self.train, self.scorer_steps, derive(self.seed, "scorer"), device)
+        return {name: FILTERS[name](train, self.settings.filtering) for name in self.settings.filters}
+
+    def draw(self, replicate: int, labels: Labels, folder: Path, filters: Mapping[str, Filter]) -> Split:
+        """Draw images of sorted `labels` from the sampler of one replicate; write them as a split into `folder`.
+
+        What filters drop is drawn again, as long as the number of drawn images allows it.
+
+        Raises:
+            BadInput: filters leave a class without images.
+        """
         sampler = self.load(self.samplers[replicate])
         rng = torch.Generator().manual_seed(derive(self.seed, "synthetic", replicate))
         folder.mkdir(parents=True, exist_ok=True)
-        path, shape = folder / IMAGES, (len(labels), *self.train.images.shape[1:])
-        new_array(path, shape, np.uint8)
-        done = 0
+        wanted = np.bincount(labels, minlength=len(self.train.classes))
+        kept = _Kept(folder / IMAGES, wanted, self.train.images.shape[1:], filters)
+        while len(missing := kept.missing(self.settings.filtering.max_drawn)):
+            self._draw_once(sampler, missing, rng, kept)
+        self._require_images(replicate, kept.counts)
+        kept.finish()
+        labels = np.repeat(np.arange(len(wanted)), kept.counts.kept)
+        write_labels(folder, labels, self.train.classes, {**_rows(self.family, replicate, labels), **kept.columns()})
+        if filters:
+            write_json(folder / FILTERED, kept.counts.rows(self.train.classes))
+        return read_split(folder)
+
+    def _draw_once(self, sampler: Sampler, labels: Labels, rng: torch.Generator, kept: _Kept) -> None:
+        done, shape = 0, self.train.images.shape[1:]
         for block in sample_blocks(sampler, torch.from_numpy(labels), rng):
             images = as_images(block)
-            if images.shape[1:] != shape[1:]:  # NumPy would broadcast grey images into RGB
-                raise ValueError(f"{self.family} drew images of shape {images.shape[1:]}, not {shape[1:]}")
-            # Mapped anew for each block, since pages of a map count as memory of the process until it goes.
-            np.load(path, mmap_mode="r+")[done : done + len(images)] = images
+            if images.shape[1:] != shape:  # NumPy would broadcast grey images into RGB
+                raise ValueError(f"{self.family} drew images of shape {images.shape[1:]}, not {shape}")
             done += len(images)
+            if done <= len(labels):
+                kept.add(images, labels[done - len(images) : done])
         if done != len(labels):
             raise ValueError(f"{self.family} drew {done} images for {len(labels)} labels")
-        write_labels(folder, labels, self.train.classes, _rows(self.family, replicate, labels))
-        return read_split(folder)
+
+    def _require_images(self, replicate: int, counts: FilterCounts) -> None:
+        for label in np.flatnonzero((counts.quota > 0) & (counts.kept == 0)):
+            dropped = [f"{name} {numbers[label]:,}" for name, numbers in counts.dropped.items() if numbers[label]]
+            raise BadInput(
+                f"{self.family}, replicate {replicate}: generate.filters leaves class "
+                f"{shown(self.train.classes[label])!r} without images: of {counts.drawn[label]:,} that were drawn, "
+                f"{' and '.join(dropped)} were dropped; remove a filter, or train a better generator"
+                f"{_near_by_construction(self.family, self.settings)}"
+            )
+
+
+class _Kept:
+    """The images of one replicate that filters have kept so far, in a file with a place for each image wanted."""
+
+    def __init__(self, path: Path, wanted: Labels, shape: tuple[int, ...], filters: Mapping[str, Filter]) -> None:
+        none = np.zeros_like(wanted)
+        self.path, self.filters = path, filters
+        self.counts = FilterCounts(wanted, none.copy(), none.copy(), {name: none.copy() for name in filters})
+        self.first = wanted.cumsum() - wanted  # place of the first image of each class
+        self.scores = {name: np.full(wanted.sum(), np.nan) for name in filters}
+        new_array(path, (int(wanted.sum()), *shape), np.uint8)
+
+    def missing(self, max_drawn: float) -> Labels:
+        """The sorted labels of the images that are still wanted and may be drawn."""
+        counts = self.counts
+        allowed = np.floor(max_drawn * counts.quota).astype(np.int64) - counts.drawn
+        return np.repeat(np.arange(len(allowed)), np.minimum(counts.quota - counts.kept, allowed))
+
+    def add(self, images: Images, labels: Labels) -> None:
+        """Keep those of the drawn images that no filter drops."""
+        for label in np.unique(labels).tolist():
+            self._add_of_class(images[labels == label], label)
+
+    def _add_of_class(self, images: Images, label: int) -> None:
+        kept = np.ones(len(images), dtype=bool)
+        scores = {name: own.score(images, label) for name, own in self.filters.items()}
+        for name, values in scores.items():
+            passes = ~(values < self.filters[name].minimum)
+            self.counts.dropped[name][label] += (kept & ~passes).sum()
+            kept &= passes
+        start = self.first[label] + self.counts.kept[label]
+        places = slice(start, start + kept.sum())
+        # Mapped anew each time, since pages of a map count as memory of the process until it goes.
+        np.load(self.path, mmap_mode="r+")[places] = images[kept]
+        for name, values in scores.items():
+            self.scores[name][places] = values[kept]
+        self.counts.drawn[label] += len(images)
+        self.counts.kept[label] += kept.sum()
+
+    @property
+    def places(self) -> Labels:
+        """The places that hold an image."""
+        ends = zip(self.first, self.first + self.counts.kept, strict=True)
+        return np.concatenate([np.arange(0), *(np.arange(*end) for end in ends)])
+
+    def finish(self) -> None:
+        """Remove empty places from the file."""
+        if (self.counts.kept < self.counts.quota).any():
+            with_gaps = self.path.with_suffix(".with_gaps")
+            os.replace(self.path, with_gaps)
+            copy_rows(with_gaps, self.places, self.path, channels=np.load(with_gaps, mmap_mode="r").shape[-1])
+            with_gaps.unlink()
+
+    def columns(self) -> dict[str, list[float | None]]:
+        """The scores of the images, columns of their metadata; None: undefined."""
+        return {
+            name: [None if np.isnan(value) else value for value in scores[self.places].round(DECIMALS).tolist()]
+            for name, scores in self.scores.items()
+        }
 
 
 @in_use()  # keeps the cached replicates until they are copied
@@ -102,7 +206,7 @@ def generate(
     preview: Path,
     *,
     compute: ComputeSettings,
-    card: Callable[[Labels], str],
+    card: Callable[[Labels, Sequence[FilterCounts]], str],
 ) -> Labels:
     """Draw a quota of images from each replicate's sampler.
 
@@ -112,13 +216,13 @@ def generate(
             changed, and a card.
         preview: the file of a picture with some images of replicate 0.
         compute: where to draw, and in how many processes.
-        card: the text of the card, given the quota.
+        card: the text of the card, given the quota and, where images were filtered, the counts of each replicate.
 
     Returns:
         the quota.
 
     Raises:
-        BadInput: a sampler is missing.
+        BadInput: a sampler is missing, or there are too few training or drawn images for the filters.
     """
     n_images, family = generation.quota, generation.family
     for k, sampler in enumerate(generation.samplers):
@@ -126,15 +230,41 @@ def generate(
             raise BadInput(
                 f"{sampler.parent} holds no generator of replicate {k}: run train-generator --family {family}"
             )
+    require_neighbours(generation.train, generation.settings.filters, generation.settings.filtering)
     finished = run_replicates(
         drawing_job(generation, f"generate {family}"), len(generation.samplers), compute, outputs=out
     )
+    counts = filter_counts(finished)
+    warn_of_shortages(generation, counts)
     with atomic_directory(out) as folder:
         copy_all_finished(finished, [folder / replicate_name(k) for k in range(len(finished))], link=True)
         preview.parent.mkdir(parents=True, exist_ok=True)
         grid(read_split(finished[0])).save(preview)
-        write_text(folder / CARD, card(n_images))
+        write_text(folder / CARD, card(n_images, counts))
     return n_images
+
+
+def filter_counts(finished: Sequence[Path]) -> list[FilterCounts]:
+    """The counts of each replicate, from the folders of its images; empty where these were not filtered."""
+    return [FilterCounts.of(read_json(path)) for folder in finished if (path := folder / FILTERED).exists()]
+
+
+def warn_of_shortages(generation: Generation, counts: Sequence[FilterCounts]) -> None:
+    """Log a line for each class of which some replicate has fewer images than wanted."""
+    near, few = _near_by_construction(generation.family, generation.settings), np.array([c.kept for c in counts])
+    for label in np.flatnonzero((few < [c.quota for c in counts]).any(0)) if counts else ():
+        worst = counts[int(few[:, label].argmin())]
+        log_line(
+            f"warning: {generation.family}: filters left {counted(int(worst.kept[label]), 'image')} of class "
+            f"{shown(generation.train.classes[label])!r}, fewer than the {worst.quota[label]:,} wanted, of "
+            f"{worst.drawn[label]:,} that were drawn (generate.filtering.max_drawn){near}"
+        )
+
+
+def _near_by_construction(family: str, settings: GenerateSettings) -> str:
+    if "novelty" not in settings.filters or not keeps_training_images(family):
+        return ""
+    return f"; images of {family} are near to training images by construction, so that novelty drops many of them"
 
 
 def drawing_job(generation: Generation, name: str) -> Job:
@@ -143,6 +273,7 @@ def drawing_job(generation: Generation, name: str) -> Job:
     inputs = {
         "work": "generate",
         "settings": {name: getattr(settings, name) for name in ("strategy", *QUOTA[settings.strategy])},
+        "filters": _filter_inputs(generation),
         "train": fingerprints.of_split(generation.train),
         "seed": generation.seed,
         "code": plugin_code.of_code(__name__, plugin_code.Plugin("families", generation.family, generation.load)),
@@ -154,6 +285,15 @@ def drawing_job(generation: Generation, name: str) -> Job:
         steps=1,
         images_per_step=int(generation.quota.sum()),
     )
+
+
+def _filter_inputs(generation: Generation) -> dict[str, object] | None:
+    """All that the filters depend on besides the training images and the seed."""
+    settings = generation.settings
+    if not settings.filters:
+        return None
+    limits = settings.filtering.model_dump()
+    return {"filters": settings.filters, **limits, "scorer_steps": generation.scorer_steps}
 
 
 def _rows(name: str, replicate: int, labels: Labels) -> dict[str, Sequence[object]]:

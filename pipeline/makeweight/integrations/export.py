@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from makeweight.classification.controls import oversample_indices
 from makeweight.classification.unions import equal_parts, parts_of
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import GenerateSettings
+from makeweight.core.parameters import FILTER_NAMES, GenerateSettings
 from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.text import in_markdown, markdown_table
@@ -38,6 +38,7 @@ class TrainingSet:
         replicate: number of the generators.
         settings: how they are mixed.
         seed: of the pipeline.
+        scores: of the images of each family, by filter, as `read_scores` returns them.
     """
 
     train: Split
@@ -45,6 +46,7 @@ class TrainingSet:
     replicate: int
     settings: GenerateSettings
     seed: int
+    scores: Mapping[str, Mapping[str, Sequence[float | None]]]
 
     @cached_property
     def synthetic(self) -> Split:
@@ -91,9 +93,10 @@ class TrainingSet:
             split, index = (self.synthetic, at - len(self.train)) if synthetic else (self.train, at)
             times[at] = times.get(at, 0) + 1
             repetition = f"_{times[at]}" if times[at] > 1 else ""
-            family, number = self.origins[index] if synthetic else (None, index)
+            family, number = self.origins[index] if synthetic else ("", index)
             origin = {"family": family, "seed": self.seed, "replicate": self.replicate} if synthetic else {}
             row = {"label": split.classes[split.labels[index]], "synthetic": synthetic, **origin, "index": number}
+            row |= {name: values[number] for name, values in self.scores.get(family, {}).items()}
             yield f"{'synthetic' if synthetic else 'real'}_{index:0{width}}{repetition}.png", split.images[index], row
 
 
@@ -124,14 +127,16 @@ def export(images: TrainingSet, indices: Labels, form: Format, out: Path) -> Non
 
 
 def _facts(row: Mapping[str, object]) -> dict[str, object]:
-    return {"class": row["label"], **{key: row[key] for key in ("family", "seed", "replicate", "index")}}
+    keys = ("family", "seed", "replicate", "index", *(name for name in FILTER_NAMES if row.get(name) is not None))
+    return {"class": row["label"], **{key: row[key] for key in keys}}
 
 
 def _write_rows(path: Path, rows: list[dict[str, object]]) -> None:
     # JSON, in which a class name is text. From CSV, `datasets` reads 007 as the number 7 and NA as a missing value.
     # Synthetic images first: it takes the types of columns from the first 10 MB, and real images lack some values.
     ordered = sorted(rows, key=lambda row: not row["synthetic"])
-    complete = ({name: row.get(name) for name in COLUMNS} for row in ordered)
+    columns = (*COLUMNS, *(name for name in FILTER_NAMES if any(name in row for row in rows)))
+    complete = ({name: row.get(name) for name in columns} for row in ordered)
     write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in complete))
 
 
@@ -168,7 +173,8 @@ Opens with {OPENED_BY[form]}.
 
 Files `real_<index>.png` are images of the project's `data/train`, whose `metadata.csv` names their origin; `_2` and so
 on are repetitions, which balance the classes. Every `synthetic_<number>.png` says in its own metadata that it is one,
-with its family and its index in `data/synthetic/<family>/replicate_{images.replicate}`.
+with its family, its index in `data/synthetic/<family>/replicate_{images.replicate}` and, where images were
+filtered, its scores.
 
 ## In a training of your own
 

@@ -7,8 +7,9 @@ predictions are. Everything here is printed and enters no output.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from makeweight.classification.trial import try_on
 from makeweight.comparison.inference import ALPHA
 from makeweight.comparison.power import anticipated, detectable_effect
 from makeweight.comparison.test_sets import TestSet
-from makeweight.core.data import SPLITS, Labels
+from makeweight.core.choices import candidates
+from makeweight.core.data import SPLITS, Labels, Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import ComputeSettings, Parameters
+from makeweight.core.parameters import ComputeSettings, Parameters, filters_used
+from makeweight.core.plugins import keeps_training_images
 from makeweight.core.study import AUTO, arms, check_contrasts, control_arms, generator_arms
 from makeweight.core.text import counted, readable, shown
+from makeweight.generators.filters import require_neighbours
 from makeweight.generators.interface import Family, find_family
 from makeweight.project.timing import ClassifierTraining, GeneratorTraining, StepTime, step_times
 from makeweight.runtime import fingerprints
@@ -54,10 +58,16 @@ def lines(parameters: Parameters) -> list[str]:
         BadInput: the parameters name something that does not exist, or a transform that cannot be applied.
     """
     measured = _measured(parameters)
+    counts = [trainings(parameters), *candidate_lines(parameters), *novelty_lines(parameters)]
     if measured is None:
-        return [trainings(parameters), f"{PREPARE} for an estimate of time and power"]
+        return [
+            trainings(parameters),
+            *candidate_lines(parameters),
+            *novelty_lines(parameters),
+            f"{PREPARE} for an estimate of time and power",
+        ]
     data = Path(measured["data"])
-    try_transforms(parameters, data)
+    try_settings(parameters, data)
     study, resolved = kinds(parameters, data), machine(parameters.compute)
     keys = {kind.job.name: kind.key(parameters.compute, resolved) for kind in study}
     times = {
@@ -66,27 +76,35 @@ def lines(parameters: Parameters) -> list[str]:
         if entry["key"] == keys.get(name)
     }
     return [
-        trainings(parameters),
+        *counts,
         *time_lines(study, times, parameters.compute, resolved),
         *power_lines(parameters, data / "test"),
     ]
 
 
-def try_transforms(parameters: Parameters, data: Path) -> None:
-    """Apply each transform to training images below `data`.
+def try_settings(parameters: Parameters, data: Path) -> None:
+    """Apply each transform to training images below `data`, and check that filters have enough of them.
 
     Raises:
-        BadInput: one line for each transform that cannot be applied to them, or does not exist.
+        BadInput: one line for each transform that cannot be applied to them, or does not exist, and for filters.
     """
-    images = read_split(data / "train").images
+    train = read_split(data / "train")
+    checks: list[Callable[[], object]] = [
+        *(partial(_try_transform, name, parameters, train) for name in parameters.transforms),
+        lambda: require_neighbours(train, filters_used(parameters), parameters.generate.filtering),
+    ]
     errors: list[str] = []
-    for name in parameters.transforms:
+    for run_check in checks:
         try:
-            try_on(find_transform(name, parameters.recipes), images)
+            run_check()
         except BadInput as error:
             errors += error.errors
     if errors:
         raise BadInput(*errors)
+
+
+def _try_transform(name: str, parameters: Parameters, train: Split) -> None:
+    try_on(find_transform(name, parameters.recipes), train.images)
 
 
 def measure(parameters: Parameters, data: Path) -> None:
@@ -136,7 +154,7 @@ class TrainingRun:
 def generator_runs(parameters: Parameters, steps: int = 1) -> list[TrainingRun]:
     """The runs of one family, whose training takes so many steps."""
     runs = [TrainingRun(parameters.replicates, steps)]
-    if len(parameters.classifier.budgets) > 1:
+    if len(parameters.classifier.budgets) > 1 or parameters.automatic:
         runs.append(TrainingRun(parameters.choice.replicates, steps, choosing=True))
     return runs
 
@@ -145,10 +163,11 @@ def classifier_runs(parameters: Parameters) -> list[TrainingRun]:
     """The runs of the classifiers with one transform, at the largest budget where it is yet to be chosen.
 
     Arms of the families in `one_generator` are also trained with one generator for all replicates; the first of these
-    is a replicate of the arm itself.
+    is a replicate of the arm itself. Each training of an automatic arm counts, though it may equal one of another arm
+    and then comes from the cache.
     """
     budgets, transforms = parameters.classifier.budgets, len(parameters.transforms)
-    sources = len(parameters.controls) + len(parameters.generators) + len(parameters.unions)
+    sources = len(parameters.controls) + len(generator_arms(parameters)) // transforms
     runs = [TrainingRun(parameters.replicates, budgets[-1])] * sources
     runs += [TrainingRun(parameters.replicates - 1, budgets[-1])] * len(parameters.one_generator)
     several = len(budgets) > 1
@@ -156,7 +175,16 @@ def classifier_runs(parameters: Parameters) -> list[TrainingRun]:
     if several or len(chosen) > 1:
         of_transform = parameters.choice.replicates * len(chosen) // transforms
         runs += [TrainingRun(of_transform, steps, choosing=True) for steps in budgets]
+    if parameters.automatic:
+        of_transform = parameters.choice.replicates * tried(parameters)
+        runs += [TrainingRun(of_transform, steps, choosing=True) for steps in budgets]
     return runs
+
+
+def tried(parameters: Parameters) -> int:
+    """The number of candidates that an automatic arm tries."""
+    any_control = control_arms(parameters)[0]
+    return min(parameters.auto.candidates, len(candidates(parameters, any_control)))
 
 
 def trainings(parameters: Parameters) -> str:
@@ -173,9 +201,41 @@ def trainings(parameters: Parameters) -> str:
     if not any(choosing.values()):
         return line
     numbers = " and ".join(counted(number, what) for what, number in choosing.items() if number)
-    what = {"budgets": len(parameters.classifier.budgets) > 1, "the control": parameters.compare.control == AUTO}
+    what = {
+        "budgets": len(parameters.classifier.budgets) > 1,
+        "the control": parameters.compare.control == AUTO,
+        "what automatic arms train on": bool(parameters.automatic),
+    }
     chosen = " and ".join(name for name, is_chosen in what.items() if is_chosen)
     return f"{line} For the choice of {chosen}, {numbers} more are trained."
+
+
+def candidate_lines(parameters: Parameters) -> list[str]:
+    """What automatic arms choose from, and a warning if there is more than they try."""
+    if not parameters.automatic:
+        return []
+    everything, most = candidates(parameters, control_arms(parameters)[0]), parameters.auto.candidates
+    first = (
+        f"Automatic arms choose among {counted(tried(parameters), 'candidate')}, one of them without synthetic images."
+    )
+    if len(everything) <= most:
+        return [first]
+    return [
+        first,
+        f"warning: auto.candidates is {most}, so that {len(everything) - most} of {len(everything)} are not tried: "
+        f"from {everything[most]} on",
+    ]
+
+
+def novelty_lines(parameters: Parameters) -> list[str]:
+    """A warning about families to whose images the filter `novelty` does not suit."""
+    near = [name for name in parameters.generators if keeps_training_images(name)]
+    if "novelty" not in filters_used(parameters) or not near:
+        return []
+    return [
+        f"warning: images of {', '.join(near)} are near to training images by construction: the filter novelty "
+        "drops many of them, and may leave a class without images"
+    ]
 
 
 def _number(runs: Sequence[TrainingRun], *, choosing: bool = False) -> int:

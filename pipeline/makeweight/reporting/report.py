@@ -120,6 +120,7 @@ def report(
         "arms": tables.arms(names, table, metric),
         "runs": [tables.runs(compared["values"], metric, split) for split in ("test", "validation")],
         "choices": tables.choices(choices) if choices.scores else None,
+        "automatic": [tables.automatic(str(arm), choice) for arm, choice in choices.automatic.items()],
         "budgets_plot": _budgets_plot(choices, metric),
         "statistics": tables.statistics(tested),
         "estimates": tables.estimates(untested) if untested else None,
@@ -307,6 +308,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "controls": list(parameters.controls),
         "generators": list(parameters.generators),
         "unions": list(parameters.unions),
+        "automatic": list(parameters.automatic),
         "transforms": list(parameters.transforms),
         "one_generator": list(parameters.one_generator),
         "data": parameters.data.model_dump(mode="json"),
@@ -317,6 +319,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "recipes": {name: parameters.recipes[name] for name in parameters.transforms},
         "classifier": parameters.classifier.model_dump(mode="json"),
         "choice": parameters.choice.model_dump(),
+        "auto": parameters.auto.model_dump(mode="json"),
         "compare": parameters.compare.model_dump(),
         "compute": {
             "device": compute.device,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from makeweight.core.choices import Choices
+from makeweight.core.choices import AutomaticChoice, Choices
 from makeweight.core.data import Split
 from makeweight.core.metrics import OVERALL
 from makeweight.core.text import (
@@ -155,6 +155,26 @@ def choices(made: Choices) -> Table:
             for arm, by_steps in made.scores.items()
         ],
         "These trainings have seeds and generators of their own, and are never scored on test images.",
+    )
+
+
+def automatic(arm: str, choice: AutomaticChoice) -> Table:
+    """The scores of the candidates of an automatic arm on validation images, with the chosen one marked."""
+    budgets = next(iter(choice.scores.values()))
+    rows = []
+    for candidate, by_steps in choice.scores.items():
+        own = choice.differences.get(candidate)
+        marks = {choice.steps: " ← chosen"} if candidate == choice.chosen else {}
+        cells = [f"{_mean_and_deviation(values)}{marks.get(steps, '')}" for steps, values in by_steps.items()]
+        compared = f"{points(own.mean)} ± {percent(own.standard_error, 2)}" if own else NOTHING
+        rows.append(Row(str(candidate), [*cells, compared]))
+    left_out = "; ".join(f"{candidate} ({reason})" for candidate, reason in choice.left_out.items())
+    return Table(
+        f"Candidates of {arm} on validation images: mean ± standard deviation over the trainings of each, %",
+        ["candidate", *(f"{steps:,} steps" for steps in budgets), "difference from none, points ± standard error"],
+        rows,
+        "No synthetic images are chosen unless the best candidate is better by more than one standard error (for other "
+        "trainings and other images)." + (f" Not tried: {left_out}." if left_out else ""),
     )
 
 
@@ -335,7 +355,7 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
     (
         "verdict",
         "helps or hurts: the confidence interval excludes zero; equivalent: the equivalence interval lies within the "
-        "margin; inconclusive: neither",
+        "margin; inconclusive: neither; none chosen: an automatic arm trains on no synthetic images",
         lambda contrast: str(contrast["verdict"]),
     ),
     ("difference", "mean of the paired differences over runs", lambda contrast: points(contrast["gain"])),

@@ -12,6 +12,7 @@ SYNTHETIC_FOLDER = "synthetic"
 IMAGES, IMAGE_LABELS, CLASSES, METADATA = "images.npy", "labels.npy", "classes.json", "metadata.csv"
 JSON_METADATA = "metadata.jsonl"  # the same in folders for Hugging Face's `imagefolder`
 GROUP = "group"  # column of metadata.csv
+FILTERED = "filters.json"  # beside synthetic images that were filtered: how many were drawn, kept and dropped
 
 # results/
 DATA_REPORT_JSON, DATA_REPORT_TABLE = "data_report.json", "data_report.md"

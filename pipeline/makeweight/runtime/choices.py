@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from makeweight.core.choices import NOTHING_CHOSEN, Choices, is_open
+from makeweight.core.choices import NOTHING_CHOSEN, AutomaticChoice, Candidate, Choices, Difference, is_open
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.study import Arm
@@ -22,17 +23,24 @@ def write_choices(choices: Choices, path: Path) -> None:
             for arm, by_steps in choices.scores.items()
         },
     }
+    if choices.automatic:
+        values["automatic"] = {str(arm): _automatic(choice) for arm, choice in choices.automatic.items()}
     with atomic_files(path.parent) as folder:
         write_json(folder / path.name, values)
 
 
-def read_choices(parameters: Parameters, path: Path) -> Choices:
+def read_choices(parameters: Parameters, path: Path, *, automatic: bool = False) -> Choices:
     """Read what `write_choices` wrote; no file is needed where the parameters leave nothing to be chosen.
+
+    Args:
+        parameters: of the study.
+        path: the file.
+        automatic: whether the choices of automatic arms are needed.
 
     Raises:
         BadInput: the file is missing or damaged.
     """
-    if not is_open(parameters):
+    if not is_open(parameters) and not automatic:
         return NOTHING_CHOSEN
     if not path.exists():
         raise BadInput(f"{path} is missing: run choose first")
@@ -45,6 +53,41 @@ def read_choices(parameters: Parameters, path: Path) -> Choices:
                 Arm.named(name): {int(steps): tuple(of_trainings) for steps, of_trainings in by_steps.items()}
                 for name, by_steps in values["scores"].items()
             },
+            {Arm.named(name): _read_automatic(choice) for name, choice in values.get("automatic", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is damaged: run choose again") from error
+
+
+def _automatic(choice: AutomaticChoice) -> dict[str, Any]:
+    """A choice as plain values."""
+    tried = []
+    for candidate, by_steps in choice.scores.items():
+        own = choice.differences.get(candidate)
+        scores = {str(steps): list(values) for steps, values in by_steps.items()}
+        tried.append({**asdict(candidate), "scores": scores, "difference": asdict(own) if own else None})
+    return {
+        "chosen": {**asdict(choice.chosen), "steps": choice.steps},
+        "candidates": tried,
+        "left_out": [{**asdict(candidate), "reason": reason} for candidate, reason in choice.left_out.items()],
+    }
+
+
+def _read_automatic(values: dict[str, Any]) -> AutomaticChoice:
+    tried = {_candidate(row): row for row in values["candidates"]}
+    return AutomaticChoice(
+        chosen=_candidate(values["chosen"]),
+        steps=values["chosen"]["steps"],
+        scores={
+            candidate: {int(steps): tuple(of_trainings) for steps, of_trainings in row["scores"].items()}
+            for candidate, row in tried.items()
+        },
+        differences={
+            candidate: Difference(**row["difference"]) for candidate, row in tried.items() if row["difference"]
+        },
+        left_out={_candidate(row): row["reason"] for row in values["left_out"]},
+    )
+
+
+def _candidate(row: dict[str, Any]) -> Candidate:
+    return Candidate(row["source"], row["synthetic_fraction"], tuple(row["filters"]))

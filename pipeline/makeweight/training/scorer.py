@@ -17,7 +17,7 @@ WIDTH, MAX_WIDTH = 16, 64  # channels after the first halving, and at most
 SCORED_VALUES = 2**20  # values of images that are scored at a time; the first feature maps are 5 to 16 times as large
 
 
-def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> nn.Module:
+def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> nn.Sequential:
     """Train a classifier on class-balanced batches of `train`, shifted at random.
 
     Args:
@@ -27,7 +27,7 @@ def train_scorer(train: Split, steps: int, seed: int, device: torch.device) -> n
         device: where to compute.
 
     Returns:
-        A network: images [n, c, h, w] in [-1, 1] to logits [n, classes].
+        A network: images [n, c, h, w] in [-1, 1] to logits [n, classes]; its last layer is linear.
     """
     torch.manual_seed(seed)  # layers draw their weights from the global stream
     network = _network(train).to(device)
@@ -56,17 +56,29 @@ def recognised(scorer: nn.Module, images: Images, labels: Labels, classes: int) 
 
 def is_recognised(scorer: nn.Module, images: Images, labels: Labels) -> NDArray[np.bool_]:
     """Whether the scorer assigns each of the images (uint8 [n, h, w, c]) to its label (int64 [n])."""
-    device = next(scorer.parameters()).device
-    size = max(1, SCORED_VALUES // max(1, images[:1].size))
-    with evaluation_mode(scorer):
-        found = [
-            scorer(_as_input(images[start : start + size], device)).argmax(1).cpu().numpy()
-            for start in range(0, len(images), size)
-        ]
-    return np.concatenate(found) == labels if found else np.empty(0, dtype=bool)
+    return _outputs(scorer, images).argmax(1).numpy() == labels if len(images) else np.empty(0, dtype=bool)
 
 
-def _network(train: Split) -> nn.Module:
+def probabilities(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
+    """The probability of each class for images (uint8 [n, h, w, c], at least one), float32 [n, classes]."""
+    return _outputs(scorer, images).softmax(1).numpy()
+
+
+def features(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
+    """The inputs of the scorer's last layer for images (uint8 [n, h, w, c], at least one), float32 [n, features]."""
+    return _outputs(scorer[:-1], images).numpy()
+
+
+def _outputs(network: nn.Module, images: Images) -> Tensor:
+    """The outputs of a network for images (uint8 [n, h, w, c], at least one) on the CPU, computed a few at a time."""
+    device = next(network.parameters()).device
+    size = max(1, SCORED_VALUES // images[:1].size)
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
+    with evaluation_mode(network):
+        return torch.cat([network(_as_input(part, device)).cpu() for part in parts])
+
+
+def _network(train: Split) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels, size = train.channels, train.size
     for level in range(halvings(size)):
