@@ -45,8 +45,11 @@ class Shape:
 
 
 SHAPES = {
+    "500 classes": Shape(500, 12, 32, 3, 2, 20, ("cgan",)),  # half of the next one, for the slope; likewise below
     "1,000 classes": Shape(1000, 12, 32, 3, 2, 20, ("cgan",)),
+    "100 classes of 128 pixels": Shape(100, 20, 128, 3, 2, 20, ("cgan",)),
     "200 classes of 128 pixels": Shape(200, 20, 128, 3, 2, 20, ("cgan", "smote")),
+    "50 replicates": Shape(10, 100, 8, 1, 50, 50, ("cgan",)),
     "100 replicates": Shape(10, 100, 8, 1, 100, 50, ("cgan",)),
 }
 

@@ -28,13 +28,18 @@ def pulled(project: Project, folder: Path, storage: Path) -> Project:
 def test_what_an_earlier_choice_of_generators_left_is_no_part_of_the_results(
     project: Project, storage: Path, tmp_path: Path
 ) -> None:
-    project.params(TINY, {"generators": ["gaussian", "smote"]})
-    assert "train_augmented@smote-plain" in stages_run(project.dvc("repro"))
-    project.params(TINY, {"generators": ["gaussian"]})
+    project.params(TINY, {"generators": ["gaussian", "smote"], "assess": {"families": ["gaussian", "smote"]}})
+    ran = stages_run(project.dvc("repro"))
+    assert {"train_augmented@smote-plain", "assess@gaussian", "assess@smote"} <= ran
+    assert "## Assessment of generated images" in (project.folder / "results/report.md").read_text()
+    metrics = project.dvc("metrics", "show")
+    assert "results/assessment/gaussian/metrics.json" in metrics
+    project.params(TINY, {"generators": ["gaussian"], "assess": {"families": ["gaussian"]}})
     output = project.dvc("repro")
     assert "runs: removed smote-plain, which the parameters do not name" in output
     assert "models: removed smote, which" in output
     assert "data/synthetic: removed smote, which" in output
+    assert "results/assessment: removed smote, which" in output
     project.commit("results")
     project.dvc("remote", "add", "--local", "--default", "storage", str(storage))
     project.dvc("push")

@@ -26,7 +26,7 @@ def errors(path: Path) -> list[str]:
     [
         (
             {"sed": 1},
-            "sed is not a parameter (did you mean seed?); allowed here: auto, automatic, choice, ",
+            "sed is not a parameter (did you mean seed?); allowed here: assess, auto, automatic, ",
         ),
         ({"data": {"fitt": 1}}, "data.fitt is not a parameter (did you mean fit?); allowed here: background, bands, "),
         ({"classifier": {"steps": "5"}}, "classifier.steps is '5', but should be a valid integer"),
@@ -66,6 +66,9 @@ def errors(path: Path) -> list[str]:
         ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
         ({"one_generator": ["cgan", "cgan"]}, "one_generator has duplicates: cgan, cgan"),
         ({"one_generator": ["cvae"]}, "one_generator names 'cvae', which generators does not: add it there or remove"),
+        ({"assess": {"families": ["cgan", "cgan"]}}, "assess.families has duplicates: cgan, cgan"),
+        ({"assess": {"families": ["cvae"]}}, "assess.families names 'cvae', which generators does not: add it there"),
+        ({"assess": {"neighbours": 0}}, "assess.neighbours is 0, but should be greater than or equal to 1"),
         ({"automatic": ["auto"]}, "automatic needs choice.replicates of at least 2"),
         (
             {"automatic": ["auto"], "choice": {"replicates": 2}, "generate": {"strategy": "balance"}},

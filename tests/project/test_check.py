@@ -38,6 +38,10 @@ from tests.conftest import write_params
             {"transforms": ["plain", "heavy"], "recipes": {"heavy": [{"ToFloat": {}}]}},
             r"recipes\.heavy turns uint8 images .* into float32",
         ),
+        (
+            {"assess": {"families": ["cgan"], "weights": "absent.safetensors"}},
+            r"assess\.weights: there is no file absent\.safetensors",
+        ),
         ({"controls": ["none", "oversampel"]}, "controls: 'oversampel' is not among the registered controls"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from makeweight.comparison.compare import compare, write_comparison
@@ -466,6 +467,46 @@ def test_a_family_that_alters_training_images_is_not_reported_as_memorising(
     notes = {family["name"]: family["quality"].note for family in facts["families"]}
     assert notes["cgan"] == ""
     assert "by construction, and no sign of memorisation" in notes["smote"]
+
+
+def test_assessments_are_a_section_with_alerts_measures_classes_and_pictures(tmp_path: Path) -> None:
+    parameters, places = finished(tmp_path, Study({"assess": {"families": ["cgan"]}}))
+    assert report(parameters, places, similarities(places.data, ["cgan"]))["assessments"] == []  # not written yet
+    folder = places.results / "assessment" / "cgan"
+    folder.mkdir(parents=True)
+    measures = [
+        {"name": "precision", "title": "precision", "explanation": "inside", "generated": 0.25, "real": 0.5},
+        {"name": "membership", "title": "membership", "explanation": "AUC", "generated": 0.7, "low": 0.6, "high": 0.8},
+    ]
+    assessment = {
+        "family": "cgan", "classes": CLASSES, "features": "values", "measures": measures, "notes": ["a note"],
+        "alerts": [f"cgan: images of {EVIL}"], "by_class": {"precision": {"generated": [0.25, None, 120.4]}},
+        "discriminator": {"train": 0.125, "validation": 0.5, "generated": 0.25},
+    }  # fmt: skip
+    write_json(folder / "assessment.json", assessment)
+    for name in ("closest.png", "ranked.png"):
+        Image.new("RGB", (1600, 20)).save(folder / name)
+    write_report(report(parameters, places, similarities(places.data, ["cgan"])), places.results)
+    read = Reader(page(places.results))
+    text = " ".join(" ".join(read.texts).split())
+    assert f"Alert: cgan: images of {EVIL}" in text
+    assert "error is 12.5% on training images, 50.0% on validation images and 25.0% on generated ones" in text
+    for cell in ("0.25", "0.7 (0.60 to 0.80)", "120", "–", "a note"):
+        assert cell in read.texts or cell in text, cell
+    pictures = [
+        attributes for tag, attributes in read.tags if tag == "img" and "Of each class" in (attributes["alt"] or "")
+    ]
+    assert len(pictures) == 1
+    markdown = (places.results / "report.md").read_text(encoding="utf-8")
+    assert "## Assessment of generated images" in markdown
+    assert "<script>" not in markdown
+
+
+def test_without_assessments_the_report_has_no_section_for_them(study: tuple[dict[str, Any], Path]) -> None:
+    facts, results = study
+    assert facts["assessments"] == []
+    assert "Assessment" not in page(results)
+    assert "Assessment" not in (results / "report.md").read_text(encoding="utf-8")
 
 
 def test_candidates_of_automatic_arms_are_a_table_with_the_chosen_one_marked(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from makeweight.runtime.leftovers import MODELS, RUNS, SYNTHETIC, remove_others
+from makeweight.runtime.leftovers import ASSESSMENTS, MODELS, RUNS, SYNTHETIC, remove_others
 from tests.conftest import PROJECT
 
 
@@ -47,8 +47,11 @@ def test_what_is_no_output_is_kept_and_logged(tmp_path: Path, capsys: pytest.Cap
     assert "left Old Runs, linked-plain, mine-plain, notes.txt alone: " in line
 
 
-@pytest.mark.parametrize(("stage", "outputs"), [("train_generator", MODELS), ("train_union", RUNS)])
+@pytest.mark.parametrize(
+    ("stage", "outputs"), [("train_generator", MODELS), ("train_union", RUNS), ("assess", ASSESSMENTS)]
+)
 def test_everything_that_a_stage_writes_is_an_output(stage: str, outputs: set[str]) -> None:
     described = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"][stage]
-    paths = [next(iter(entry)) for entry in described["outs"] + described["plots"]]
+    entries = described["outs"] + described["plots"] + described.get("metrics", [])
+    paths = [next(iter(entry)) for entry in entries]
     assert {Path(path).name for path in paths} <= outputs

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from makeweight.commands.assess import assess
 from makeweight.commands.check import check
 from makeweight.commands.choose import choose
 from makeweight.commands.clean import clean
@@ -32,6 +33,7 @@ makeweight = app(
     choose,
     train_generator,
     generate,
+    assess,
     train_baseline,
     train_augmented,
     train_union,

@@ -7,21 +7,32 @@ import typer
 
 from makeweight.commands.command import ParamsFile, app, command
 
+FOLDER_NOTE = """\
+# Assessments of synthetic images
+
+A folder for each family that `assess.families` in `params.yaml` names, with figures, alerts and pictures. The stage
+`check` writes this file, so that the stage `report` can depend on the folder also where nothing is assessed.
+"""
+
 
 @command
 def check(
     params: ParamsFile = Path("params.yaml"),
     out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
+    assessments: Annotated[
+        Path, typer.Option(help="Folder of the assessments; gets a note, so that it exists.")
+    ] = Path("results/assessment"),
 ) -> str:
     """Check the parameters and print the plan of the study.
 
-    Write only a marker, which holds the version that the parameters are for, in place of dependencies on the code, and
-    a hash of the code of each third-party plug-in.
+    Write a note, and a marker, which holds the version that the parameters are for, in place of dependencies on the
+    code, and a hash of the code of each third-party plug-in.
     """
     from makeweight.core.parameters import read_parameters
     from makeweight.project import plan
     from makeweight.project.check import check as check_parameters
     from makeweight.project.check import third_party
+    from makeweight.runtime.artifacts import ASSESSMENT_NOTE
 
     parameters = read_parameters(params)
     check_parameters(parameters)
@@ -31,6 +42,8 @@ def check(
     typer.echo("\n".join(plan.lines(parameters)))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assessments.mkdir(parents=True, exist_ok=True)
+    (assessments / ASSESSMENT_NOTE).write_text(FOLDER_NOTE, encoding="utf-8")
     return f"{params} is in order; wrote {out}"
 
 

@@ -26,15 +26,16 @@ def report(
     from makeweight.quality.similarity import similarities
     from makeweight.reporting.report import Places, write_report
     from makeweight.reporting.report import report as report_values
-    from makeweight.runtime.artifacts import LOGS, SYNTHETIC_FOLDER
+    from makeweight.runtime.artifacts import ASSESSMENT_FOLDER, ASSESSMENT_NOTE, LOGS, SYNTHETIC_FOLDER
     from makeweight.runtime.choices import read_choices
-    from makeweight.runtime.leftovers import SYNTHETIC, remove_others
+    from makeweight.runtime.leftovers import ASSESSMENTS, SYNTHETIC, remove_others
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
     chosen = read_choices(parameters, choices, automatic=bool(parameters.automatic))
     write_report(report_values(parameters, places, similarities(data, parameters.generators), chosen), out)
     remove_others(data / SYNTHETIC_FOLDER, parameters.generators, SYNTHETIC)
+    remove_others(results / ASSESSMENT_FOLDER, {*parameters.assess.families, ASSESSMENT_NOTE}, ASSESSMENTS)
     return f"wrote report.html and report.md to {out}"
 
 

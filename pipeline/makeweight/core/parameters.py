@@ -106,6 +106,21 @@ class GenerateSettings(Settings):
         return self
 
 
+class AssessSettings(Settings):
+    """The assessment of synthetic images, and the bounds of its alerts."""
+
+    families: tuple[str, ...]
+    weights: str | None
+    neighbours: Count
+    max_images: Annotated[int, Field(ge=2)]
+    per_class: Count
+    near_copy: Fraction
+    alarm_copies: Annotated[float, Field(ge=0, le=1)]
+    alarm_ratio: Annotated[float, Field(ge=0, lt=1)]
+    alarm_membership: Annotated[float, Field(ge=0.5, le=1)]
+    alarm_separable: Annotated[float, Field(ge=0.5, le=1)]
+
+
 class ClassifierSettings(Settings):
     """The classifier of every arm and its training."""
 
@@ -213,6 +228,7 @@ class Parameters(Settings):
     families: dict[str, Any]
     monitor: MonitorSettings
     generate: GenerateSettings
+    assess: AssessSettings
     recipes: dict[str, Any]
     classifier: ClassifierSettings
     choice: ChoiceSettings
@@ -227,12 +243,15 @@ class Parameters(Settings):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} has duplicates: {', '.join(names)}")
+        if len(set(self.assess.families)) < len(self.assess.families):
+            raise ValueError(f"assess.families has duplicates: {', '.join(self.assess.families)}")
         if clash := set(plugins.names("controls")) & set(self.generators):
             raise ValueError(f"generators cannot hold {clash.pop()!r}: that is the name of a control")
-        if others := [name for name in self.one_generator if name not in self.generators]:
-            raise ValueError(
-                f"one_generator names {others[0]!r}, which generators does not: add it there or remove it here"
-            )
+        for key, names in (("one_generator", self.one_generator), ("assess.families", self.assess.families)):
+            if others := [name for name in names if name not in self.generators]:
+                raise ValueError(
+                    f"{key} names {others[0]!r}, which generators does not: add it there or remove it here"
+                )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from makeweight.core.parameters import ComputeSettings
 from makeweight.core.sample_quality import SampleQuality
 from makeweight.generators.fit import Fit
@@ -24,8 +26,10 @@ from makeweight.runtime.files import (
     write_text,
 )
 from makeweight.runtime.machine import Machine, machine
+from makeweight.runtime.pictures import caption
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Job, copy_all_finished, run_replicates
+from makeweight.training.monitors import Monitor
 
 ALARMS = {"alarm_diversity_ratio", "alarm_recognised_ratio"}  # of the monitor: they only print, and retrain nothing
 
@@ -57,7 +61,7 @@ def train_generators(
         history = joined(result / HISTORY for result in finished)
         write_csv(folder / HISTORY, history)
         save_picture(plots.curves(history), folder / "history.png")
-        save_picture(strip(read_arrays(finished[0] / FRAMES), fit.name), folder / "learning.png")
+        save_picture(strip(read_arrays(finished[0] / FRAMES), fit.name, _shown(fit)), folder / "learning.png")
         quality = _quality(fit, finished)
         write_json(folder / SAMPLE_QUALITY, quality)
         warnings = SampleQuality.of(**quality).warnings(fit.monitor)
@@ -86,6 +90,12 @@ def generator_job(fit: Fit, name: str) -> Job:
         images_per_step=fit.family.images_per_step,
         batched=getattr(fit.family, "supports_batched_seeds", False),
     )
+
+
+def _shown(fit: Fit) -> list[str]:
+    """The captions of the classes in a frame."""
+    labels = np.unique(Monitor(fit.monitor, fit.train).labels)
+    return [caption(fit.train.classes[label], label) for label in labels]
 
 
 def _quality(fit: Fit, finished: Sequence[Path]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from makeweight.core.study import Arm, base, check_contrasts, is_control
 from makeweight.core.text import nearest, printable
 from makeweight.generators.interface import find_family
 from makeweight.intake.interface import find_reader
+from makeweight.quality.features import backbone_features, weights_path
 from makeweight.runtime.machine import machine
 from makeweight.runtime.plugin_code import Plugin
 
@@ -79,6 +80,11 @@ def _require_mix_allowed(name: str, parameters: Parameters) -> None:
         require_mix_allowed(name, parameters.classifier)
 
 
+def _require_weights(parameters: Parameters) -> None:
+    if parameters.assess.families and parameters.assess.weights is not None:
+        backbone_features(weights_path(parameters.assess.weights))
+
+
 def _errors(parameters: Parameters) -> Iterator[str]:
     checks: list[Callable[[], object]] = [
         lambda: _require_data(parameters),
@@ -90,6 +96,7 @@ def _errors(parameters: Parameters) -> Iterator[str]:
         lambda: check_contrasts(parameters),
         *(partial(find_family, name, parameters.families) for name in parameters.generators),
         *(partial(_try_transform, name, parameters) for name in parameters.transforms),
+        lambda: _require_weights(parameters),
     ]
     for run_check in checks:
         try:

@@ -25,6 +25,7 @@ from makeweight.core.seeds import derive
 from makeweight.core.study import Arm, arms
 from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, listed, readable, split_sizes
 from makeweight.reporting import embed, tables
+from makeweight.reporting.assessments import assessments
 from makeweight.reporting.changes import shown_changes, validation_predictions
 from makeweight.reporting.tables import Row, Table
 from makeweight.runtime import fingerprints, plots
@@ -135,6 +136,7 @@ def report(
         "families": [
             _family(name, split, train, places.models, similarities[name]) for name, split in synthetic.items()
         ],
+        "assessments": assessments(places.results, parameters.assess.families),
         "classifiers": _classifiers(parameters, places.runs),
         "settings": _as_yaml(settings(parameters)),
         "environments": _environments(parameters, places),
@@ -313,6 +315,7 @@ def settings(parameters: Parameters) -> dict[str, Any]:
         "families": {name: parameters.families[name] for name in parameters.generators},
         "monitor": parameters.monitor.model_dump(),
         "generate": parameters.generate.model_dump(),
+        "assess": parameters.assess.model_dump(mode="json"),
         "recipes": {name: parameters.recipes[name] for name in parameters.transforms},
         "classifier": parameters.classifier.model_dump(mode="json"),
         "choice": parameters.choice.model_dump(),

@@ -23,6 +23,12 @@ RECALL_OF_CLASS = "recall"  # metric in arms.csv
 CLASS_GAINS = "classes.csv"  # differences in recall
 REFERENCE, GAIN, LOW, HIGH = "reference", "gain", "low", "high"  # columns of classes.csv, beside "arm" and "class"
 
+# results/assessment/<family>/
+ASSESSMENT_FOLDER = "assessment"
+ASSESSMENT_NOTE = "README.md"  # beside the folders of the families
+ASSESSMENT, ASSESSMENT_METRICS = "assessment.json", "metrics.json"
+NEAREST, CLOSEST, RANKED = "nearest.png", "closest.png", "ranked.png"  # pictures of the images of replicate 0
+
 # models/<family>/
 SAMPLERS = "samplers"
 SAMPLER = "makeweight.json"  # in each replicate's folder: family, classes and images, for use without the project

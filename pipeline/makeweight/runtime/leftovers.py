@@ -13,10 +13,15 @@ from pathlib import Path
 
 from makeweight.core.plugins import NAME
 from makeweight.runtime.artifacts import (
+    ASSESSMENT,
+    ASSESSMENT_METRICS,
     CARD,
+    CLOSEST,
     CONFUSION,
     HISTORY,
+    NEAREST,
     PREDICTIONS,
+    RANKED,
     REPLICATE,
     REPLICATES,
     SAMPLE_QUALITY,
@@ -28,6 +33,7 @@ from makeweight.runtime.progress import log_line
 RUNS = {HISTORY, PREDICTIONS, SCORES, CONFUSION, REPLICATES, "variance.csv"}  # the last one: of 0.1
 MODELS = {CARD, HISTORY, "history.png", "learning.png", SAMPLERS, SAMPLE_QUALITY}
 SYNTHETIC = {CARD, REPLICATE}
+ASSESSMENTS = {ASSESSMENT, ASSESSMENT_METRICS, CLOSEST, NEAREST, RANKED}
 NAMES = re.compile(rf"{NAME.pattern}((\+{NAME.pattern})*-{NAME.pattern})?")  # of a family, of an arm
 GITIGNORE = ".gitignore"  # DVC may write it
 
@@ -39,7 +45,7 @@ def remove_others(folder: Path, current: Collection[str], outputs: Collection[st
 
     Args:
         folder: holds a subfolder for each arm or family; may be missing.
-        current: the arms or families in the parameters.
+        current: the arms or families in the parameters, and what else belongs there.
         outputs: the names of the files in such a subfolder, without "_<k>" for replicate k.
     """
     others = sorted(path for path in folder.glob("*") if path.name not in {*current, GITIGNORE})

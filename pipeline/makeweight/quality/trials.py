@@ -1,0 +1,79 @@
+"""Trials of generated images with small classifiers: training on them alone, and telling them from real images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from makeweight.core.data import Labels, Split
+from makeweight.quality.features import outputs
+from makeweight.training.scorer import recognised, train_scorer
+
+FOLDS = 3
+
+
+def accuracies_after_training(
+    train: Split, validation: Split, *, per_class: int, steps: int, seed: int, device: torch.device
+) -> NDArray[np.float64]:
+    """Train a small classifier on `train` alone; its accuracy on the validation images of each class, [classes].
+
+    For generated images, the classification accuracy score (Ravuri & Vinyals 2019), class by class.
+
+    Args:
+        train: generated or real images.
+        validation: real images.
+        per_class: training images of each class; repeated where there are fewer.
+        steps: optimizer steps.
+        seed: of the choice of images, the initial weights and the batches.
+        device: where to compute.
+
+    Returns:
+        NaN for a class without images in one of the splits.
+    """
+    rng = np.random.default_rng(seed)
+    by_class = [np.flatnonzero(train.labels == label) for label in np.flatnonzero(train.counts)]
+    rows = np.concatenate([rng.choice(own, per_class, replace=len(own) < per_class) for own in by_class])
+    network = train_scorer(train.take(rows), steps, seed, device)
+    correct = recognised(network, validation.images, validation.labels, len(validation.classes))
+    return np.where(train.counts > 0, correct, np.nan)
+
+
+def out_of_fold_scores(
+    real: Split, generated: Split, *, steps: int, seed: int, device: torch.device
+) -> tuple[NDArray[np.float64], Labels]:
+    """Scores by which a small classifier tells generated from real images that it was not trained on.
+
+    A classifier two-sample test (Lopez-Paz & Oquab 2017), cross-validated in `FOLDS` folds.
+
+    Args:
+        real: images of each class, in random order.
+        generated: as many of each class.
+        steps: optimizer steps of each fold.
+        seed: of the initial weights and the batches.
+        device: where to compute.
+
+    Returns:
+        For the real images, followed by the generated ones, the score, larger for those that look generated, and the
+        fold; scores of different folds are of different networks.
+    """
+    images = np.concatenate([real.images, generated.images])
+    is_generated = np.repeat([0, 1], [len(real), len(generated)]).astype(np.int64)
+    folds = np.concatenate([_folds(split) for split in (real, generated)])
+    scores = np.zeros(len(images))
+    for fold in range(FOLDS):
+        held_out = folds == fold
+        others = Split(images[~held_out], is_generated[~held_out], ("real", "generated"))
+        network = train_scorer(others, steps, seed, device)
+        logits = outputs(network, images[held_out])
+        scores[held_out] = logits[:, 1] - logits[:, 0]
+    return scores, folds
+
+
+def _folds(split: Split) -> Labels:
+    """Folds with equally many images of each class."""
+    folds = np.zeros(len(split), dtype=np.int64)
+    for label in np.unique(split.labels):
+        own = np.flatnonzero(split.labels == label)
+        folds[own] = np.arange(len(own)) % FOLDS
+    return folds

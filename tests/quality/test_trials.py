@@ -1,0 +1,51 @@
+"""Small classifiers that are trained on generated images, or tell them from real ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from makeweight.core.data import Split
+from makeweight.quality.auc import stratified_auc
+from makeweight.quality.trials import FOLDS, accuracies_after_training, out_of_fold_scores
+from tests.support.assessing import copies, noise, real, swapped
+
+CPU = torch.device("cpu")
+
+
+def accuracies(train: Split, **changes: int) -> list[float]:
+    settings = {"per_class": 20, "steps": 60, "seed": 0} | changes
+    return list(accuracies_after_training(train, real(9), device=CPU, **settings))
+
+
+def test_training_on_real_images_works_and_on_swapped_labels_fails_for_these_classes() -> None:
+    assert min(accuracies(real(0))) > 0.9
+    assert accuracies(swapped(real(0))) == pytest.approx([0, 0, 1], abs=0.1)
+
+
+def test_noise_teaches_nothing() -> None:
+    assert np.mean(accuracies(noise(0))) < 0.6
+
+
+def test_few_images_are_repeated_and_a_class_that_is_left_out_has_no_accuracy() -> None:
+    found = accuracies(real(0, (2, 0, 30)))
+    assert np.isnan(found[1])
+    assert min(found[0], found[2]) > 0.8
+
+
+def separability(generated: Split, truth: Split) -> float:
+    scores, folds = out_of_fold_scores(truth, generated, steps=40, seed=0, device=CPU)
+    positive = np.arange(len(scores)) >= len(truth)
+    return stratified_auc(scores, positive, folds).value
+
+
+def test_noise_is_told_from_real_images_and_other_real_images_are_not() -> None:
+    assert separability(noise(1), real(0)) > 0.95
+    assert separability(real(1), real(0)) == pytest.approx(0.5, abs=0.15)
+    assert separability(copies(real(0)), real(0)) < 0.65
+
+
+def test_folds_hold_equally_many_images_of_each_class_and_kind() -> None:
+    _, folds = out_of_fold_scores(real(0, (6, 3, 9)), real(1, (6, 3, 9)), steps=1, seed=0, device=CPU)
+    assert np.bincount(folds).tolist() == [36 // FOLDS] * FOLDS
