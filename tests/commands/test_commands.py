@@ -301,7 +301,7 @@ def test_a_refusal_is_short_however_much_is_wrong(workspace: Path, invoke: Invok
 
 
 @pytest.mark.parametrize(
-    "command", [name for name, *_ in WALK] + ["choose", "train-union", "compare", "report", "clean"]
+    "command", [name for name, *_ in WALK] + ["choose", "train-union", "train-auto", "compare", "report", "clean"]
 )
 def test_every_command_has_the_option_debug(command: str, invoke: Invoke) -> None:
     code, output = invoke(command, "--help")

@@ -303,7 +303,7 @@ def test_settings_that_the_prepared_images_do_not_allow_are_errors(workspace: Pa
     with_novelty = [line for line in plan.lines(chosen) if "novelty" in line]
     assert with_novelty == [
         "warning: images of smote are near to training images by construction: the filter novelty drops "
-        " many of them, and may leave a class without images"
+        "many of them, and may leave a class without images"
     ]
 
 
