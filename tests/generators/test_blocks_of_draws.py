@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from makeweight.core import plugins
 from makeweight.core.images import as_images
 from makeweight.core.seeds import derive
 from makeweight.generators.generate import Generation
+from makeweight.generators.interface import BlockSampler
+from makeweight.runtime.machine import Machine
+from makeweight.runtime.replicates import Replicate
 from makeweight.training.loop import Sampler
 from tests.support.families import fitted, split
 from tests.support.generating import generate_settings
@@ -77,3 +81,38 @@ class Wrong:
 def test_a_sampler_that_draws_something_else_is_an_error(shape: tuple[int, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         generation("wrong", Wrong(*shape)).draw(0, LABELS, tmp_path / "drawn", {})
+
+
+class Moved(BlockSampler):
+    """Draws black images, and notes the devices that it is moved to."""
+
+    def __init__(self) -> None:
+        self.devices: list[torch.device] = []
+
+    def to(self, device: torch.device) -> None:
+        self.devices.append(device)
+
+    def sample_blocks(self, labels: torch.Tensor, *, rng: torch.Generator) -> Iterator[torch.Tensor]:
+        yield self.sample(labels, rng=rng)
+
+    def sample(self, labels: torch.Tensor, *, rng: torch.Generator) -> torch.Tensor:
+        return torch.zeros(len(labels), 3, 11, 11)
+
+    def save(self, folder: Path) -> None: ...
+
+
+def test_images_are_drawn_on_the_device_of_the_replicate(tmp_path: Path) -> None:
+    sampler = Moved()
+    machine = Machine("meta", "float32", 1, 1)  # stands for a GPU
+    generation("moved", sampler)([Replicate(0, tmp_path / "drawn", tmp_path, machine, lambda step: None)])
+    assert sampler.devices == [torch.device("meta")]
+
+
+@pytest.mark.parametrize(
+    ("family", "network"), [("cgan", "generator"), ("cvae", "decoder"), ("autoencoder", "decoder")]
+)
+def test_families_with_networks_move_them(family: str, network: str) -> None:
+    sampler = fitted(family, split(11, 3))
+    assert isinstance(sampler, BlockSampler)
+    sampler.to(torch.device("meta"))
+    assert {weight.device.type for weight in getattr(sampler, network).parameters()} == {"meta"}

@@ -18,7 +18,7 @@ from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.text import counted, shown
 from makeweight.generators.filters import FILTERS, Filter, FilterCounts, TrainingImages, require_neighbours
-from makeweight.generators.interface import sample_blocks
+from makeweight.generators.interface import BlockSampler, sample_blocks
 from makeweight.generators.previews import grid
 from makeweight.runtime import fingerprints, plugin_code
 from makeweight.runtime.artifacts import CARD, FILTERED, IMAGES, replicate_name
@@ -28,6 +28,7 @@ from makeweight.runtime.replicates import Job, Replicate, copy_all_finished, has
 from makeweight.runtime.splits import copy_rows, read_split, write_labels
 from makeweight.training.loop import Sampler
 
+CPU = torch.device("cpu")
 QUOTA = {"uniform": ("per_class",), "balance": ("balance_to", "max_synthetic_ratio")}  # what it depends on, by strategy
 DECIMALS = 6  # of the scores of images
 
@@ -79,8 +80,8 @@ class Generation:
     def __call__(self, replicates: Sequence[Replicate]) -> None:
         """Draw the images of one replicate: the cached work of `drawing_job`."""
         (replicate,) = replicates
-        filters = self.filters(torch.device(replicate.machine.device))
-        self.draw(replicate.number, self.labels, replicate.folder, filters)
+        device = torch.device(replicate.machine.device)
+        self.draw(replicate.number, self.labels, replicate.folder, self.filters(device), device)
         replicate.progress(1)
 
     def filters(self, device: torch.device) -> dict[str, Filter]:
@@ -93,7 +94,9 @@ class Generation:
         train = TrainingImages(self.train, self.scorer_steps, derive(self.seed, "scorer"), device)
         return {name: FILTERS[name](train, self.settings.filtering) for name in self.settings.filters}
 
-    def draw(self, replicate: int, labels: Labels, folder: Path, filters: Mapping[str, Filter]) -> Split:
+    def draw(
+        self, replicate: int, labels: Labels, folder: Path, filters: Mapping[str, Filter], device: torch.device = CPU
+    ) -> Split:
         """Draw images of sorted `labels` from the sampler of one replicate; write them as a split into `folder`.
 
         What filters drop is drawn again, as long as the number of drawn images allows it.
@@ -102,6 +105,8 @@ class Generation:
             BadInput: filters leave a class without images.
         """
         sampler = self.load(self.samplers[replicate])
+        if isinstance(sampler, BlockSampler):
+            sampler.to(device)
         rng = torch.Generator().manual_seed(derive(self.seed, "synthetic", replicate))
         folder.mkdir(parents=True, exist_ok=True)
         wanted = np.bincount(labels, minlength=len(self.train.classes))

@@ -96,6 +96,9 @@ class BlockSampler(ABC):
     def sample_blocks(self, labels: Tensor, *, rng: torch.Generator) -> Iterator[Tensor]:
         """The images of `sample(labels, rng=rng)`, bit for bit, some at a time and in order; `labels` are sorted."""
 
+    def to(self, device: torch.device) -> None:  # noqa: B027 - most samplers have no network
+        """Move the networks of the sampler, if it has any, to the device that is to draw; images stay on the CPU."""
+
 
 def sample_blocks(sampler: Sampler, labels: Tensor, rng: torch.Generator) -> Iterator[Tensor]:
     """Images of sorted labels (int64 [n]), some at a time: float [block, c, h, w] in [-1, 1].

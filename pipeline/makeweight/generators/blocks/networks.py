@@ -126,10 +126,14 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def draw(self, codes: Tensor, labels: Tensor) -> Iterator[Tensor]:
-        """One image for each code [n, latent] and label (int64 [n]), in batches; on the CPU, in evaluation mode."""
-        self.cpu().eval()
+        """One image for each code [n, latent] and label (int64 [n]), in batches, in evaluation mode.
+
+        Codes, labels and images are on the CPU; they are computed on the device of the weights.
+        """
+        self.eval()
+        device = self.first.weight.device
         for batch, batch_labels in zip(codes.split(SAMPLING_BATCH), labels.split(SAMPLING_BATCH), strict=True):
-            yield self(batch, conditions(batch_labels, self.classes))
+            yield self(batch.to(device), conditions(batch_labels.to(device), self.classes)).cpu()
 
     def save(self, folder: Path) -> None:
         """Write weights and configuration."""

@@ -169,6 +169,10 @@ class CodeSampler(BlockSampler):
         fitted = class_gaussians(self.codes.numpy(), self.labels.numpy(), self.decoder.classes)
         return draw_gaussians(fitted, labels, rng)
 
+    def to(self, device: torch.device) -> None:
+        """Move the decoder to the device that is to draw."""
+        self.decoder.to(device)
+
     def save(self, folder: Path) -> None:
         """Write the decoder, the codes and the sampling settings."""
         self.decoder.save(folder)

@@ -159,6 +159,10 @@ class VAESampler(BlockSampler):
         codes = torch.randn(len(labels), self.decoder.latent, generator=rng)
         return self.decoder.draw(codes, labels)
 
+    def to(self, device: torch.device) -> None:
+        """Move the decoder to the device that is to draw."""
+        self.decoder.to(device)
+
     def save(self, folder: Path) -> None:
         """Write the decoder."""
         self.decoder.save(folder)

@@ -240,6 +240,10 @@ class GANSampler(BlockSampler):
         noise = self.temperature * torch.randn(len(labels), self.generator.latent, generator=rng)
         return self.generator.draw(noise, labels)
 
+    def to(self, device: torch.device) -> None:
+        """Move the generator to the device that is to draw."""
+        self.generator.to(device)
+
     def save(self, folder: Path) -> None:
         """Write the generator and the temperature."""
         self.generator.save(folder)
