@@ -509,6 +509,21 @@ def test_without_assessments_the_report_has_no_section_for_them(study: tuple[dic
     assert "Assessment" not in (results / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("source", ["oversample", "cgan"])
+def test_predictions_of_automatic_arms_changed_by_the_images_that_were_chosen(source: str, tmp_path: Path) -> None:
+    none, cgan = Candidate("oversample", 0.0, ()), Candidate("cgan", 0.25, ())
+    chosen = none if source == "oversample" else cgan
+    choices = Choices(automatic={Arm("auto", "plain"): AutomaticChoice(chosen, 12, {none: {12: (0.5, 0.6)}}, {}, {})})
+    parameters, places = finished(
+        tmp_path, Study({"automatic": ["auto"], "choice": {"replicates": 2}}, choices=choices)
+    )
+    facts = report(parameters, places, similarities(places.data, parameters.generators), choices)
+    write_report(facts, places.results)
+    (entry,) = (entry for entry in facts["gains"] if entry["arm"] == "auto-plain")
+    assert entry["changes"]["heads"][1:] == (["nearest images of cgan"] if chosen == cgan else [])
+    assert entry["changes"]["rows"]
+
+
 def test_candidates_of_automatic_arms_are_a_table_with_the_chosen_one_marked(tmp_path: Path) -> None:
     parameters, places = finished(tmp_path, Study())
     none, cgan = Candidate("oversample", 0.0, ()), Candidate("cgan", 0.25, ("agreement",))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from makeweight.comparison.compare import compare, write_comparison
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import Split
 from makeweight.core.metrics import scores
 from makeweight.core.parameters import Parameters, read_parameters
@@ -52,6 +53,7 @@ class Study:
         noise: part of the images on which a replicate of an arm differs from the others by chance.
         names: of the classes.
         record: of each arm: the machine and package versions that trained it.
+        choices: of automatic arms.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +63,7 @@ class Study:
     noise: float = 1.0
     names: tuple[str, ...] = CLASSES
     record: dict[str, Any] = field(default_factory=lambda: RECORD)
+    choices: Choices = NOTHING_CHOSEN
 
 
 def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
@@ -88,7 +91,7 @@ def finished(folder: Path, study: Study) -> tuple[Parameters, Places]:
         shutil.copytree(places.runs / arm, places.runs / "one_generator" / arm)
     (folder / "logs").mkdir()
     write_json(folder / "logs/train-generator-cgan.json", {"replicates": 3, "seconds": 12.5, "images_per_second": 900})
-    write_comparison(compare(parameters, places.runs, places.models), places.results)
+    write_comparison(compare(parameters, places.runs, places.models, study.choices), places.results)
     return parameters, places
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import SEARCH_BLOCK, nearest, of_class
-from makeweight.core.parameters import families_of
 from makeweight.core.study import Arm
 from makeweight.reporting import embed
 from makeweight.runtime.artifacts import CLASS, GAIN, LABELS, PREDICTIONS, VALIDATION, replicate_name
@@ -104,7 +103,7 @@ def validation_predictions(runs: Path, arm: Arm, validation: Split, replicates: 
 
 
 def shown_changes(
-    arm: Arm,
+    families: Sequence[str],
     gains: pd.DataFrame,
     validation: Split,
     predictions: tuple[Predictions, Predictions],
@@ -113,23 +112,22 @@ def shown_changes(
     """What the template shows of one contrast.
 
     Args:
-        arm: the generator arm.
+        families: whose images are shown beside the validation images.
         gains: the rows of the contrast in `classes.csv`.
         validation: the validation images.
         predictions: of the arm and of the reference arm.
         synthetic: the synthetic images of replicate 0, by family.
     """
-    sources = {family: synthetic[family] for family in families_of(arm.source)}
     names = most_changed_classes(gains)
     rows = []
     for name in names:
         label = validation.classes.index(name)
         found = changes(label, validation.labels, *predictions)
-        drawn = [of_class(split, label) for split in sources.values()] if found else []
+        drawn = [of_class(synthetic[family], label) for family in families] if found else []
         rows += [_row(change, label, validation, drawn, len(predictions[0])) for change in found]
     shown = {row["class"] for row in rows}
     return {
-        "heads": ["validation image", *(f"nearest images of {family}" for family in sources)],
+        "heads": ["validation image", *(f"nearest images of {family}" for family in families)],
         "rows": rows,
         "unchanged": [name for name in names if name not in shown],
     }

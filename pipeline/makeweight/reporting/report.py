@@ -15,14 +15,14 @@ import pandas as pd
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from makeweight.core.choices import NOTHING_CHOSEN, Choices
+from makeweight.core.choices import NOTHING_CHOSEN, Choices, automatic_choice
 from makeweight.core.data import SPLITS, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import nearest, of_class
-from makeweight.core.parameters import Parameters
+from makeweight.core.parameters import Parameters, families_of
 from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
-from makeweight.core.study import Arm, arms
+from makeweight.core.study import Arm, arms, is_automatic
 from makeweight.core.text import NOTHING, capitalised, from_cell, in_markdown, listed, readable, split_sizes
 from makeweight.reporting import embed, tables
 from makeweight.reporting.assessments import assessments
@@ -128,7 +128,7 @@ def report(
         "mcnemar": tables.mcnemar(tested),
         "classes": tables.classes(names, table, train, synthetic),
         "gains_note": GAINS_NOTE,
-        "gains": _gains(main + others, gains, parameters.replicates, places.runs, validation, synthetic),
+        "gains": _gains(main + others, gains, parameters.replicates, places.runs, validation, synthetic, choices),
         "without_test_images": listed([name for name in train.classes if name not in set(gains[CLASS])]),
         "splits": tables.splits({"training": train, "validation": validation, "test": test}),
         "images": f"{train.size} × {train.size} pixels, {'greyscale' if train.channels == 1 else 'RGB'}",
@@ -185,6 +185,7 @@ def _gains(
     runs: Path,
     validation: Split,
     synthetic: Mapping[str, Split],
+    choices: Choices,
 ) -> list[dict[str, Any]]:
     """The differences in recall of each contrast, and validation images whose prediction changed."""
     shown = []
@@ -201,10 +202,18 @@ def _gains(
                 "reference": str(reference),
                 "primary": contrast["primary"],
                 "gains": tables.class_gains(rows),
-                "changes": shown_changes(arm, rows, validation, predictions, synthetic),
+                "changes": shown_changes(_families(arm, choices), rows, validation, predictions, synthetic),
             }
         )
     return shown
+
+
+def _families(arm: Arm, choices: Choices) -> tuple[str, ...]:
+    """The families of an arm's synthetic images; none where no such images were chosen for an automatic arm."""
+    if not is_automatic(arm.source):
+        return families_of(arm.source)
+    chosen = automatic_choice(arm, choices).chosen
+    return families_of(chosen.source) if chosen.has_synthetic_images else ()
 
 
 def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
