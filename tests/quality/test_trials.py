@@ -49,3 +49,10 @@ def test_noise_is_told_from_real_images_and_other_real_images_are_not() -> None:
 def test_folds_hold_equally_many_images_of_each_class_and_kind() -> None:
     _, folds = out_of_fold_scores(real(0, (6, 3, 9)), real(1, (6, 3, 9)), steps=1, seed=0, device=CPU)
     assert np.bincount(folds).tolist() == [36 // FOLDS] * FOLDS
+
+
+@pytest.mark.parametrize("counts", [(2, 2, 2), (1, 1, 1), (1, 1, 0)])
+def test_few_images_of_each_class_leave_no_fold_without_images(counts: tuple[int, ...]) -> None:
+    scores, folds = out_of_fold_scores(real(0, counts), real(1, counts), steps=1, seed=0, device=CPU)
+    assert len(scores) == 2 * sum(counts)
+    assert len(set(np.bincount(folds))) == 1

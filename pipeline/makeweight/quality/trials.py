@@ -61,7 +61,7 @@ def out_of_fold_scores(
     is_generated = np.repeat([0, 1], [len(real), len(generated)]).astype(np.int64)
     folds = np.concatenate([_folds(split) for split in (real, generated)])
     scores = np.zeros(len(images))
-    for fold in range(FOLDS):
+    for fold in np.unique(folds):
         held_out = folds == fold
         others = Split(images[~held_out], is_generated[~held_out], ("real", "generated"))
         network = train_scorer(others, steps, seed, device)
@@ -71,9 +71,8 @@ def out_of_fold_scores(
 
 
 def _folds(split: Split) -> Labels:
-    """Folds with equally many images of each class."""
-    folds = np.zeros(len(split), dtype=np.int64)
-    for label in np.unique(split.labels):
-        own = np.flatnonzero(split.labels == label)
-        folds[own] = np.arange(len(own)) % FOLDS
+    """Folds whose numbers of images differ by at most one, for each class and in total."""
+    folds = np.empty(len(split), dtype=np.int64)
+    # In the order of classes without a break: classes with fewer images than folds must not leave a fold empty.
+    folds[np.argsort(split.labels, kind="stable")] = np.arange(len(split)) % FOLDS
     return folds
