@@ -12,6 +12,7 @@ import pytest
 from makeweight.classification.fit import Training
 from makeweight.core.choices import AutomaticChoice, Candidate, Choices, best_candidate
 from makeweight.core.data import Split
+from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.seeds import derive
 from makeweight.core.study import Arm
@@ -106,6 +107,15 @@ def test_candidates_beyond_the_number_and_those_without_images_are_left_out_alou
     logged = capsys.readouterr().err
     assert "auto-plain tries 3 of 4 candidates. Beyond the number in auto.candidates: gaussian+smote, 25%" in logged
     assert "auto-plain does not try smote, 25% synthetic, filtered by novelty: smote, replicate 0: " in logged
+
+
+def test_a_failed_generator_is_an_error_and_no_reason_to_choose_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(*_: object) -> None:
+        raise BadInput("choose generator gaussian, replicate 0: the loss is NaN")
+
+    monkeypatch.setattr("makeweight.studies.choose.generator_job", failed)
+    with pytest.raises(BadInput, match="the loss is NaN"):
+        choose(parameters(), SPLITS["train"], SPLITS["validation"], GROUPS)
 
 
 def prepared(*changes: dict[str, Any]) -> Parameters:

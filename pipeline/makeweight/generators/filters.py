@@ -29,6 +29,10 @@ QUERIES = 1000  # points whose distances to all others are held at a time
 MEASURED = 1000  # training images of a class whose distances to the nearest other one are measured
 
 
+class NoImagesLeft(BadInput):
+    """Filters leave a class without images."""
+
+
 @dataclass(frozen=True)
 class Filter:
     """A score of drawn images, and the least one with which an image is kept.

@@ -17,7 +17,14 @@ from makeweight.core.parameters import ComputeSettings, GenerateSettings
 from makeweight.core.plugins import keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.text import counted, shown
-from makeweight.generators.filters import FILTERS, Filter, FilterCounts, TrainingImages, require_neighbours
+from makeweight.generators.filters import (
+    FILTERS,
+    Filter,
+    FilterCounts,
+    NoImagesLeft,
+    TrainingImages,
+    require_neighbours,
+)
 from makeweight.generators.interface import BlockSampler, sample_blocks
 from makeweight.generators.previews import grid
 from makeweight.runtime import fingerprints, plugin_code
@@ -102,7 +109,7 @@ class Generation:
         What filters drop is drawn again, as long as the number of drawn images allows it.
 
         Raises:
-            BadInput: filters leave a class without images.
+            NoImagesLeft: filters leave a class without images.
         """
         sampler = self.load(self.samplers[replicate])
         if isinstance(sampler, BlockSampler):
@@ -136,7 +143,7 @@ class Generation:
     def _require_images(self, replicate: int, counts: FilterCounts) -> None:
         for label in np.flatnonzero((counts.quota > 0) & (counts.kept == 0)):
             dropped = [f"{name} {numbers[label]:,}" for name, numbers in counts.dropped.items() if numbers[label]]
-            raise BadInput(
+            raise NoImagesLeft(
                 f"{self.family}, replicate {replicate}: generate.filters leaves class "
                 f"{shown(self.train.classes[label])!r} without images: of {counts.drawn[label]:,} that were drawn, "
                 f"{' and '.join(dropped)} were dropped; remove a filter, or train a better generator"

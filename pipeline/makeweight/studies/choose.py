@@ -31,7 +31,6 @@ from makeweight.core.choices import (
     resolved,
 )
 from makeweight.core.data import Labels, Split
-from makeweight.core.errors import BadInput
 from makeweight.core.parameters import FilterName, GenerateSettings, Parameters, families_of, filters_used
 from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
@@ -47,7 +46,7 @@ from makeweight.core.study import (
     is_control,
 )
 from makeweight.core.text import counted
-from makeweight.generators.filters import require_neighbours
+from makeweight.generators.filters import NoImagesLeft, require_neighbours
 from makeweight.generators.fit import Fit
 from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
 from makeweight.generators.interface import find_family
@@ -132,7 +131,7 @@ class _Trainings:
                 if candidate.has_synthetic_images:
                     self._images(candidate.source, settings)
                 options[candidate] = Arm(candidate.source, arm.transform), settings
-            except BadInput as error:  # filters leave a class without images
+            except NoImagesLeft as error:  # any other error, such as a failed training, must not decide a choice
                 left_out[candidate] = str(error)
                 log_line(f"{arm} does not try {candidate}: {error}")
         finished = self._train(options, control_arm)
