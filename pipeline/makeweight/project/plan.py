@@ -60,12 +60,7 @@ def lines(parameters: Parameters) -> list[str]:
     measured = _measured(parameters)
     counts = [trainings(parameters), *candidate_lines(parameters), *novelty_lines(parameters)]
     if measured is None:
-        return [
-            trainings(parameters),
-            *candidate_lines(parameters),
-            *novelty_lines(parameters),
-            f"{PREPARE} for an estimate of time and power",
-        ]
+        return [*counts, f"{PREPARE} for an estimate of time and power"]
     data = Path(measured["data"])
     try_settings(parameters, data)
     study, resolved = kinds(parameters, data), machine(parameters.compute)
