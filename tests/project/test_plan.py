@@ -71,6 +71,12 @@ def written(folder: Path, counts: Sequence[int], groups: Sequence[int] | None = 
             "The study trains 5 generators (cgan) and 40 classifiers. For the choice of what automatic arms train on, "
             "3 generators and 30 classifiers more are trained.",
         ),
+        # The same at 2 budgets, and 3 trainings of each of the 6 other arms at both.
+        (
+            {"replicates": 5, "automatic": ["auto"], "classifier": {"steps": [5, 9]}, "choice": {"replicates": 3}},
+            "The study trains 5 generators (cgan) and 40 classifiers. For the choice of budgets and what automatic "
+            "arms train on, 3 generators and 96 classifiers more are trained.",
+        ),
     ],
 )
 def test_trainings_are_counted(changes: dict[str, object], line: str, tmp_path: Path) -> None:

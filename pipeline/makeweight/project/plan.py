@@ -26,7 +26,7 @@ from makeweight.core.data import SPLITS, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import ComputeSettings, Parameters, filters_used
 from makeweight.core.plugins import keeps_training_images
-from makeweight.core.study import AUTO, arms, check_contrasts, control_arms, generator_arms
+from makeweight.core.study import AUTO, check_contrasts, control_arms, generator_arms, is_automatic
 from makeweight.core.text import counted, readable, shown
 from makeweight.generators.filters import require_neighbours
 from makeweight.generators.interface import Family, find_family
@@ -166,7 +166,9 @@ def classifier_runs(parameters: Parameters) -> list[TrainingRun]:
     runs = [TrainingRun(parameters.replicates, budgets[-1])] * sources
     runs += [TrainingRun(parameters.replicates - 1, budgets[-1])] * len(parameters.one_generator)
     several = len(budgets) > 1
-    chosen = arms(parameters) if several else control_arms(parameters) if parameters.compare.control == AUTO else []
+    chosen = control_arms(parameters) if several or parameters.compare.control == AUTO else []
+    if several:
+        chosen += [arm for arm in generator_arms(parameters) if not is_automatic(arm.source)]
     if several or len(chosen) > 1:
         of_transform = parameters.choice.replicates * len(chosen) // transforms
         runs += [TrainingRun(of_transform, steps, choosing=True) for steps in budgets]
