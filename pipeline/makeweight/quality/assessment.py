@@ -190,10 +190,11 @@ class Assessment:
         is_generated = np.arange(len(labels)) >= len(real)
         together = _with_interval(stratified_auc(scores, is_generated, labels * FOLDS + folds))
         areas = [
-            stratified_auc(scores[own], is_generated[own], folds[own]).value
+            _with_interval(stratified_auc(scores[own], is_generated[own], folds[own]))
             for own in (labels == label for label in range(len(real.classes)))
         ]
-        return Figures({"separability": together}, {"separability": {"generated": np.array(areas)}}) + (
+        by_class = {kind: np.array([area[kind] for area in areas]) for kind in together}
+        return Figures({"separability": together}, {"separability": by_class}) + (
             Figures.of_classes("training_accuracy", accuracies)
         )
 
