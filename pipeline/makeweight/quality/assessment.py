@@ -89,7 +89,8 @@ class Assessment:
         (replicate,) = replicates
         device, number, folder = torch.device(replicate.machine.device), replicate.number, replicate.folder
         synthetic = self.synthetic[number]
-        scorer = train_scorer(self.train, self.scorer_steps, derive(self.seed, "scorer"), device)
+        # Not the seed of the scorer that filters images: these would agree with it by construction.
+        scorer = train_scorer(self.train, self.scorer_steps, derive(self.seed, "assess", "scorer"), device)
         space = self._feature_space(scorer)
         replicate.progress(1)
         figures = self._fidelity(synthetic, space, number)
