@@ -15,6 +15,7 @@ from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import GenerateSettings
 from makeweight.core.validation import validate
+from tests.support.generating import generate_settings
 
 REAL, SYNTHETIC = 1, 2
 
@@ -28,15 +29,8 @@ def split(*counts: int, kind: int = REAL) -> Split:
 
 
 def settings(**changes: Any) -> GenerateSettings:
-    values = {
-        "strategy": "uniform",
-        "per_class": 4,
-        "synthetic_fraction": 0.25,
-        "base": "auto",
-        "balance_to": None,
-        "max_synthetic_ratio": 10.0,
-    }
-    return GenerateSettings.model_validate({**values, **changes})
+    mixed = {"strategy": "uniform", "synthetic_fraction": 0.25, "base": "auto", "max_synthetic_ratio": 10.0}
+    return generate_settings(**{**mixed, **changes})
 
 
 def shown(mixing: Any, steps: int, seed: int = 0) -> tuple[Any, Any, Any]:
