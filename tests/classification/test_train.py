@@ -20,7 +20,7 @@ from makeweight.classification.train import train_classifiers
 from makeweight.classification.transforms import Plain
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
-from makeweight.core.parameters import ClassifierSettings, ComputeSettings
+from makeweight.core.parameters import ClassifierSettings
 from makeweight.core.study import Arm
 from makeweight.runtime.files import read_arrays
 from makeweight.runtime.machine import Machine
@@ -28,16 +28,9 @@ from makeweight.runtime.replicates import Replicate
 from makeweight.training import checkpoints
 from makeweight.training.loop import TrainingContext
 from tests.support.generating import generate_settings
+from tests.support.machine import COMPUTE
 
 MACHINE = Machine("cpu", "float32", 1)
-COMPUTE = ComputeSettings(
-    device="cpu",
-    precision="float32",
-    workers=1,
-    threads_per_replicate=1,
-    replicates_per_program=1,
-    checkpoint_seconds=5.0,
-)
 GENERATE = generate_settings(per_class=4)
 SETTINGS = ClassifierSettings(
     name="small_cnn",

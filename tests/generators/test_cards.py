@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from makeweight.core import plugins
-from makeweight.core.parameters import ComputeSettings, MonitorSettings
+from makeweight.core.parameters import MonitorSettings
 from makeweight.core.text import in_markdown
 from makeweight.generators.cards import COLUMNS, CardFacts, data_card, model_card, releases, size_category
 from makeweight.generators.fit import description
@@ -25,6 +25,7 @@ from makeweight.runtime.files import write_json
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, fitted, split
 from tests.support.generating import generate_settings
+from tests.support.machine import COMPUTE
 from tests.support.monitoring import monitor_settings
 
 NASTY = (
@@ -35,14 +36,6 @@ NASTY = (
 )  # fmt: skip
 MONITOR = monitor_settings(on_divergence="rollback", min_discriminator_error=0.02, min_diversity_ratio=0.1)
 BALANCE = generate_settings(strategy="balance", max_synthetic_ratio=100.0)
-COMPUTE = ComputeSettings(
-    device="cpu",
-    precision="float32",
-    workers=1,
-    threads_per_replicate=1,
-    replicates_per_program=1,
-    checkpoint_seconds=5.0,
-)
 MACHINE = Machine("cpu", "float32", 1)
 
 

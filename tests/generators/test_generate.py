@@ -10,21 +10,13 @@ import pytest
 import torch
 
 from makeweight.core.data import Split
-from makeweight.core.parameters import ComputeSettings, GenerateSettings
+from makeweight.core.parameters import GenerateSettings
 from makeweight.generators.cards import COLUMNS
 from makeweight.generators.generate import Generation, generate, quota
 from makeweight.runtime.splits import read_split
 from tests.support.generating import generate_settings
+from tests.support.machine import COMPUTE
 from tests.support.replicates import ran
-
-COMPUTE = ComputeSettings(
-    device="cpu",
-    precision="float32",
-    workers=1,
-    threads_per_replicate=1,
-    replicates_per_program=1,
-    checkpoint_seconds=5.0,
-)
 
 
 def settings(**changes: object) -> GenerateSettings:

@@ -8,22 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from makeweight.core.parameters import ComputeSettings
 from makeweight.generators.fit import Fit
 from makeweight.generators.train import train_generators
 from makeweight.runtime.files import read_json
 from makeweight.runtime.machine import Machine
 from tests.support.families import family, split
+from tests.support.machine import COMPUTE
 from tests.support.monitoring import monitor_settings
-
-COMPUTE = ComputeSettings(
-    device="cpu",
-    precision="float32",
-    workers=1,
-    threads_per_replicate=1,
-    replicates_per_program=1,
-    checkpoint_seconds=5.0,
-)
 
 
 def train(alarm: float, out: Path) -> list[str]:

@@ -13,8 +13,9 @@ import pytest
 import makeweight
 from makeweight.classification.train import train_classifiers
 from makeweight.runtime.files import read_arrays, read_json, write_csv
-from tests.classification.test_train import COMPUTE, TEST, training
+from tests.classification.test_train import TEST, training
 from tests.conftest import Invoke
+from tests.support.machine import COMPUTE
 
 ARM = "none-plain"
 

@@ -11,7 +11,6 @@ import pytest
 
 from makeweight.classification.fit import Training
 from makeweight.core.choices import AutomaticChoice, Candidate, Choices, best_candidate
-from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.seeds import derive
@@ -21,6 +20,7 @@ from makeweight.runtime.replicates import Replicate
 from makeweight.runtime.splits import write_split
 from makeweight.studies.choose import choose
 from tests.conftest import Invoke, write_params
+from tests.support.splits import halves
 
 ARM, NONE = Arm("auto", "plain"), Candidate("oversample", 0.0, ())
 CHANGES: dict[str, Any] = {
@@ -29,16 +29,6 @@ CHANGES: dict[str, Any] = {
     "generate": {"per_class": 6}, "auto": {"synthetic_fractions": [0.25], "filters": [[], ["agreement"]]},
     "compute": {"workers": 1, "device": "cpu"},
 }  # fmt: skip
-
-
-def halves(counts: tuple[int, int], seed: int) -> Split:
-    """Bright on the left (0) or on the right (1), with noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat([0, 1], counts)
-    images = rng.integers(0, 100, (len(labels), 8, 8, 1), dtype=np.uint8)
-    images[labels == 0, :, :4] += 100
-    images[labels == 1, :, 4:] += 100
-    return Split(images, labels, ("left", "right"))
 
 
 SPLITS = {"train": halves((30, 6), 0), "validation": halves((12, 12), 1), "test": halves((9, 9), 2)}

@@ -11,7 +11,6 @@ import pytest
 
 from makeweight.classification.fit import Training
 from makeweight.core.choices import Choices, best
-from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.seeds import derive
@@ -21,22 +20,13 @@ from makeweight.runtime.replicates import Replicate
 from makeweight.studies import choose as module
 from makeweight.studies.choose import choose
 from tests.conftest import write_params
+from tests.support.splits import halves
 
 BUDGETS = {"classifier": {"steps": [4, 8]}}
 NARROW: dict[str, Any] = {
     "transforms": ["plain"], "generators": ["gaussian", "smote"], "unions": ["gaussian+smote"],
     "choice": {"replicates": 2}, "compute": {"workers": 1, "device": "cpu"},
 }  # fmt: skip
-
-
-def halves(counts: tuple[int, int], seed: int) -> Split:
-    """Bright on the left (0) or on the right (1), with noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat([0, 1], counts)
-    images = rng.integers(0, 100, (len(labels), 8, 8, 1), dtype=np.uint8)
-    images[labels == 0, :, :4] += 100
-    images[labels == 1, :, 4:] += 100
-    return Split(images, labels, ("left", "right"))
 
 
 TRAIN, VALIDATION, GROUPS = halves((30, 6), 0), halves((12, 12), 1), np.arange(24)
