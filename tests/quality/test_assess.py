@@ -17,6 +17,7 @@ from torchvision.models import resnet18
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import read_parameters
+from makeweight.quality import assessment as module
 from makeweight.quality.assess import assess, discriminator_errors
 from makeweight.quality.assessment import Assessment, matched
 from makeweight.runtime.files import read_json, write_csv
@@ -114,6 +115,19 @@ def test_the_same_images_give_the_same_bytes_and_another_bound_computes_nothing(
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == written
     assert "far from all" not in "\n".join(assessed(noise(2), steps=4, alarm_ratio=0.0)["alerts"])
     assert list(Path(".makeweight/cache").iterdir()) == [cached]
+
+
+def test_images_are_scored_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    split = Split(images, np.arange(10) % 3, ("a", "b", "c"))
+    torch.manual_seed(0)
+    scorer = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    whole = module._scored(scorer, split)
+    monkeypatch.setattr(module, "SCORED_BLOCK", 4)
+    for blocks, expected in zip(module._scored(scorer, split), whole, strict=True):
+        assert blocks == pytest.approx(expected)
+    assert 0 < whole[1].min() < whole[1].max() < 1
 
 
 def test_features_of_weights_on_disk_are_named_and_no_fid(workspace: Path) -> None:

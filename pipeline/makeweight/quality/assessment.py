@@ -29,6 +29,7 @@ from makeweight.training.scorer import recognised, train_scorer
 
 FIGURES = "figures.json"  # of one replicate
 STEPS = 4  # of the progress
+SCORED_BLOCK = 10_000  # images whose outputs, a number for each class, are in memory at a time
 
 Values = NDArray[np.float64]
 Kinds = Mapping[str, Any]  # values of "generated" images, and where they exist of "real" ones, and ends of an interval
@@ -95,8 +96,8 @@ class Assessment:
         replicate.progress(1)
         figures = self._fidelity(synthetic, space, number)
         replicate.progress(2)
-        logits = outputs(scorer, synthetic.images)
-        figures += self._agreement(synthetic, logits, scorer)
+        agrees, probabilities = _scored(scorer, synthetic)
+        figures += self._agreement(synthetic, agrees, scorer)
         copies = find_copies(synthetic, self.train, self.validation, self.settings.near_copy)
         figures += self._memorisation(synthetic, copies, number)
         replicate.progress(3)
@@ -104,7 +105,7 @@ class Assessment:
         write_json(folder / FIGURES, {"features": space.description, "inception": space.inception, **figures.as_json()})
         nearest_neighbours(synthetic, self.train, copies).save(folder / NEAREST)
         closest(synthetic, self.train, copies).save(folder / CLOSEST)
-        ranked(synthetic, _own_probabilities(logits, synthetic)).save(folder / RANKED)
+        ranked(synthetic, probabilities).save(folder / RANKED)
         replicate.progress(STEPS)
 
     def _feature_space(self, scorer: torch.nn.Module) -> FeatureSpace:
@@ -150,9 +151,9 @@ class Assessment:
         spreads = (_spread(features, split) for features, split in zip((generated, held_out), compared, strict=False))
         return Figures(overall, {}) + Figures.of_classes("spread", {"generated": _ratio(*spreads)})
 
-    def _agreement(self, synthetic: Split, logits: Values, scorer: torch.nn.Module) -> Figures:
+    def _agreement(self, synthetic: Split, agrees: NDArray[np.bool_], scorer: torch.nn.Module) -> Figures:
         """Of the labels with the scorer's classes."""
-        generated = _means(logits.argmax(1) == synthetic.labels, synthetic)
+        generated = _means(agrees, synthetic)
         real = recognised(scorer, self.validation.images, self.validation.labels, len(self.validation.classes))
         return Figures.of_classes("label_agreement", {"generated": generated, "real": real})
 
@@ -238,10 +239,15 @@ def _spread(features: Values, split: Split) -> Values:
     return np.array([median_distance(own) if len(own) > 1 else np.nan for own in found])
 
 
-def _own_probabilities(logits: Values, split: Split) -> Values:
-    """The probability that the scorer gives to each image's own class, [images]."""
-    probabilities: Values = softmax(logits, axis=1)[np.arange(len(split)), split.labels]
-    return probabilities
+def _scored(scorer: torch.nn.Module, split: Split) -> tuple[NDArray[np.bool_], Values]:
+    """Whether the scorer takes each image for its own class, and the probability that it gives to it, both [images]."""
+    agrees, probabilities = np.empty(len(split), dtype=bool), np.empty(len(split))
+    for start in range(0, len(split), SCORED_BLOCK):
+        block = slice(start, start + SCORED_BLOCK)
+        logits, labels = outputs(scorer, split.images[block]), split.labels[block]
+        agrees[block] = logits.argmax(1) == labels
+        probabilities[block] = softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    return agrees, probabilities
 
 
 def _means(values: NDArray[np.bool_], split: Split) -> Values:
