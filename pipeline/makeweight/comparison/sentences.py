@@ -16,6 +16,7 @@ from makeweight.core.text import (
     amount,
     capitalised,
     counted,
+    percent,
     points,
     possible_range,
     readable,
@@ -84,6 +85,17 @@ def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> 
     name, size = test_set.smallest
     smallest = f"The smallest class, {quoted(name)}, has {counted(size, 'test image')}"
     return [basis, f"{smallest}{_coarse_classes(test_set)}.", exposure(generate)]
+
+
+def other_fractions(choices: Choices, generate: GenerateSettings) -> list[str]:
+    """The part of each batch that is synthetic in automatic arms, where it is not that of the other generator arms."""
+    chosen_fractions = {arm: choice.chosen.synthetic_fraction for arm, choice in choices.automatic.items()}
+    parts = [
+        f"{percent(fraction, 0)}% of each batch in {arm}" if fraction else f"no synthetic images in {arm}"
+        for arm, fraction in chosen_fractions.items()
+        if fraction != generate.synthetic_fraction
+    ]
+    return [f"Automatic arms have a fraction of their own: {', '.join(parts)}."] if parts else []
 
 
 def other_base(parameters: Parameters) -> list[str]:
