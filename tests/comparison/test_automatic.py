@@ -42,7 +42,7 @@ def test_an_arm_without_synthetic_images_says_so_instead_of_being_equivalent(
 ) -> None:
     text = shown(tmp_path, NONE, "oversample-plain", capsys)
     assert "Other tested arms auto-plain: chose no synthetic images." in text
-    assert "Auto chose no synthetic images." in text
+    assert "Auto-plain chose no synthetic images." in text
     assert (
         "No candidate was better on validation images than none, beyond chance: auto-plain is trained as "
         "oversample-plain, the control, and predicts the same." in text
@@ -51,7 +51,7 @@ def test_an_arm_without_synthetic_images_says_so_instead_of_being_equivalent(
         "auto-plain trains on what was chosen among 2 candidates on validation images, by 2 trainings of each option "
         "that are never scored on test images: no synthetic images (oversample)." in text
     )
-    assert "25% fewer real images with them. Automatic arms have a fraction of their own: no synthetic images" in text
+    assert "25% fewer real images with them. There are none in the batches of auto-plain." in text
 
 
 def test_where_no_synthetic_images_were_chosen_there_are_no_estimates_and_no_tests(
@@ -74,6 +74,14 @@ def test_where_no_synthetic_images_were_chosen_there_are_no_estimates_and_no_tes
     }  # fmt: skip
 
 
+def test_an_arm_is_not_compared_with_the_control_arm_that_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(tmp_path, Candidate("none", 0.0, ()), "none-plain", capsys)
+    references = pd.read_csv(tmp_path / "results/contrasts.csv").query("arm == 'auto-plain'")["reference"]
+    assert set(references) == {"oversample-plain", "cgan-plain"}
+
+
 def test_an_arm_with_synthetic_images_is_tested_like_any_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,4 +94,4 @@ def test_an_arm_with_synthetic_images_is_tested_like_any_other(
     assert own["gain"] == of_family["gain"]
     assert own["verdict"] in {"helps", "hurts", "equivalent", "inconclusive"}
     assert "utomatically chosen GAN images" in text
-    assert "Automatic arms have a fraction of their own: 50% of each batch in auto-plain." in text
+    assert "In auto-plain they make up 50%." in text

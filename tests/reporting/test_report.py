@@ -551,7 +551,7 @@ def test_an_automatic_arm_without_synthetic_images_has_nothing_to_test(tmp_path:
     verdict, *others = [row.cells[column] for row in table.rows]
     assert verdict == "none chosen"
     assert set(others) == {"–"}
-    assert table.note.endswith(" No synthetic images were chosen for auto-plain: nothing to test.")
+    assert table.note.endswith(" Without synthetic images there is nothing to test: auto-plain.")
     assert [row.cells for row in facts["mcnemar"].rows if row.head.startswith("auto")] == [["–"]]
     assert [entry["arm"] for entry in facts["gains"]] == ["cgan-plain"]
     for kind in ("html", "md"):
@@ -581,7 +581,7 @@ def test_what_filters_dropped_is_a_table(tmp_path: Path) -> None:
     assert table.heads == ["images", "drawn", *dropped_by, "kept", "missing"]
     assert {row.head: row.cells for row in table.rows} == {
         "cgan, all classes": ["3,624", "3,000", "27", "–", "33", "3"],
-        "cgan, nan": ["3,600", "3,000", "27", "–", "9", "3"],
+        "cgan, class “nan”": ["3,600", "3,000", "27", "–", "9", "3"],
         "cgan, for auto-plain, all classes": ["1,208", "–", "–", "8", "12", "0"],
     }
     write_report(facts, places.results)

@@ -176,7 +176,7 @@ def test_an_outdated_choice_is_refused(change: dict[str, Any], name: str | None,
     chosen(NONE)
     parameters(change)
     code, output = invoke("train-auto", "--transform", "plain")
-    refused = (2, f"automatic arms were chosen before a change of {name}: run choose again\n")
+    refused = (2, f"the choices of automatic arms are outdated (changed since: {name}): run choose again\n")
     assert (code, output) == refused if name else code == 0
 
 
@@ -185,7 +185,10 @@ def test_a_choice_by_other_images_is_refused(invoke: Invoke) -> None:
     chosen(NONE)
     write_split(Path("data/validation"), halves((12, 12), 9), {"group": range(24)})
     code, output = invoke("train-auto", "--transform", "plain")
-    assert (code, output) == (2, "automatic arms were chosen before a change of validation images: run choose again\n")
+    assert (code, output) == (
+        2,
+        "the choices of automatic arms are outdated (changed since: validation images): run choose again\n",
+    )
 
 
 def test_images_are_those_that_the_arm_was_trained_on(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,15 @@ def _warnings(parameters: Parameters, models: Path) -> list[str]:
 def _results(
     parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels, choices: Choices
 ) -> list[ContrastResult]:
-    """The results of all contrasts: the primary one, the other tested ones, the untested ones."""
+    """The results of all contrasts: the primary one, the other tested ones, the untested ones.
+
+    Without the untested contrast of an automatic arm that chose no synthetic images and the control arm that it is.
+    """
+    same = [
+        Contrast(arm, Arm(choice.chosen.source, arm.transform))
+        for arm, choice in choices.automatic.items()
+        if not choice.chosen.has_synthetic_images
+    ]
     tested, primary_contrast = contrasts(parameters), primary(parameters)
     sharing_alpha = len(tested) - (primary_contrast is not None)
     results = []
@@ -186,6 +194,8 @@ def _results(
             )
         )
     for contrast in other_contrasts(parameters):
+        if contrast in same:
+            continue
         results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=0))
     return results
 

@@ -88,14 +88,17 @@ def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> 
 
 
 def other_fractions(choices: Choices, generate: GenerateSettings) -> list[str]:
-    """The part of each batch that is synthetic in automatic arms, where it is not that of the other generator arms."""
-    chosen_fractions = {arm: choice.chosen.synthetic_fraction for arm, choice in choices.automatic.items()}
-    parts = [
-        f"{percent(fraction, 0)}% of each batch in {arm}" if fraction else f"no synthetic images in {arm}"
-        for arm, fraction in chosen_fractions.items()
+    """The part of the batches that is synthetic in automatic arms, where it differs from the other generator arms."""
+    by_fraction: dict[float, list[str]] = {}
+    for arm, choice in choices.automatic.items():
+        by_fraction.setdefault(choice.chosen.synthetic_fraction, []).append(str(arm))
+    return [
+        f"In {' and '.join(names)} they make up {percent(fraction, 0)}%."
+        if fraction
+        else f"There are none in the batches of {' and '.join(names)}."
+        for fraction, names in by_fraction.items()
         if fraction != generate.synthetic_fraction
     ]
-    return [f"Automatic arms have a fraction of their own: {', '.join(parts)}."] if parts else []
 
 
 def other_base(parameters: Parameters) -> list[str]:
@@ -200,7 +203,7 @@ def _images(result: ContrastResult) -> str:
 
 def _answer(result: ContrastResult) -> str:
     if result.without_synthetic_images:
-        return f"{capitalised(result.contrast.arm.source)} chose no synthetic images."
+        return f"{capitalised(str(result.contrast.arm))} chose no synthetic images."
     images = _images(result)
     match result.verdict:
         case "helps":

@@ -92,14 +92,14 @@ def statistics(tested: Sequence[Figures]) -> Table:
         Row(name, [cell(contrast) if contrast["gain"] is not None else NOTHING for contrast in tested], explanation)
         for name, explanation, cell in _STATISTICS
     ]
-    nothing_to_test = ", ".join(contrast["arm"] for contrast in tested if contrast["gain"] is None)
+    nothing_to_test = " and ".join(contrast["arm"] for contrast in tested if contrast["gain"] is None)
     return Table(
         "Statistics of the tested contrasts; differences in percentage points",
         ["statistic", *(f"{contrast['arm']} minus {contrast['reference']}" for contrast in tested)],
         [Row("verdict", [str(contrast["verdict"]) for contrast in tested], VERDICTS), *rows],
         "In parentheses: the range over the 80% confidence interval of the estimated variance. Intervals end at the "
         "largest possible difference."
-        + (f" No synthetic images were chosen for {nothing_to_test}: nothing to test." if nothing_to_test else ""),
+        + (f" Without synthetic images there is nothing to test: {nothing_to_test}." if nothing_to_test else ""),
     )
 
 
@@ -271,7 +271,9 @@ def filters(images: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     for name, of_images in table.groupby("images", sort=False):
         by_class = of_images.groupby("class", sort=False)[columns].sum(min_count=1)
         rows.append(Row(f"{name}, all classes", _counts(by_class.sum(min_count=1))))
-        rows += [Row(f"{name}, {label}", _counts(row)) for label, row in by_class.query("missing > 0").iterrows()]
+        rows += [
+            Row(f"{name}, class “{label}”", _counts(row)) for label, row in by_class.query("missing > 0").iterrows()
+        ]
     return Table(
         "Filtered images of all runs: all classes, and those that lack images",
         ["images", *(column.replace("dropped.", "dropped by ") for column in columns)],

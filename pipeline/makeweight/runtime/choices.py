@@ -102,7 +102,9 @@ def require_current(choices: Choices, parameters: Parameters, train: Split, vali
     """
     now = made_from(parameters, train, validation)
     if changed := [name for name, value in now.items() if choices.made_from.get(name) != value]:
-        raise BadInput(f"automatic arms were chosen before a change of {', '.join(changed)}: run choose again")
+        raise BadInput(
+            f"the choices of automatic arms are outdated (changed since: {', '.join(changed)}): run choose again"
+        )
 
 
 def _automatic(choice: AutomaticChoice) -> dict[str, Any]:
