@@ -7,7 +7,8 @@ FOLDER gets params.yaml and all outputs; started again, the study goes on where 
 torchvision's root; of the others a folder of images or a zip file, which is unpacked into FOLDER. Changes of
 parameters follow as they would stand in params.yaml (`replicates=10`, `classifier.steps=[1000,3000]`,
 `unions=[cgan+warp]`); they win over those of the data set below. Choices are made on validation images; test images are
-scored once, at the end.
+scored once, at the end. Beside the families of Makeweight there is `weak`, a `cgan` of 200 steps whose images are bad:
+`generators=[cgan,weak] automatic=[auto]` shows whether automatic arms avoid it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 import typer
 from ruamel.yaml import YAML
 
-from benchmarks.family_table import CIFAR_COUNTS, SMALL_CIFAR_COUNTS
+from benchmarks.family_table import SMALL_CIFAR_COUNTS
 from benchmarks.mnist_imbalanced import COUNTS
-from benchmarks.workspace import write_params
+from benchmarks.workspace import PROJECT, register_family, write_params
 from makeweight.commands.check import check
 from makeweight.commands.choose import choose
 from makeweight.commands.compare import compare
@@ -37,10 +39,14 @@ from makeweight.commands.generate import generate
 from makeweight.commands.prepare import prepare
 from makeweight.commands.report import report
 from makeweight.commands.train_augmented import train_augmented
+from makeweight.commands.train_auto import train_auto
 from makeweight.commands.train_baseline import train_baseline
 from makeweight.commands.train_generator import train_generator
 from makeweight.commands.train_union import train_union
+from makeweight.core.choices import Choices, best
 from makeweight.core.parameters import Parameters, read_parameters
+from makeweight.generators.families.cgan.family import ConditionalGAN
+from makeweight.runtime.choices import read_choices
 from makeweight.runtime.files import read_json
 
 COMMON: dict[str, Any] = {
@@ -60,7 +66,8 @@ DATA: dict[str, dict[str, Any]] = {
         "generate.per_class": 4000, "classifier.steps": [1000, 3000],
     },
     "cifar10": {
-        **CIFAR, "data.counts": list(CIFAR_COUNTS), "generate.per_class": 2000, "classifier.steps": [2000, 4000],
+        **CIFAR, "data.counts": [4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80], "generate.per_class": 2000,
+        "classifier.steps": [2000, 4000],
     },
     "cifar10-small": {
         **CIFAR, "data.counts": list(SMALL_CIFAR_COUNTS), "generate.per_class": 1000, "classifier.steps": [1000, 2000],
@@ -70,6 +77,7 @@ DATA: dict[str, dict[str, Any]] = {
         "classifier.steps": [800, 2400],
     },
 }  # fmt: skip
+WEAK_STEPS = 200  # of a `cgan` whose images are bad
 
 
 def unpacked(path: Path, folder: Path) -> Path:
@@ -101,6 +109,8 @@ def run(parameters: Parameters) -> None:
             train_augmented(family=family, transform=transform)
         for union in parameters.unions:
             train_union(union=union, transform=transform)
+        if parameters.automatic:
+            train_auto(transform=transform)
     compare()
     report()
 
@@ -125,10 +135,25 @@ def verdicts() -> Iterator[str]:
         yield f"| {row['arm']} | {row['reference']} | {gain} | {low} to {high} ({level}) | {row['verdict']} |"
 
 
+def automatic_choices(choices: Choices) -> Iterator[str]:
+    """What each automatic arm chose, and its candidates with their differences from none, as tables in Markdown."""
+    for arm, choice in choices.automatic.items():
+        yield f"\n{arm} chose: {choice.chosen}, {choice.steps} steps"
+        yield "\n| candidate | steps | validation | minus none ± standard error |\n|---|---|---|---|"
+        for candidate in choice.scores:
+            _, steps = best(choice.scores, [candidate])
+            mean, own = fmean(choice.scores[candidate][steps]), choice.differences.get(candidate)
+            difference = f"{100 * own.mean:+.2f} ± {100 * own.standard_error:.2f}" if own else ""
+            yield f"| {candidate} | {steps} | {100 * mean:.2f} | {difference} |"
+
+
 def main(folder: Path, data: str, path: Path | None, changes: list[str]) -> None:
     """Prepare the study in `folder`, run it, and print the verdicts."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {**COMMON, **DATA[data], "data.path": str(unpacked(path, folder)) if path else None}
+    register_family(folder / "plugins", "weak", f"{ConditionalGAN.__module__}:{ConditionalGAN.__name__}")
+    shipped = YAML(typ="safe").load(PROJECT / "params.yaml")
+    settings["families.weak"] = {**shipped["families"]["cgan"], "steps": WEAK_STEPS}
     settings |= {key: YAML(typ="safe").load(value) for key, value in (change.split("=", 1) for change in changes)}
     parameters = read_parameters(write_params(folder, settings))
     os.chdir(folder)
@@ -139,6 +164,8 @@ def main(folder: Path, data: str, path: Path | None, changes: list[str]) -> None
         raise SystemExit(stopped.exit_code) from None
     print(f"\n{data}, {parameters.replicates} replicates, {time.monotonic() - start:.0f} s")
     print("\n".join(verdicts()))
+    if parameters.automatic:
+        print("\n".join(automatic_choices(read_choices(parameters, Path("results/choices.json"), automatic=True))))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -34,6 +35,22 @@ def write_params(folder: Path, changes: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     YAML(typ="safe").dump(values, folder / "params.yaml")
     return folder / "params.yaml"
+
+
+def register_family(folder: Path, name: str, target: str) -> None:
+    """Register `target` (module:class) as the family `name`, for this process and those that it starts.
+
+    As for an installed plug-in, an entry point says so: in the metadata of a distribution in `folder`.
+    """
+    metadata = folder / f"{name}-1.dist-info"
+    metadata.mkdir(parents=True, exist_ok=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (metadata / "RECORD").write_text("")
+    (metadata / "entry_points.txt").write_text(f"[makeweight.families]\n{name} = {target}\n")
+    sys.path.append(str(folder.absolute()))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(folder.absolute()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    )
 
 
 def timed(*command: str, cwd: Path) -> float:

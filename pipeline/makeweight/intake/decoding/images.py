@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from makeweight.core.data import LARGEST_SIDE, SMALLEST_SIDE, Images
+from makeweight.core.data import SMALLEST_SIDE, Images
 from makeweight.core.errors import ImageError
 from makeweight.intake.decoding import tiffs
 from makeweight.intake.decoding.rasters import BYTE, PARTIAL_OPACITY, Raster, render, select_bands, span
@@ -47,7 +47,7 @@ UNREAD_SUFFIXES = (
 SUFFIXES = frozenset(suffix for suffixes in (*SUFFIXES_OF.values(), UNREAD_SUFFIXES) for suffix in suffixes)
 STILL = {"MPO"}
 GREY_MODES = {"1", "L", "LA", "La", "I;16", "I", "F"}
-MAX_DEFAULT_SIDE = 64  # pixels: a GAN of larger images takes hours on a CPU, which must be a deliberate choice
+MAX_DEFAULT_SIDE = 64  # pixels: a study of larger images takes many hours on a CPU, which must be a deliberate choice
 MAX_PIXELS = 89_478_485  # Pillow's limit: 256 MiB of RGB
 LARGE = (
     1 << 24
@@ -449,13 +449,9 @@ FITS: dict[str, tuple[Callable[[Image.Image, ImageSpec], Image.Image], str]] = {
 def side_of(sizes: NDArray[np.int64]) -> int:
     """The side to use if the parameters name none, in pixels.
 
-    The images' own if they are all squares of one allowed size; else the median of their shorter sides, at most
-    `MAX_DEFAULT_SIDE`.
+    The median of their shorter sides, from `SMALLEST_SIDE` to `MAX_DEFAULT_SIDE`.
 
     Args:
         sizes: int64 [n, 2], at least one: width and height.
     """
-    width, height = (int(length) for length in sizes[0])
-    if (sizes == sizes[0]).all() and width == height and SMALLEST_SIDE <= width <= LARGEST_SIDE:
-        return width
     return min(max(int(np.median(sizes.min(axis=1))), SMALLEST_SIDE), MAX_DEFAULT_SIDE)
