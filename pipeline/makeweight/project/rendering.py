@@ -1,4 +1,4 @@
-"""The dvc.yaml and params.yaml of a project that uses an installed Makeweight, from this repository's own files."""
+"""Rendering of dvc.yaml and params.yaml for projects that use an installed Makeweight, from those of this repository."""
 
 from __future__ import annotations
 
