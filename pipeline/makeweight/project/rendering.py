@@ -1,4 +1,4 @@
-"""Rendering of dvc.yaml and params.yaml for projects that use an installed Makeweight, from those of this repository."""
+"""Rendering of dvc.yaml and params.yaml for projects with an installed Makeweight, from the files of this one."""
 
 from __future__ import annotations
 
