@@ -127,7 +127,7 @@ def test_check_reports_no_error_for_the_former_lock_and_cache(
     monkeypatch.chdir(upgraded.folder)
     code, output = invoke("check")
     assert code == 0
-    assert output.splitlines()[-1] == "params.yaml is in order; wrote .makeweight/checked"
+    assert output.splitlines()[-1] == "params.yaml is valid; wrote .makeweight/checked"
     assert "warning" not in output
     added = {name for name in outputs(upgraded) if name not in before}
     assert added == {"results/assessment/README.md"}

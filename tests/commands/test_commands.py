@@ -265,7 +265,7 @@ def test_a_path_that_does_not_exist_names_a_similar_one(workspace: Path, invoke:
     write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photso"}})
     code, output = invoke("check")
     assert (code, len(output.splitlines())) == (2, 1)
-    assert output.startswith("data.path: there is no folder photso and no file of that name, seen from ")
+    assert output.startswith("data.path: photso does not exist, relative to ")
     assert output.endswith(" (did you mean photos?)\n")
 
 

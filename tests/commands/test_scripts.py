@@ -36,7 +36,7 @@ def test_no_script_is_called_like_a_module_of_the_standard_library() -> None:
 def test_module_and_script_are_the_same_command(start: tuple[str, ...], workspace: Path) -> None:
     done = subprocess.run([sys.executable, *start], cwd=workspace, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "params.yaml is in order; wrote .makeweight/checked"
+    assert done.stdout.splitlines()[-1] == "params.yaml is valid; wrote .makeweight/checked"
 
 
 def test_the_version_is_that_of_the_package(invoke: Invoke) -> None:

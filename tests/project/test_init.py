@@ -123,7 +123,7 @@ def test_reader_path_and_dependency_are_filled_in(
     for stage in ("check", "prepare"):
         assert (expected["path"] in stages[stage]["deps"]) == depends
     assert str(repository) not in (repository / "augment" / DVC_YAML).read_text()
-    assert ("is not there yet" in output) == ("--data" in arguments and "arrays" not in arguments)
+    assert ("does not exist yet" in output) == ("--data" in arguments and "arrays" not in arguments)
 
 
 @pytest.mark.parametrize("name", [DVC_YAML, PARAMS])
@@ -143,7 +143,7 @@ def test_a_gitignore_that_is_there_stays(repository: Path, invoke: Invoke) -> No
     assert code == 0, output
     assert (repository / ".gitignore").read_text() == "mine\n"
     assert output.splitlines()[0] == "wrote dvc.yaml, params.yaml to ."
-    assert ".gitignore was there and stays as it is: add /.makeweight/ and /logs/ to it" in output
+    assert ".gitignore exists and was not changed: add /.makeweight/ and /logs/ to it" in output
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_folder_beside_the_current_one_is_in_no_repository_of_it(
     monkeypatch.chdir(outside / "here")
     code, output = invoke("init", "../beside")
     assert (code, len(output.splitlines())) == (2, 1)
-    assert "../beside is in no DVC repository" in output
+    assert "../beside is not in a DVC repository" in output
 
 
 def test_an_interpreter_in_a_folder_with_spaces_is_quoted(
@@ -212,7 +212,7 @@ def test_outside_a_repository_it_offers_to_make_one(
     monkeypatch.chdir(tmp_path)
     code, output = invoke("init", "my study")
     assert (code, len(output.splitlines())) == (2, 1)
-    assert "my study is in no DVC repository: add --git to make one here" in output
+    assert "my study is not in a DVC repository: add --git to create one here" in output
     assert list(tmp_path.iterdir()) == []
     code, output = invoke("init", "my study", "--git")
     assert code == 0, output
@@ -254,7 +254,7 @@ def test_a_repository_is_made_in_the_current_folder_only(
     monkeypatch.chdir(tmp_path / "here")
     code, output = invoke("init", "../beside", "--git")
     assert (code, len(output.splitlines())) == (2, 1)
-    assert "../beside is outside the repository that was made in " in output
+    assert "../beside is outside the repository created in " in output
     assert not (tmp_path / "beside").exists()
 
 
@@ -265,7 +265,7 @@ def test_a_folder_that_git_ignores_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     code, output = invoke("init")
     assert (code, output) == (
-        2, "Git ignores augment/dvc.yaml, which DVC then refuses: change .gitignore first\n"
+        2, "Git ignores augment/dvc.yaml, so DVC refuses it: change .gitignore first\n"
     )  # fmt: skip
     assert not (tmp_path / "augment").exists()
 
@@ -371,7 +371,7 @@ def test_an_upgrade_keeps_stages_and_dependencies_of_the_user_and_the_line_ends(
     assert output.splitlines()[1:3] == [
         "kept in augment/dvc.yaml: stages deploy-it; sections plots; dependencies ../my_package of check; "
         "dependencies ../a, b of compare; dependencies ../logo.png of report",
-        "augment/dvc.yaml was written anew; the former one, with other edits if there were any, is dvc.yaml.bak",
+        "augment/dvc.yaml was rewritten; the previous file, with any other edits of yours, is kept as dvc.yaml.bak",
     ]
     assert (project / "dvc.yaml.bak").read_text() == edited
     content = (project / DVC_YAML).read_bytes()
@@ -385,14 +385,14 @@ def test_an_upgrade_keeps_stages_and_dependencies_of_the_user_and_the_line_ends(
     for name, stage in before.items():
         assert after[name] == {**stage, DEPS: [*own.get(name, []), *stage[DEPS]]}
     code, output = invoke("init", "--upgrade")
-    assert output.splitlines()[1] == "augment/dvc.yaml is as it was"
+    assert output.splitlines()[1] == "augment/dvc.yaml is unchanged"
     assert (project / DVC_YAML).read_bytes() == content
     assert (project / "dvc.yaml.bak").read_text() == edited
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("stages: {a: {cmd: b}}\n", "is not in block style at stages"), ("stages: [\n", "is not valid YAML")],
+    [("stages: {a: {cmd: b}}\n", "has stages in flow style"), ("stages: [\n", "is not valid YAML")],
 )
 def test_an_upgrade_of_a_pipeline_that_cannot_be_read_changes_nothing(
     text: str, message: str, repository: Path, invoke: Invoke
@@ -412,7 +412,7 @@ def test_a_checkout_is_not_upgraded(former: str, repository: Path, invoke: Invok
     (repository / DVC_YAML).write_text((PROJECT / DVC_YAML).read_text())
     before = tree(repository)
     code, output = invoke("init", "--upgrade")
-    assert (code, output) == (2, "params.yaml belongs to a checkout of Makeweight, which `git pull` upgrades\n")
+    assert (code, output) == (2, "params.yaml belongs to a checkout of Makeweight: upgrade it with `git pull`\n")
     assert tree(repository) == before
 
 

@@ -58,25 +58,25 @@ def written(folder: Path, counts: Sequence[int], groups: Sequence[int] | None = 
         # 3 trainings of each of 6 arms at 2 budgets, with 3 generators.
         (
             {"replicates": 5, "classifier": {"steps": [5, 9]}, "choice": {"replicates": 3}},
-            "The study trains 5 generators (cgan) and 30 classifiers. For the choice of budgets, 3 "
-            "generators and 36 classifiers more are trained.",
+            "The study trains 5 generators (cgan) and 30 classifiers. To choose budgets, another 3 "
+            "generators and 36 classifiers are trained.",
         ),
         (
             {"replicates": 5, "compare": {"control": "auto"}, "choice": {"replicates": 3}},
-            "The study trains 5 generators (cgan) and 30 classifiers. For the choice of the control, 12 "
-            "classifiers more are trained.",
+            "The study trains 5 generators (cgan) and 30 classifiers. To choose the control, another 12 "
+            "classifiers are trained.",
         ),
         # 5 candidates: none, and 2 fractions × 2 lists of filters; 2 transforms, and 2 arms of each besides.
         (
             {"replicates": 5, "automatic": ["auto"], "choice": {"replicates": 3}},
-            "The study trains 5 generators (cgan) and 40 classifiers. For the choice of what automatic arms train on, "
-            "3 generators and 30 classifiers more are trained.",
+            "The study trains 5 generators (cgan) and 40 classifiers. To choose what automatic arms train on, "
+            "another 3 generators and 30 classifiers are trained.",
         ),
         # The same at 2 budgets, and 3 trainings of each of the 6 other arms at both.
         (
             {"replicates": 5, "automatic": ["auto"], "classifier": {"steps": [5, 9]}, "choice": {"replicates": 3}},
-            "The study trains 5 generators (cgan) and 40 classifiers. For the choice of budgets and what automatic "
-            "arms train on, 3 generators and 96 classifiers more are trained.",
+            "The study trains 5 generators (cgan) and 40 classifiers. To choose budgets and what automatic "
+            "arms train on, another 3 generators and 96 classifiers are trained.",
         ),
     ],
 )
@@ -91,8 +91,8 @@ def test_candidates_beyond_their_number_are_warned_of(tmp_path: Path) -> None:
     assert line == "Automatic arms choose among 5 candidates, one of them without synthetic images."
     _, warning = plan.candidate_lines(parameters(tmp_path, **changes, auto={"candidates": 3}))
     assert warning == (
-        "warning: auto.candidates is 3, so that 2 of 5 are not tried: from cgan, 25% synthetic, filtered by "
-        "agreement on"
+        "warning: auto.candidates is 3, so the last 2 of 5 candidates are not tried, the first of which is: cgan, 25% "
+        "synthetic, filtered by agreement"
     )
 
 
@@ -187,7 +187,7 @@ def test_more_than_an_hour_has_a_warning_of_its_own(tmp_path: Path, data: Path) 
     chosen = parameters(tmp_path, **TIMED)
     line, warning = line_of_times(data, chosen, generator_cgan=27.25, classifier_classical=0.5)
     assert "about 2 h 20 min" in line
-    assert warning.startswith("warning: training takes longer than an hour: ")
+    assert warning.startswith("warning: training takes more than an hour: ")
     assert len(line_of_times(data, chosen, generator_cgan=11.2, classifier_classical=0.5)) == 1
 
 
@@ -293,7 +293,7 @@ def test_check_and_prepare_print_the_plan(workspace: Path, invoke: Invoke, monke
     assert "\n".join(["", *lines, ""]) in output
     assert lines[0] == count
     assert "Training takes about " in lines[1]
-    assert "Smallest gain in balanced accuracy" in lines[2]
+    assert "Minimum detectable gain in balanced accuracy" in lines[2]
     assert invoke("check")[1].splitlines()[:-1] == lines
     write_params(Path("params.yaml"), {"data": {"test_fraction": 0.3}})  # the prepared data are of other parameters
     assert invoke("check")[1].splitlines()[:-1] == unprepared
@@ -309,7 +309,7 @@ def test_settings_that_the_prepared_images_do_not_allow_are_errors(workspace: Pa
     chosen = read_parameters(write_params(Path("params.yaml"), change, {"generate": {"filtering": {"neighbours": 1}}}))
     with_novelty = [line for line in plan.lines(chosen) if "novelty" in line]
     assert with_novelty == [
-        "warning: images of smote are near to training images by construction: the filter novelty drops "
+        "warning: images of smote are close to training images by construction: the filter novelty discards "
         "many of them, and may leave a class without images"
     ]
 
@@ -320,7 +320,7 @@ def test_times_of_steps_hold_for_another_number_of_steps_and_not_for_other_netwo
     monkeypatch.setattr(plan, "step_times", fixed_times)
     invoke("prepare")
     chosen = read_parameters(write_params(Path("params.yaml"), {"families": {"cgan": {"steps": 20_000}}}))
-    assert plan.lines(chosen)[2].startswith("warning: training takes longer than an hour")
+    assert plan.lines(chosen)[2].startswith("warning: training takes more than an hour")
     chosen = read_parameters(write_params(Path("params.yaml"), {"families": {"cgan": {"generator_width": 16}}}))
     assert plan.lines(chosen)[1] == (
         "run `makeweight prepare` for an estimate of the time: not timed with these settings: generator cgan"

@@ -44,7 +44,7 @@ def test_what_is_no_output_is_kept_and_logged(tmp_path: Path, capsys: pytest.Cap
     remove_others(runs, {"none-plain"}, RUNS)
     assert sorted(tmp_path.rglob("*")) == before
     (line,) = capsys.readouterr().err.splitlines()
-    assert "left Old Runs, linked-plain, mine-plain, notes.txt alone: " in line
+    assert "kept Old Runs, linked-plain, mine-plain, notes.txt, which DVC hashes" in line
 
 
 @pytest.mark.parametrize(

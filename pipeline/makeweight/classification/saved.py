@@ -1,4 +1,4 @@
-"""Classifiers in folders, used without the project that trained them."""
+"""Loading of trained classifiers from folders, without the project that trained them."""
 
 from __future__ import annotations
 

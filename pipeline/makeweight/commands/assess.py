@@ -1,4 +1,4 @@
-"""`makeweight assess`: measure what the synthetic images of a family are worth."""
+"""`makeweight assess`: assess the synthetic images of a family."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,13 +18,14 @@ def assess(
         Path | None, typer.Option(help="Synthetic images of the family.  [default: data/synthetic/FAMILY]")
     ] = None,
     history: Annotated[
-        Path | None, typer.Option(help="History of its training.  [default: models/FAMILY/history.csv]")
+        Path | None, typer.Option(help="Training history of the family.  [default: models/FAMILY/history.csv]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Gets figures, alerts and pictures.  [default: results/assessment/FAMILY]")
+        Path | None,
+        typer.Option(help="Output folder for measures, alerts and pictures.  [default: results/assessment/FAMILY]"),
     ] = None,
 ) -> str:
-    """Assess synthetic images by training and validation images: fidelity, diversity, labels, memorisation."""
+    """Assess the synthetic images of a family. Fidelity, diversity, labels, memorisation."""
     from makeweight.core.parameters import read_parameters
     from makeweight.quality.assess import assess as assess_images
     from makeweight.quality.assess import assessment_of

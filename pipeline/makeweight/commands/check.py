@@ -18,15 +18,17 @@ A folder for each family that `assess.families` in `params.yaml` names, with fig
 @command
 def check(
     params: ParamsFile = Path("params.yaml"),
-    out: Annotated[Path, typer.Option(help="Marker that all other stages wait for.")] = Path(".makeweight/checked"),
+    out: Annotated[Path, typer.Option(help="Marker file that all other stages depend on.")] = Path(
+        ".makeweight/checked"
+    ),
     assessments: Annotated[
-        Path, typer.Option(help="Folder of the assessments; gets a note, so that it exists.")
+        Path, typer.Option(help="Folder of the assessments; a README is written into it, so that it exists.")
     ] = Path("results/assessment"),
 ) -> str:
     """Check the parameters and print the plan of the study.
 
-    Write a note, and a marker, which holds the version that the parameters are for, in place of dependencies on the
-    code, and a hash of the code of each third-party plug-in.
+    Write the marker. It contains a hash of the code of each third-party plug-in and, in place of a dependency on the
+    code of Makeweight, the version that the parameters are for.
     """
     from makeweight.core.parameters import read_parameters
     from makeweight.project import plan
@@ -44,7 +46,7 @@ def check(
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     assessments.mkdir(parents=True, exist_ok=True)
     (assessments / ASSESSMENT_NOTE).write_text(FOLDER_NOTE, encoding="utf-8")
-    return f"{params} is in order; wrote {out}"
+    return f"{params} is valid; wrote {out}"
 
 
 main = app(check)

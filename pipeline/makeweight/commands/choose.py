@@ -1,4 +1,4 @@
-"""`makeweight choose`: choose budgets, the control and what automatic arms train on, on validation images."""
+"""`makeweight choose`: choose on validation images budgets, the control, and what automatic arms train on."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,9 @@ def choose(
     params: ParamsFile = Path("params.yaml"),
     train: Train = Path("data/train"),
     validation: Validation = Path("data/validation"),
-    out: Annotated[Path, typer.Option(help="Gets the choices and the scores.")] = Path("results/choices.json"),
+    out: Annotated[Path, typer.Option(help="Output file for choices and scores.")] = Path("results/choices.json"),
 ) -> str:
-    """Choose budgets, the control and what automatic arms train on, by trainings that see no test image."""
+    """Make the choices on validation images. Budgets, the control, and what automatic arms train on."""
     from makeweight.core.parameters import read_parameters
     from makeweight.runtime.choices import write_choices
     from makeweight.runtime.splits import read_groups, read_splits

@@ -5,7 +5,7 @@ from makeweight.commands.command import app, command
 
 @command
 def clean() -> str:
-    """Empty the cache of finished replicates and delete the checkpoints of unfinished ones."""
+    """Delete the cache of replicates and all checkpoints."""
     import shutil
 
     from makeweight.runtime.artifacts import CACHE, CHECKPOINTS, PIXEL_HASHES

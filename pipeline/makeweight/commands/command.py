@@ -1,4 +1,4 @@
-"""Parts that all commands share: options, one line for a user's error, and a Typer app that starts fast."""
+"""Parts that all commands share: options, error handling, and a Typer app that starts fast."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from makeweight.runtime.processes import end_with_parent
 
 P = ParamSpec("P")
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The file with all parameters.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="Parameter file.")]
 Transform = Annotated[str, typer.Option(help="A key of `recipes` in the parameters.")]
 Train = Annotated[Path, typer.Option(help="Folder of the training images.")]
 Validation = Annotated[Path, typer.Option(help="Folder of the validation images.")]
 Test = Annotated[Path, typer.Option(help="Folder of the test images.")]
-Choices = Annotated[Path, typer.Option(help="What choose has written; not read where nothing was to be chosen.")]
-Debug = Annotated[
-    bool, typer.Option("--debug", envvar="MAKEWEIGHT_DEBUG", help="Show the traceback of an error in the input.")
-]
+Choices = Annotated[Path, typer.Option(help="File that choose wrote; not read if there was nothing to choose.")]
+Debug = Annotated[bool, typer.Option("--debug", envvar="MAKEWEIGHT_DEBUG", help="Show the traceback of input errors.")]
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -63,7 +61,7 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
 
 
 def _line(error: Exception, stage: str) -> str | None:
-    """What a user reads about `error` in `stage`; None: it is a fault of the program."""
+    """The message for `error` in `stage`; None if it is not an error of the user or the system."""
     if isinstance(error, BrokenProcessPool | MemoryError):
         return f"{stage}: {OUT_OF_MEMORY}"
     if isinstance(error, SafetensorError):

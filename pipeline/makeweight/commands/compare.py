@@ -14,7 +14,7 @@ def compare(
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
     models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
     choices: Choices = Path("results/choices.json"),
-    out: Annotated[Path, typer.Option(help="Gets tables and a plot.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Output folder for tables and a plot.")] = Path("results"),
 ) -> str:
     """Compare the arms and print the verdicts."""
     from makeweight.comparison.compare import compare as compare_arms

@@ -16,9 +16,9 @@ def export(
     ],
     family: Annotated[str, typer.Option(help="A family, or a union such as cgan+warp.")],
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],
-    replicate: Annotated[int, typer.Option(min=0, help="Whose generator drew the synthetic images.")] = 0,
+    replicate: Annotated[int, typer.Option(min=0, help="Replicate whose synthetic images are exported.")] = 0,
     only: Annotated[
-        Literal["synthetic"] | None, typer.Option(help="Leave out the real images, and do not balance.")
+        Literal["synthetic"] | None, typer.Option(help="Export synthetic images only, without balancing.")
     ] = None,
     params: ParamsFile = Path("params.yaml"),
     train: Train = Path("data/train"),
@@ -26,7 +26,7 @@ def export(
         "data/synthetic"
     ),
 ) -> str:
-    """Export real and synthetic training images as PNG files."""
+    """Export the training set as PNG files. Real and synthetic images, balanced as the arms of the study are."""
     from makeweight.core.parameters import families_of, read_parameters
     from makeweight.generators.filters import read_scores
     from makeweight.integrations.export import TrainingSet
@@ -41,7 +41,7 @@ def export(
     images = TrainingSet(read_split(train), drawn, replicate, parameters.generate, parameters.seed, scores)
     indices = images.only_synthetic() if only else images.balanced()
     export_images(images, indices, format_, out)
-    return f"wrote {len(indices)} images to {out}; {out / 'README.md'} says what may be tested with"
+    return f"wrote {len(indices)} images to {out}; {out / 'README.md'} says which images are valid for testing"
 
 
 main = app(export)

@@ -10,12 +10,12 @@ from makeweight.commands.command import ParamsFile, app, command
 
 @command
 def export_classifier(
-    arm: Annotated[str, typer.Option(help="A folder below `runs`, such as cgan-classical.")],
+    arm: Annotated[str, typer.Option(help="An arm, such as cgan-classical.")],
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],
     params: ParamsFile = Path("params.yaml"),
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
 ) -> str:
-    """Export the classifier of an arm that is best on validation images."""
+    """Export the best classifier of an arm. The replicate that is best on validation images."""
     from makeweight.core.parameters import read_parameters
     from makeweight.integrations.export_classifier import export_classifier as export
 

@@ -17,10 +17,12 @@ def generate(
     ] = None,
     train: Train = Path("data/train"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: data/synthetic/FAMILY]")
+        Path | None,
+        typer.Option(help="Output folder, with a folder for each replicate.  [default: data/synthetic/FAMILY]"),
     ] = None,
     preview: Annotated[
-        Path | None, typer.Option(help="Gets a picture of some of them.  [default: results/samples/FAMILY.png]")
+        Path | None,
+        typer.Option(help="Output file for a picture of some images.  [default: results/samples/FAMILY.png]"),
     ] = None,
 ) -> str:
     """Generate synthetic images."""

@@ -13,22 +13,22 @@ Preset = Literal["digits", "mnist", "cifar10", "folder"]
 @command
 def init(
     folder: Annotated[
-        Path | None, typer.Argument(help="Gets dvc.yaml, params.yaml and .gitignore.  [default: augment]")
+        Path | None, typer.Argument(help="Folder for dvc.yaml, params.yaml and .gitignore.  [default: augment]")
     ] = None,
     preset: Annotated[
         Preset | None,
-        typer.Option(help="Values for a data set.  [default: digits, or what fits DATA]"),
+        typer.Option(help="Settings for a data set.  [default: digits, or as DATA requires]"),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Your images: a folder, a .csv or a .npz; becomes a dependency.")
     ] = None,
-    git: Annotated[bool, typer.Option("--git", help="Make a Git and DVC repository where there is none.")] = False,
+    git: Annotated[bool, typer.Option("--git", help="Create a Git and DVC repository if there is none.")] = False,
     upgrade: Annotated[
         bool,
-        typer.Option("--upgrade", help="Bring a project to the installed version; keeps the edits of params.yaml."),
+        typer.Option("--upgrade", help="Upgrade a project to the installed version; keeps edits of params.yaml."),
     ] = False,
 ) -> str:
-    """Write the pipeline into a folder of your DVC repository, and print the next two commands."""
+    """Write the pipeline into your DVC repository. Print the next two commands."""
     from makeweight.core.errors import BadInput
     from makeweight.project.init import init as write_project
     from makeweight.project.rendering import DVC_YAML, PARAMS

@@ -7,7 +7,7 @@ from makeweight.commands.command import app, command
 
 @command
 def plugins() -> str:
-    """List what is installed, and from which package; name what cannot be loaded."""
+    """List installed plug-ins and their packages. Those that cannot be loaded are marked."""
     from makeweight.core.text import counted
     from makeweight.project.installed import installed
 

@@ -14,10 +14,12 @@ MAX_ERRORS = 10  # likewise
 @command
 def prepare(
     params: ParamsFile = Path("params.yaml"),
-    out: Annotated[Path, typer.Option(help="Gets the folders train, validation and test.")] = Path("data"),
-    report: Annotated[Path, typer.Option(help="Gets data_report.json and data_report.md.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Output folder for train, validation and test.")] = Path("data"),
+    report: Annotated[Path, typer.Option(help="Output folder for data_report.json and data_report.md.")] = Path(
+        "results"
+    ),
 ) -> str:
-    """Read the images, report on them, write the splits, and say what the study takes and could show."""
+    """Read and split the images, and report problems. Estimate the time and the power of the study."""
     from makeweight.core.data import SPLITS
     from makeweight.core.errors import BadInput
     from makeweight.core.parameters import read_parameters

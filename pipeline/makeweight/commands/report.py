@@ -16,12 +16,12 @@ def report(
     runs: Annotated[Path, typer.Option(help="Folder of the arms.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder that compare wrote.")] = Path("results"),
     choices: Choices = Path("results/choices.json"),
-    out: Annotated[Path, typer.Option(help="Gets report.html and report.md.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Output folder for report.html and report.md.")] = Path("results"),
     timings: Annotated[
-        bool, typer.Option("--timings", help="Add how long the stages took; the bytes then differ with every run.")
+        bool, typer.Option("--timings", help="Add the duration of each stage; the files then differ from run to run.")
     ] = False,
 ) -> str:
-    """Write the report: verdict, arms, classes, images, curves, settings."""
+    """Write the report. Verdict, arms, classes, images, curves, settings."""
     from makeweight.core.parameters import read_parameters
     from makeweight.generators.automatic import draw_chosen
     from makeweight.quality.similarity import similarities

@@ -12,16 +12,16 @@ from makeweight.commands.command import app, command
 def sample(
     folder: Annotated[Path, typer.Argument(help="The generators of a family, such as models/cgan.")],
     out: Annotated[
-        Path, typer.Option(help="A picture, if it ends in .png; else a folder, which gets a file an image.")
+        Path, typer.Option(help="A picture if it ends in .png, otherwise a folder with one file per image.")
     ],
     labels: Annotated[
-        str | None, typer.Option(help="Class names, separated by commas.  [default: all that it was fitted to]")
+        str | None, typer.Option(help="Class names, separated by commas.  [default: all with training images]")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 16,
-    replicate: Annotated[int, typer.Option(min=0, help="Which of the generators.")] = 0,
+    replicate: Annotated[int, typer.Option(min=0, help="Replicate whose generator is used.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
 ) -> str:
-    """Draw synthetic images; needs neither parameters nor training data."""
+    """Draw synthetic images from a generator. Needs neither parameters nor training data."""
     import csv
 
     from makeweight.generators.sample import write_samples

@@ -22,10 +22,10 @@ def train_augmented(
     ] = None,
     choices: Choices = Path("results/choices.json"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/FAMILY-TRANSFORM]")
+        Path | None, typer.Option(help="Output folder for scores and predictions.  [default: runs/FAMILY-TRANSFORM]")
     ] = None,
 ) -> str:
-    """Train the classifier of one arm on real and synthetic images."""
+    """Train the classifier on real and synthetic images."""
     from makeweight.core.errors import BadInput
     from makeweight.core.study import is_control
 

@@ -19,10 +19,10 @@ def train_baseline(
     test: Test = Path("data/test"),
     choices: Choices = Path("results/choices.json"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/SOURCE-TRANSFORM]")
+        Path | None, typer.Option(help="Output folder for scores and predictions.  [default: runs/SOURCE-TRANSFORM]")
     ] = None,
 ) -> str:
-    """Train the classifier of one arm on real images only."""
+    """Train the classifier on real images only."""
     from makeweight.core.errors import BadInput
     from makeweight.core.plugins import names
     from makeweight.core.study import is_control

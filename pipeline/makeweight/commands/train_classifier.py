@@ -14,7 +14,7 @@ class Inputs:
         validation: folder of the validation images.
         test: folder of the test images.
         choices: what `choose` has written.
-        synthetic: folders of the synthetic images of each family, with a sub-folder for each replicate; none for a
+        synthetic: folders of the synthetic images of each family, with a sub-folder for each replicate; empty for a
             control.
         one_generator: every replicate gets the synthetic images of replicate 0, so that only the classifier varies.
     """

@@ -15,7 +15,7 @@ def train_generator(
     train: Train = Path("data/train"),
     validation: Validation = Path("data/validation"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets a folder for each replicate.  [default: models/FAMILY]")
+        Path | None, typer.Option(help="Output folder, with a folder for each replicate.  [default: models/FAMILY]")
     ] = None,
 ) -> str:
     """Train a generator for each replicate."""

@@ -1,6 +1,6 @@
 """`makeweight train-one-generator`: a generator arm with one generator for all replicates.
 
-Only the classifier then varies between replicates: what the variance is smaller by is the generator's share of it.
+Only the classifier then varies between replicates: the reduction of the variance is the generator's share of it.
 """
 
 from pathlib import Path
@@ -25,10 +25,11 @@ def train_one_generator(
     ] = None,
     choices: Choices = Path("results/choices.json"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/one_generator/FAMILY-TRANSFORM]")
+        Path | None,
+        typer.Option(help="Output folder for scores and predictions.  [default: runs/one_generator/FAMILY-TRANSFORM]"),
     ] = None,
 ) -> str:
-    """Train the classifier of one arm with the synthetic images of replicate 0 in all replicates."""
+    """Train the classifier on images of one generator. That of replicate 0, in all replicates of the classifier."""
     from makeweight.core.errors import BadInput
     from makeweight.core.study import is_control
     from makeweight.runtime.artifacts import ONE_GENERATOR

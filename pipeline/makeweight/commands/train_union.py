@@ -22,10 +22,10 @@ def train_union(
     ),
     choices: Choices = Path("results/choices.json"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/UNION-TRANSFORM]")
+        Path | None, typer.Option(help="Output folder for scores and predictions.  [default: runs/UNION-TRANSFORM]")
     ] = None,
 ) -> str:
-    """Train the classifier of one arm on real images and on equal parts of several families' synthetic images."""
+    """Train the classifier on images of several families. Equal parts of their synthetic images, and real images."""
     from makeweight.core.errors import BadInput
     from makeweight.core.parameters import families_of, read_parameters
     from makeweight.core.study import is_union

@@ -14,9 +14,9 @@ from scipy import stats
 
 from makeweight.comparison import sentences
 from makeweight.comparison.classes import class_gains
+from makeweight.comparison.disagreements import disagreements
 from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
-from makeweight.comparison.remedies import disagreements
 from makeweight.comparison.result import ContrastResult
 from makeweight.comparison.sentences import based_on, contrast_text, explanations, in_brief, other_base, other_fractions
 from makeweight.comparison.test_sets import TestSet

@@ -78,7 +78,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def part(self, start: int, stop: int) -> ImageSource:
-        """The images from `start` up to, but without, `stop`, to send to another process."""
+        """The images from `start` up to but not including `stop`, to send to another process."""
         ...
 
     def read_header(self, index: int) -> ImageHeader:

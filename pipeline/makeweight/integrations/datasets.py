@@ -27,7 +27,7 @@ class BalancedDataset(Dataset[tuple[Any, int]]):
 
     Without `target`, it holds all real images and as many synthetic ones of each class as bring it to the size of the
     largest class. Synthetic images then occur in small classes only, and a classifier can learn the generator's
-    artefacts as the mark of these classes: `MixedBatchSampler` avoids this.
+    artefacts in order to recognise these classes: `MixedBatchSampler` avoids this.
 
     Attributes:
         classes: class names in the order of their labels.
@@ -140,8 +140,8 @@ class MixedBatchSampler(Sampler[list[int]]):
     """Batches in which every class has the same fraction of synthetic images.
 
     Classes are balanced by oversampling, then a fraction of each batch is replaced by synthetic images of the same
-    classes, as in generator arms with `generate.base: oversample`. So being synthetic reveals nothing about the class.
-    Each iteration goes on where the last one ended. Use it as
+    classes, as in generator arms with `generate.base: oversample`. So being synthetic carries no information about the
+    class. Each iteration continues where the last one ended. Use it as
     `DataLoader(dataset, batch_sampler=MixedBatchSampler(dataset, ...))`.
 
     Args:

@@ -34,7 +34,7 @@ class TrainingSet:
 
     Attributes:
         train: the real images, all of which the generators were fitted to.
-        drawn: the synthetic images of each family; of several ones, equal parts are taken, as the arm of a union does.
+        drawn: the synthetic images of each family; of several families, equal parts are taken, as in a union.
         replicate: number of the generators.
         settings: how they are mixed.
         seed: of the pipeline.
@@ -60,11 +60,11 @@ class TrainingSet:
         return [(family, index) for family, part in parts for index in part.tolist()]
 
     def balanced(self) -> Labels:
-        """Indices, int64 [n], that count through `train` and then `synthetic`: equally many of every class.
+        """Indices, int64 [n], into `train` followed by `synthetic`: the same number of images of every class.
 
-        Real images of small classes are repeated, as the arms of the study repeat them. `uniform`: every real image is
-        in it, and `synthetic_fraction` of every class is synthetic, so that being synthetic reveals no class.
-        `balance`: each class is filled up with synthetic images, and with repetitions where these do not suffice.
+        Real images of small classes are repeated, as in the arms of the study. `uniform`: every real image is used, and
+        the fraction `synthetic_fraction` of every class is synthetic, so that being synthetic carries no information
+        about the class. `balance`: each class is filled up with synthetic images, and then with repetitions.
         """
         seed = derive(self.seed, "export", self.replicate)
         if self.settings.strategy == "balance":
@@ -153,7 +153,7 @@ ALTERED = """\
 
 
 def _card(images: TrainingSet, indices: Labels, form: Format) -> str:
-    """The README of an export: what it holds, and what to avoid when training on it."""
+    """The README of an export: what it contains, and what to avoid when training on it."""
     synthetic = indices >= len(images.train)
     labels = np.concatenate([images.train.labels, images.synthetic.labels])[indices]
     counts = [np.bincount(labels[part], minlength=len(images.train.classes)) for part in (~synthetic, synthetic)]
@@ -171,16 +171,16 @@ Opens with {OPENED_BY[form]}.
 
 {markdown_table([("class", "real", "synthetic"), *table])}
 
-Files `real_<index>.png` are images of the project's `data/train`, whose `metadata.csv` names their origin; `_2` and so
-on are repetitions, which balance the classes. Every `synthetic_<number>.png` says in its own metadata that it is one,
-with its family, its index in `data/synthetic/<family>/replicate_{images.replicate}` and, where images were
-filtered, its scores.
+Files `real_<index>.png` are images of the project's `data/train`, whose `metadata.csv` lists their sources; files with
+`_2` and so on are repetitions, which balance the classes. The PNG metadata of each `synthetic_<number>.png` mark it as
+synthetic, and give its family, its index in `data/synthetic/<family>/replicate_{images.replicate}` and, if images
+were filtered, its scores.
 
 ## In a training of your own
 
-- **Test only with images that the generator has not seen.** It was fitted to all of `data/train`. Images in
-  `data/train/metadata.csv` may train, never test: split your images anew, and some of them become test images, which
-  then look easier than they are. `data/test` is safe.
+- **Test only on images that the generator was not trained on.** It was fitted to all of `data/train`. Use the images in
+  `data/train/metadata.csv` for training only: if you make a new split, some of them become test images, and the test
+  scores are too high. `data/test` is safe.
 - **What was tested:** {_tested(images.settings)} Another fraction is another experiment, without a verdict.
 - **Split before you add synthetic images.** They are for training only, never for validation or testing.
 - **One generator is one experiment.** Do not put the images of several replicates into one training set.
@@ -189,8 +189,8 @@ filtered, its scores.
 
 def _tested(settings: GenerateSettings) -> str:
     if settings.strategy == "balance":
-        return "the verdict of the project is about classes that are filled up with synthetic images, as here."
+        return "the verdict of the project applies to classes that are filled up with synthetic images, as here."
     return (
-        f"the verdict of the project is about batches of which {settings.synthetic_fraction:.0%} is synthetic, "
+        f"the verdict of the project applies to batches of which {settings.synthetic_fraction:.0%} is synthetic, "
         "the same fraction in every class."
     )

@@ -75,7 +75,7 @@ def _best(arm: str, metric: str, runs: Path) -> tuple[int, float]:
 
 
 def _write_onnx(classifier: SavedClassifier, path: Path) -> str | None:
-    """Write the network as ONNX; what is missing for it, as a line."""
+    """Write the network as ONNX; if packages for it are missing, return a line that names them instead."""
     if missing := [name for name in NEEDED_FOR_ONNX if find_spec(name) is None]:
         return f"{ONNX} was not written: torch.onnx needs {' and '.join(missing)}: install them, and export again"
     example = torch.zeros(2, classifier.channels, classifier.size, classifier.size)
@@ -101,9 +101,9 @@ names = [classifier.classes[label] for label in probabilities.argmax(1)]
 
 `{WEIGHTS}` holds the weights, `{CLASSIFIER}` the class names, the size and channels of the images, and the
 normalisation: pixel values from 0 to 255, minus the mean, divided by the standard deviation. Images must be resized and
-converted as `prepare` did it. `{ONNX}`, if it is there, takes normalised images, float32
+converted as `prepare` does. `{ONNX}`, if present, takes normalised images, float32
 [n, {channels}, {side}, {side}], and returns logits.
 
-It is replicate {replicate}, the best one on validation images ({score}). As it was chosen by that score, the score is
-optimistic. The verdict of the study is about the mean of all replicates, not about this one.
+This is replicate {replicate}, the best one on validation images ({score}). The score is optimistic, since the replicate
+was chosen by it. The verdict of the study applies to the mean of all replicates, not to this one.
 """

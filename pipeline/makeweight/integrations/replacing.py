@@ -22,7 +22,7 @@ class ReplaceWithSynthetic(ImageOnlyTransform):  # type: ignore[misc]  # the pac
     """With probability `p`, replace an image by a random synthetic image of its class.
 
     The label is passed with the image: `transform(image=image, label=label)`. All classes are replaced with the same
-    probability, so being synthetic reveals nothing about the class.
+    probability, so being synthetic carries no information about the class.
 
     Args:
         folder: synthetic images that the pipeline generated, such as `data/synthetic/cgan/replicate_0`.

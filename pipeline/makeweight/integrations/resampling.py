@@ -27,8 +27,8 @@ class GeneratorOverSampler(BaseOverSampler):  # type: ignore[misc]  # the packag
     """Oversample small classes with images from a generator that is trained on the given images.
 
     Follows imbalanced-learn's interface: `fit_resample(X, y)`, pipelines, `clone` and grid search. The result begins
-    with the given images, unchanged. Synthetic images are in small classes only; `MixedBatchSampler` and the pipeline's
-    strategy `uniform` avoid that a classifier learns the generator's artefacts as the mark of these classes.
+    with the given images, unchanged. Only small classes get synthetic images, so that a classifier may recognise these
+    classes by the generator's artefacts; `MixedBatchSampler` and the pipeline's strategy `uniform` avoid this.
 
     Args:
         family: name of the generator family, such as cgan, warp, cvae, gaussian or smote.

@@ -1,1 +1,1 @@
-"""What concerns a project as a whole."""
+"""Validation, plan, creation and upgrade of a project."""

@@ -1,4 +1,4 @@
-"""What a user has added to the dvc.yaml of a project: stages, dependencies of stages, and further sections."""
+"""Additions of a user to the dvc.yaml of a project: stages, dependencies of stages, and further sections."""
 
 from __future__ import annotations
 

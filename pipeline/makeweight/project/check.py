@@ -37,8 +37,8 @@ def _require_data(parameters: Parameters) -> None:
         path = Path(data.path or "")
         beside = [printable(other.name) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BadInput(
-            f"data.path: there is no folder {printable(path)} and no file of that name, seen from "
-            f"{printable(Path.cwd())}{nearest(path.name, beside)}"
+            f"data.path: {printable(path)} does not exist, relative to {printable(Path.cwd())}"
+            f"{nearest(path.name, beside)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""`makeweight init`: the pipeline in a folder of somebody's DVC repository."""
+"""`makeweight init`: write the pipeline into a folder of a user's DVC repository."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def init(folder: Path, preset: Preset | None, data: Path | None, *, git: bool) -
     if _dvc_root(folder) is None:
         if not git:
             raise BadInput(
-                f"{printable(folder)} is in no DVC repository: add --git to make one here (git init, dvc init), or run "
-                "`dvc init` in yours first"
+                f"{printable(folder)} is not in a DVC repository: add --git to create one here (git init, dvc init), "
+                "or run `dvc init` in your repository first"
             )
         _make_repository()
         if _dvc_root(folder) is None:
-            raise BadInput(f"{printable(folder)} is outside the repository that was made in {printable(Path.cwd())}")
+            raise BadInput(f"{printable(folder)} is outside the repository created in {printable(Path.cwd())}")
     _refuse_ignored(folder)
     params = with_value(template(PARAMS), (VERSION_KEY,), version("makeweight"))
     for key, value in settings.items():
@@ -141,25 +141,25 @@ def _refuse_ignored(folder: Path) -> None:
     absolute = _absolute(folder)
     above = next(path for path in (absolute, *absolute.parents) if path.is_dir())
     if shutil.which("git") and _git("check-ignore", "-q", str(absolute / DVC_YAML), folder=above).returncode == 0:
-        raise BadInput(f"Git ignores {printable(folder / DVC_YAML)}, which DVC then refuses: change .gitignore first")
+        raise BadInput(f"Git ignores {printable(folder / DVC_YAML)}, so DVC refuses it: change .gitignore first")
 
 
 def _notes(folder: Path, data: Path | None) -> Iterator[str]:
     if data is not None and not data.exists():
-        yield f"warning: {printable(data)} is not there yet: the stage that makes it must name it among its outputs"
+        yield f"warning: {printable(data)} does not exist yet: the stage that writes it must list it under outs"
     rules = folder / GITIGNORE
     if not rules.is_file() or rules.read_text(encoding="utf-8", errors="replace") != template("gitignore"):
-        yield f"{printable(folder / GITIGNORE)} was there and stays as it is: add /.makeweight/ and /logs/ to it"
+        yield f"{printable(folder / GITIGNORE)} exists and was not changed: add /.makeweight/ and /logs/ to it"
 
 
 def _next(folder: Path) -> Iterator[str]:
     name = shlex.quote(str(folder))
     yield "next:"
-    yield f"    cd {name} && makeweight check && cd -    # validates the settings, and says how large the study is"
+    yield f"    cd {name} && makeweight check && cd -    # validates the parameters and prints the number of trainings"
     report = f"{printable(folder)}/results/report.html"
     yield f"    dvc repro {shlex.quote(str(folder / DVC_YAML))}    # runs it; writes {report}"
     yield (
-        "The stages run with the `python` of the PATH. Another one, for instance for DVC's queue or with a PyTorch for "
-        "your GPU (compute.device: auto then uses it):"
+        "The stages run with the `python` on the PATH. To use another one, for instance in DVC's queue or one with a "
+        "PyTorch for your GPU:"
     )
     yield f"    export MAKEWEIGHT_PYTHON={shlex.quote(sys.executable)}"

@@ -204,7 +204,7 @@ def trainings(parameters: Parameters) -> str:
         "what automatic arms train on": bool(parameters.automatic),
     }
     chosen = " and ".join(name for name, is_chosen in what.items() if is_chosen)
-    return f"{line} For the choice of {chosen}, {numbers} more are trained."
+    return f"{line} To choose {chosen}, another {numbers} are trained."
 
 
 def candidate_lines(parameters: Parameters) -> list[str]:
@@ -219,8 +219,8 @@ def candidate_lines(parameters: Parameters) -> list[str]:
         return [first]
     return [
         first,
-        f"warning: auto.candidates is {most}, so that {len(everything) - most} of {len(everything)} are not tried: "
-        f"from {everything[most]} on",
+        f"warning: auto.candidates is {most}, so the last {len(everything) - most} of {len(everything)} candidates are "
+        f"not tried, the first of which is: {everything[most]}",
     ]
 
 
@@ -230,8 +230,8 @@ def novelty_lines(parameters: Parameters) -> list[str]:
     if "novelty" not in filters_used(parameters) or not near:
         return []
     return [
-        f"warning: images of {', '.join(near)} are near to training images by construction: the filter novelty "
-        "drops many of them, and may leave a class without images"
+        f"warning: images of {', '.join(near)} are close to training images by construction: the filter novelty "
+        "discards many of them, and may leave a class without images"
     ]
 
 
@@ -331,13 +331,13 @@ def time_lines(
             total += seconds_per_step * kind.steps(compute, resolved)
     without = f", not counting {', '.join(untimed)} (not timed)" if untimed else ""
     estimate = [
-        f"Training takes {duration(total)} on this machine at its present load, from a few timed steps{without}."
+        f"Training takes {duration(total)} on this machine at its current load, estimated from a few steps{without}."
     ]
     estimate += [f"warning: {name}: {error}" for name in untimed if (error := times[name].error)]
     if total > LONG_TRAINING:
         estimate.append(
-            "warning: training takes longer than an hour: fewer steps (families.<name>.steps, classifier.steps), "
-            "smaller images (data.image_size) or fewer replicates shorten it"
+            "warning: training takes more than an hour: to shorten it, use fewer steps (families.<name>.steps, "
+            "classifier.steps), smaller images (data.image_size) or fewer replicates"
         )
     return estimate
 
@@ -401,14 +401,14 @@ def _detectable_lines(parameters: Parameters, test_set: TestSet, gain: float) ->
         size += f" in {counted(test_set.groups, 'group')}"
     classes = sum(count > 0 for count in test_set.images.values())
     yield (
-        f"Smallest gain in {readable(test_set.metric)} that the study could show (with a probability of 80%): about "
+        f"Minimum detectable gain in {readable(test_set.metric)} (with a power of 80%): about "
         f"{100 * gain:.1f} points, with {size}, {classes} classes and "
         f"{parameters.replicates} replicates, if two arms differ on {DISAGREEMENT:.0%} of the test images in every "
-        f"replicate and the gain varies by {100 * DEVIATION:g} point between replicates."
+        f"replicate and the gain has a standard deviation of {100 * DEVIATION:g} point over replicates."
     )
     if gain > UNREALISTIC_GAIN:
         yield (
-            f"warning: a gain of less than {100 * gain:.1f} points would hardly show: more test images "
+            f"warning: a gain of less than {100 * gain:.1f} points would hardly be detected: more test images "
             "(data.test_fraction, more files) or more replicates are needed"
         )
 

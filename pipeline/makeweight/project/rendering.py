@@ -1,4 +1,4 @@
-"""The dvc.yaml and params.yaml of a project that uses an installed Makeweight, from this repository's own files."""
+"""Rendering of dvc.yaml and params.yaml for projects with an installed Makeweight, from the files of this one."""
 
 from __future__ import annotations
 

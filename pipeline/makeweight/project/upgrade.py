@@ -1,4 +1,4 @@
-"""`makeweight init --upgrade`: bring a project that `init` wrote to the installed version."""
+"""`makeweight init --upgrade`: upgrade a project that `init` wrote to the installed version."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from makeweight.runtime.files import write_text
 
 
 def upgrade(folder: Path) -> list[str]:
-    """Bring a project that `init` wrote to the installed version; return what was done, as lines.
+    """Upgrade a project that `init` wrote to the installed version; return what was done, as lines.
 
-    dvc.yaml is written anew, with the stages, sections and dependencies that the user has added; the former file is
-    kept as dvc.yaml.bak if it differs. params.yaml keeps its values, comments and order, and gets the keys that are
-    new. Line ends stay as they are.
+    dvc.yaml is rewritten, with the stages, sections and dependencies that the user has added; the previous file is
+    kept as dvc.yaml.bak if it differs. params.yaml keeps its values, comments and order, and new keys are added. Line
+    ends are kept.
 
     Raises:
         BadInput: `folder` is no such project, or a key cannot be added; nothing has been changed then.
@@ -36,7 +36,7 @@ def upgrade(folder: Path) -> list[str]:
     path = folder / PARAMS
     values = load_values(path)
     if values.get(VERSION_KEY, "") is CHECKOUT or _runs_scripts(folder / DVC_YAML):
-        raise BadInput(f"{printable(path)} belongs to a checkout of Makeweight, which `git pull` upgrades")
+        raise BadInput(f"{printable(path)} belongs to a checkout of Makeweight: upgrade it with `git pull`")
     former, current = values.get(VERSION_KEY), version("makeweight")
     text, original = path.read_text(encoding="utf-8"), template(PARAMS)
     new = list(_new_keys(values, YAML(typ="safe", pure=True).load(original)))
@@ -68,15 +68,17 @@ def _upgrade_pipeline(path: Path, current: str) -> list[str]:
     except YAMLError as error:
         raise BadInput(f"{printable(path)} is not valid YAML: correct it, or move it away") from error
     except KeyError as error:
-        raise BadInput(f"{printable(path)} is not in block style at stages: write its stages on lines below") from error
+        raise BadInput(
+            f"{printable(path)} has stages in flow style: write them in block style, one key per line"
+        ) from error
     if text == former:
-        return [f"{printable(path)} is as it was"]
+        return [f"{printable(path)} is unchanged"]
     backup = path.with_name(f"{path.name}.bak")
     shutil.copyfile(path, backup)
     _replace(path, text)
     return [
         *([f"kept in {printable(path)}: {'; '.join(kept)}"] if kept else []),
-        f"{printable(path)} was written anew; the former one, with other edits if there were any, is {backup.name}",
+        f"{printable(path)} was rewritten; the previous file, with any other edits of yours, is kept as {backup.name}",
     ]
 
 
@@ -102,7 +104,7 @@ def load_values_of(text: str) -> dict[str, Any]:
 def _new_keys(values: Mapping[str, Any], original: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Keys that this version requires and `values` lacks, in the order of `original`.
 
-    Not all that `original` has more: a preset of a family replaces settings that were deleted on purpose.
+    Other keys of `original` are not added: a user may have deleted settings that a preset of a family supplies.
     """
     required = {*_missing(Parameters, values)}
     for key in original:

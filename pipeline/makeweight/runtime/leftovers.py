@@ -1,7 +1,7 @@
 """Removal of outputs of arms and families that are no longer in the parameters.
 
-`compare`, `report` and `train-union` depend on whole folders. Outputs of earlier arms would be part of DVC's hash of
-the folder, and missing in a fresh clone.
+`compare`, `report`, `train-auto` and `train-union` depend on whole folders. Outputs of earlier arms would be part of
+DVC's hash of the folder, and missing in a fresh clone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def remove_others(folder: Path, current: Collection[str], outputs: Collection[st
     if removed:
         log_line(f"{folder}: removed {_listed(removed)}, which the parameters do not name")
     if kept := [path for path in others if path not in removed]:
-        log_line(f"{folder}: left {_listed(kept)} alone: not an output of Makeweight, yet DVC hashes it: move it away")
+        log_line(
+            f"{folder}: kept {_listed(kept)}, which DVC hashes with it, but Makeweight did not write: move it away"
+        )
 
 
 def _is_output(path: Path, outputs: Collection[str]) -> bool:

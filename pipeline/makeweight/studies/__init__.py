@@ -1,1 +1,1 @@
-"""Work that trains through several of the packages below: choices on validation images."""
+"""Work that needs several of the packages below: choices on validation images, and automatic arms."""

@@ -1,1 +1,1 @@
-"""Image files and arrays to pixels."""
+"""Decoding of image files and arrays."""

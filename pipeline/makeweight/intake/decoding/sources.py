@@ -27,7 +27,7 @@ class Files:
         return len(self.paths)
 
     def part(self, start: int, stop: int) -> Files:
-        """The images from `start` up to, but without, `stop`."""
+        """The images from `start` up to but not including `stop`."""
         return Files(self.root, self.paths[start:stop])
 
     def read_header(self, index: int) -> ImageHeader:
@@ -53,7 +53,7 @@ class Arrays:
         return len(self.values)
 
     def part(self, start: int, stop: int) -> Arrays:
-        """The images from `start` up to, but without, `stop`."""
+        """The images from `start` up to but not including `stop`."""
         return Arrays(self.values[start:stop])
 
     def read_header(self, index: int) -> ImageHeader:

@@ -1,4 +1,4 @@
-"""Read TIFF files of any bit depth, samples, planes, byte order and compression with tifffile; refuse others by name.
+"""Read TIFF files of any bit depth, bands, planes, byte order and compression with tifffile; give reasons for refusals.
 
 Pillow is not used: it decodes some layouts wrongly without an error (16-bit colour in separate planes, signed bytes),
 drops bands for which it has no mode, and cannot open others.

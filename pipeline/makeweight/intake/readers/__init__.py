@@ -1,1 +1,1 @@
-"""What takes images in."""
+"""Readers: find the images and labels of a data set."""

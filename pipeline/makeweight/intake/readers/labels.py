@@ -1,4 +1,4 @@
-"""The meaning of the texts of labels and groups: one class, none, or several."""
+"""Interpretation of labels and groups given as text: one class, none, or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suggestions for paths in tables that name no file: the nearest file, and how to change the path."""
+"""Suggestions for paths in tables that do not exist: the nearest file, and how to change the path."""
 
 from __future__ import annotations
 

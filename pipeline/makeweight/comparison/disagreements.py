@@ -1,4 +1,4 @@
-"""Controls about which accuracy and balanced accuracy disagree."""
+"""Sentences about controls for which accuracy and balanced accuracy disagree."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ METRICS = ("accuracy", "balanced_accuracy")
 
 
 def disagreements(scores: pd.DataFrame, control_arms: Sequence[Arm]) -> list[str]:
-    """A sentence for each control that gains by one metric and loses by the other, against the first control.
+    """A sentence for each control that is better by one metric and worse by the other than the first control.
 
     Both differences, paired by replicate, must be larger than their standard errors; these are estimates, not tests.
 
     Args:
         scores: arm, replicate, split, metric, value in [0, 1].
-        control_arms: the arms without synthetic images, in the order of the parameters; those of `none`, if there are
-            any, are what the others with the same transform are compared with, else those of the first control.
+        control_arms: the arms without synthetic images, in the order of the parameters. Each is compared with the arm
+            of `none` that has the same transform or, if the study has no such arm, with that of the first control.
     """
     sources = list(dict.fromkeys(arm.source for arm in control_arms))
     first = "none" if "none" in sources else sources[0]

@@ -1,11 +1,11 @@
-"""Remedies about which accuracy and balanced accuracy disagree."""
+"""Sentences about controls for which accuracy and balanced accuracy disagree."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 
-from makeweight.comparison.remedies import disagreements
+from makeweight.comparison.disagreements import disagreements
 from makeweight.core.study import Arm
 
 ARMS = [Arm(source, "plain") for source in ("oversample", "none", "weighted")]
