@@ -98,7 +98,10 @@ def test_changed_settings_start_afresh_and_say_what_differed(
     process.communicate()
     write_params(path / "params.yaml", LONG)
     output = finish(path)
-    assert "replicate 0 was not finished, but starts afresh: settings.beta1 was 0.4 and is 0.5\n" in output
+    assert (
+        "replicate 0 was not finished, but starts again with changed inputs: settings.beta1 was 0.4 and is 0.5\n"
+        in output
+    )
     assert digests(path) == uninterrupted
 
 

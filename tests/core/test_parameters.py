@@ -52,7 +52,7 @@ def errors(path: Path) -> list[str]:
         ({"unions": ["cgan+cvae"]}, "unions: 'cgan+cvae' names 'cvae', which is not among the generators, cgan"),
         (
             {"generators": ["cgan", "cvae"], "unions": ["cgan+cvae", "cvae+cgan"]},
-            "unions: 'cgan+cvae' and 'cvae+cgan' are of the same families",
+            "unions: 'cgan+cvae' and 'cvae+cgan' combine the same families",
         ),
         ({"classifier": 7}, "classifier is 7"),
         ({"data": {"image_size": 7}}, "data.image_size is 7, but should be greater than or equal to 8"),
@@ -65,9 +65,9 @@ def errors(path: Path) -> list[str]:
         ({"transforms": ["plain", "plain"]}, "transforms has duplicates: plain, plain"),
         ({"generators": ["none"]}, "generators cannot hold 'none': that is the name of a control"),
         ({"one_generator": ["cgan", "cgan"]}, "one_generator has duplicates: cgan, cgan"),
-        ({"one_generator": ["cvae"]}, "one_generator names 'cvae', which generators does not: add it there or remove"),
+        ({"one_generator": ["cvae"]}, "one_generator names 'cvae', which is not in generators: add it there or remove"),
         ({"assess": {"families": ["cgan", "cgan"]}}, "assess.families has duplicates: cgan, cgan"),
-        ({"assess": {"families": ["cvae"]}}, "assess.families names 'cvae', which generators does not: add it there"),
+        ({"assess": {"families": ["cvae"]}}, "assess.families names 'cvae', which is not in generators: add it there"),
         ({"assess": {"neighbours": 0}}, "assess.neighbours is 0, but should be greater than or equal to 1"),
         ({"automatic": ["auto"]}, "automatic needs choice.replicates of at least 2"),
         (

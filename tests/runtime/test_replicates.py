@@ -145,8 +145,8 @@ def test_what_an_unfinished_replicate_has_kept_is_there_next_time_unless_an_inpu
         run(1)
     with pytest.raises(RuntimeError, match="killed"):
         run(2)
-    line = "look, replicate 0 was not finished, but starts afresh: setting was 1 and is 2; data has changed\n"
-    assert capsys.readouterr().err == line
+    start = "look, replicate 0 was not finished, but starts again with changed inputs: "
+    assert capsys.readouterr().err == f"{start}setting was 1 and is 2; data has changed\n"
     assert run(2) == "inputs.json state"
     kept = tmp_path / ".makeweight/checkpoints/look"
     assert [path.name for path in kept.iterdir()] == ["replicate_0.lock"]

@@ -49,6 +49,6 @@ def require_mix_allowed(control: str, settings: ClassifierSettings) -> None:
     if settings.mix != "none" and not find_control(control).allows_mix:
         raise BadInput(
             f"classifier.mix is {settings.mix}, but the loss of the control {control} does not suit mixed images: "
-            f"class frequencies are no priors of theirs: set classifier.mix to none, or remove {control} from controls "
+            f"class frequencies are not their priors: set classifier.mix to none, or remove {control} from controls "
             "and from generate.base"
         )

@@ -195,12 +195,12 @@ def resolved(parameters: Parameters, choices: Choices) -> Parameters:
     """The parameters with the chosen control in place of `auto`.
 
     Raises:
-        BadInput: the chosen arm is no control arm of these parameters.
+        BadInput: the chosen arm is not a control arm of these parameters.
     """
     if parameters.compare.control != AUTO:
         return parameters
     arm = control_arm(parameters, choices)
     if arm not in control_arms(parameters):
-        raise BadInput(f"compare.control is auto, but {arm}, which was chosen, is no control arm: run choose again")
+        raise BadInput(f"compare.control is auto, but {arm}, which was chosen, is not a control arm: run choose again")
     compare = parameters.compare.model_copy(update={"control": str(arm)})
     return parameters.model_copy(update={"compare": compare})

@@ -250,7 +250,7 @@ class Parameters(Settings):
         for key, names in (("one_generator", self.one_generator), ("assess.families", self.assess.families)):
             if others := [name for name in names if name not in self.generators]:
                 raise ValueError(
-                    f"{key} names {others[0]!r}, which generators does not: add it there or remove it here"
+                    f"{key} names {others[0]!r}, which is not in generators: add it there or remove it here"
                 )
         return self
 
@@ -263,7 +263,7 @@ class Parameters(Settings):
                 "automatic needs generate.strategy: uniform, since a synthetic fraction is part of what is chosen"
             )
         if self.automatic and self.choice.replicates < 2:
-            raise ValueError("automatic needs choice.replicates of at least 2, to know how much chance there is")
+            raise ValueError("automatic needs choice.replicates of at least 2, to estimate a standard error")
         return self
 
     @model_validator(mode="after")
@@ -279,7 +279,7 @@ class Parameters(Settings):
                     f"{listed(self.generators)}"
                 )
             if (equal := found.setdefault(frozenset(families), union)) != union:
-                raise ValueError(f"unions: {equal!r} and {union!r} are of the same families")
+                raise ValueError(f"unions: {equal!r} and {union!r} combine the same families")
         return self
 
 

@@ -411,7 +411,8 @@ def _discard_if_changed(name: str, unfinished: Path, inputs: Mapping[str, object
         return
     if previous:
         changes = (_change(key, previous.get(key), current.get(key)) for key in {**previous, **current})
-        log_line(f"{name} was not finished, but starts afresh: {'; '.join(change for change in changes if change)}")
+        changed = "; ".join(change for change in changes if change)
+        log_line(f"{name} was not finished, but starts again with changed inputs: {changed}")
     shutil.rmtree(unfinished, ignore_errors=True)
     with atomic_files(unfinished) as temporary:
         write_json(temporary / path.name, current)

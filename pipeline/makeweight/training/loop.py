@@ -19,7 +19,7 @@ from makeweight.runtime import distributed
 from makeweight.runtime.progress import log_line
 from makeweight.training.checkpoints import Checkpoints, State, pack, unpack
 
-RECORDS, SHOWINGS = 100, 10  # rows in the history of one replicate; frames of drawn images
+RECORDS, SHOWN_FRAMES = 100, 10  # rows in the history of one replicate; frames of drawn images
 SHOWN_CLASSES, SHOWN_EACH = 10, 6  # classes in a frame, and images of each
 MAX_ROLLBACKS = 3  # in one training, before it fails
 ROLLBACK_FACTOR = 0.5  # by which each rollback multiplies the learning rates
@@ -91,7 +91,7 @@ class TrainingMonitor(Protocol):
         """
         ...
 
-    def uniform_classes(self, sampler: Sampler) -> list[str]:
+    def low_diversity_classes(self, sampler: Sampler) -> list[str]:
         """Names of the classes whose drawn images vary much less than their training images, with the ratio."""
         ...
 
@@ -114,7 +114,7 @@ class TrainingContext:
         histories: the recorded rows of each replicate.
         frames: the frames of each replicate.
         records: approximate number of rows in the history of one replicate.
-        showings: approximate number of frames of one replicate.
+        shown_frames: approximate number of frames of one replicate.
     """
 
     device: torch.device
@@ -126,7 +126,7 @@ class TrainingContext:
     histories: list[list[dict[str, float]]] = field(default_factory=lambda: [[]])
     frames: list[list[Frame]] = field(default_factory=lambda: [[]])
     records: int = RECORDS
-    showings: int = SHOWINGS
+    shown_frames: int = SHOWN_FRAMES
     _loops: int = 0
     _warned: set[int] = field(default_factory=set)
 
@@ -150,7 +150,7 @@ class TrainingContext:
         step = loop.resume()
         while step < total:
             step += 1
-            current = _step(step, total, self.records, self.showings)
+            current = _step(step, total, self.records, self.shown_frames)
             yield current
             self.progress(step)
             if current.recorded and (failure := loop.failure()):
@@ -178,8 +178,8 @@ class TrainingContext:
             images = sampler.sample(labels, rng=torch.Generator().manual_seed(0))
             frames.append(Frame(step, as_images(images)))
         for k, (frames, sampler) in enumerate(zip(self.frames, samplers, strict=True)):
-            if len(frames) > self.showings // 2 and k not in self._warned:  # early images hardly vary
-                self._warn(step, k, self.monitor.uniform_classes(sampler))
+            if len(frames) > self.shown_frames // 2 and k not in self._warned:  # early images hardly vary
+                self._warn(step, k, self.monitor.low_diversity_classes(sampler))
 
     def _warn(self, step: int, number: int, classes: list[str]) -> None:
         if classes and distributed.is_main_process():
@@ -191,10 +191,10 @@ class TrainingContext:
             )
 
 
-def _step(number: int, total: int, records: int, showings: int) -> Step:
+def _step(number: int, total: int, records: int, shown_frames: int) -> Step:
     """Recorded and shown steps are evenly spaced and include the last one; every shown step is recorded."""
     recorded = max(1, total // records)
-    shown = recorded * max(1, total // recorded // showings)
+    shown = recorded * max(1, total // recorded // shown_frames)
     last = number == total
     return Step(number, last or number % recorded == 0, last or number % shown == 0)
 
@@ -270,7 +270,7 @@ class _Loop:
         return next((failure for failure in failures if failure), None)
 
     def _judged(self, frames: list[Frame], step: float) -> Images | None:
-        if len(frames) <= self.run.showings // 2 or frames[-1].step != step:
+        if len(frames) <= self.run.shown_frames // 2 or frames[-1].step != step:
             return None  # early images hardly vary
         return frames[-1].images
 

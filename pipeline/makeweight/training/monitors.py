@@ -64,7 +64,7 @@ class Monitor:
             return failure
         return mode_collapse(images, self.labels, self.train, self.real, self.settings)
 
-    def uniform_classes(self, sampler: Sampler) -> list[str]:
+    def low_diversity_classes(self, sampler: Sampler) -> list[str]:
         """Names of the classes whose drawn images vary much less than their training images, with the ratio."""
         drawn = drawn_by_class(sampler, self.train, DRAWN_EACH, seed=0)
         ratios = {label: diversity_ratio(images, self.real_diversity[label]) for label, images in drawn}
