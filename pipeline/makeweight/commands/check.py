@@ -22,16 +22,19 @@ def check(
     assessments: Annotated[
         Path, typer.Option(help="Folder of the assessments; gets a note, so that it exists.")
     ] = Path("results/assessment"),
+    weights: Annotated[
+        Path, typer.Option(help="Becomes a link to the file in `assess.weights`, for the stage assess.")
+    ] = Path(".makeweight/weights"),
 ) -> str:
     """Check the parameters and print the plan of the study.
 
-    Write a note, and a marker, which holds the version that the parameters are for, in place of dependencies on the
-    code, and a hash of the code of each third-party plug-in.
+    Write a note, a link to the assessment's weights, and a marker, which holds the version that the parameters are for,
+    in place of dependencies on the code, and a hash of the code of each third-party plug-in.
     """
     from makeweight.core.parameters import read_parameters
     from makeweight.project import plan
     from makeweight.project.check import check as check_parameters
-    from makeweight.project.check import third_party
+    from makeweight.project.check import link_weights, third_party
     from makeweight.runtime.artifacts import ASSESSMENT_NOTE
 
     parameters = read_parameters(params)
@@ -42,6 +45,7 @@ def check(
     typer.echo("\n".join(plan.lines(parameters)))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    link_weights(parameters, weights)
     assessments.mkdir(parents=True, exist_ok=True)
     (assessments / ASSESSMENT_NOTE).write_text(FOLDER_NOTE, encoding="utf-8")
     return f"{params} is in order; wrote {out}"
