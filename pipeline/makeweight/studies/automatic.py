@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,8 @@ from makeweight.core.choices import Candidate, Choices, automatic_choice, contro
 from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, families_of
-from makeweight.core.plugins import find
 from makeweight.core.study import Arm, base
-from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
+from makeweight.generators.generate import Generation, drawing_job, filter_counts, require_images, warn_of_shortages
 from makeweight.runtime.artifacts import SAMPLERS, replicate_name
 from makeweight.runtime.files import in_use
 from makeweight.runtime.replicates import run_replicates
@@ -80,16 +80,11 @@ def _draw(parameters: Parameters, candidate: Candidate, train: Split, models: Pa
         samplers = [models / name / SAMPLERS / replicate_name(k) for k in range(parameters.replicates)]
         if missing := next((folder for folder in samplers if not folder.is_dir()), None):
             raise BadInput(f"{missing} is missing: run train-generator --family {name}")
-        generation = Generation(
-            name,
-            find("families", name).load,
-            samplers,
-            train,
-            candidate.settings(parameters.generate),
-            parameters.seed,
-            parameters.monitor.scorer_steps,
-        )
+        generation = Generation.of(name, samplers, train, parameters)
+        generation = replace(generation, settings=candidate.settings(parameters.generate))
         folders = run_replicates(drawing_job(generation, f"generate {name}"), len(samplers), parameters.compute)
-        warn_of_shortages(generation, filter_counts(folders))
+        counts = filter_counts(folders)
+        require_images(generation, counts)
+        warn_of_shortages(generation, counts)
         by_family.append([read_split(folder) for folder in folders])
     return list(zip(*by_family, strict=True))
