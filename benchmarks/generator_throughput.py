@@ -96,7 +96,7 @@ def ours(family: Family, train: Split, device: torch.device, autocast: torch.dty
 
 def _context(device: torch.device, autocast: torch.dtype | None, progress: Callable[[int], None]) -> TrainingContext:
     """A context that records and shows only the last step, so that monitoring is not timed."""
-    return TrainingContext(device, autocast, progress, records=1, showings=1)
+    return TrainingContext(device, autocast, progress, records=1, shown_frames=1)
 
 
 def operations(family: Family, train: Split, device: torch.device) -> int:

@@ -105,7 +105,7 @@ def ours(settings: ConditionalGAN, train: Split, monitor: Split, chosen: Machine
     def run(clock: Clock) -> None:
         retain_heap()
         context = EvaluatedContext(
-            torch.device(chosen.device), chosen.autocast, showings=settings.total_steps // STEPS_PER_CHECK
+            torch.device(chosen.device), chosen.autocast, shown_frames=settings.total_steps // STEPS_PER_CHECK
         )
         context.clock = clock
         settings.fit(train, monitor=monitor, seeds=[seed], run=context)

@@ -11,6 +11,9 @@ import sys
 from typing import Any
 
 import pytest
+import torch
+from ruamel.yaml import YAML
+from torchvision.models import resnet18
 
 from tests.conftest import Project, stages_run
 
@@ -139,3 +142,17 @@ def test_several_families_run_beside_each_other_each_in_its_own_arm(project: Pro
     assert {f"{stage}@{family}" for stage in ("train_generator", "generate") for family in ("cvae", "gaussian")} <= ran
     metrics = json.loads((project.folder / "results/metrics.json").read_text())
     assert set(metrics["arms"]) == {"oversample-plain", "cgan-plain", "cvae-plain", "gaussian-plain"}
+
+
+def test_edited_weights_of_the_assessment_are_a_change(project: Project) -> None:
+    weights = resnet18(num_classes=2).state_dict()
+    torch.save(weights, project.folder / "own.pt")
+    project.params(ONE_WORKER, {"assess": {"families": ["cgan"], "weights": "own.pt"}})
+    project.dvc("repro", "check")
+    assert "weights" not in project.dvc("status", "check")
+    torch.save({name: value + 1 for name, value in weights.items()}, project.folder / "own.pt")
+    assert ".makeweight/weights" in project.dvc("status", "check")
+    assert "check" in stages_run(project.dvc("repro", "check"))
+    assert "weights" not in project.dvc("status", "check")
+    stages = YAML(typ="safe").load(project.folder / "dvc.yaml")["stages"]
+    assert ".makeweight/weights" in stages["assess"]["deps"]

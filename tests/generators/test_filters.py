@@ -18,7 +18,7 @@ from makeweight.core.errors import BadInput
 from makeweight.generators import filters as module
 from makeweight.generators.cards import CardFacts, data_card
 from makeweight.generators.filters import FILTERS, Filter, FilterCounts, TrainingImages, read_scores
-from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
+from makeweight.generators.generate import Generation, drawing_job, filter_counts, require_images, warn_of_shortages
 from makeweight.runtime.files import read_json
 from makeweight.runtime.machine import Machine, fixed_threads
 from makeweight.runtime.replicates import Replicate
@@ -168,10 +168,13 @@ def test_what_cannot_be_filled_stays_missing_and_is_warned_of(
 
 def test_a_class_without_images_is_an_error_that_names_class_and_filter(tmp_path: Path) -> None:
     never = Filter(lambda images, label: np.full(len(images), float(label)), 1.0)
+    assert drawn(tmp_path, {"never": never}).counts.tolist()[0] == 0
+    generation = Generation("numbered", lambda _: Numbered(), [], bright((4, 0, 4)), generate_settings(), 0, 4)
     with pytest.raises(
-        BadInput, match=r"leaves class 'a' without images: of 30 that were drawn, never 30 were dropped"
+        BadInput,
+        match=r"numbered, replicate 0: .* class 'a' without images: of 30 that were drawn, never 30 were dropped",
     ):
-        drawn(tmp_path, {"never": never})
+        require_images(generation, filter_counts([tmp_path]))
 
 
 def test_each_image_keeps_its_scores(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import read_parameters
-from makeweight.project.check import check
+from makeweight.project.check import check, link_weights
 from tests.conftest import write_params
 
 
@@ -50,3 +50,18 @@ def test_an_error_is_one_line(change: dict[str, Any], message: str, tmp_path: Pa
     with pytest.raises(BadInput, match=message) as caught:
         check(read_parameters(write_params(tmp_path / "params.yaml", compare, change)))
     assert len(caught.value.errors) == 1
+
+
+def test_the_link_to_the_weights_leads_to_the_file_that_the_parameters_name(workspace: Path) -> None:
+    weights, link = Path("own.pt"), Path(".makeweight/weights")
+    weights.write_text("first", encoding="utf-8")
+    for named, content in ((None, "No weights are used.\n"), ("own.pt", "first"), ("own.pt", "second")):
+        write_params(workspace / "params.yaml", {"assess": {"families": ["cgan"], "weights": named}})
+        link_weights(read_parameters(workspace / "params.yaml"), link)
+        if content == "second":
+            weights.write_text(content, encoding="utf-8")
+        assert link.read_text(encoding="utf-8") == content
+    weights.unlink()  # what the link led to may be gone
+    write_params(workspace / "params.yaml", {"assess": {"families": [], "weights": "own.pt"}})
+    link_weights(read_parameters(workspace / "params.yaml"), link)
+    assert link.read_text(encoding="utf-8") == "No weights are used.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from torchvision.models import resnet18
 
-from makeweight.core.data import Split
+from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import read_parameters
 from makeweight.quality import assessment as module
@@ -27,13 +28,16 @@ from tests.support.assessing import assess_settings, copies, noise, real, swappe
 from tests.support.monitoring import monitor_settings
 
 TRAIN, VALIDATION = real(0), real(1)
+ALONE = {"train": np.arange(120), "validation": np.arange(120)}
 NOWHERE = Path("history.csv")
 
 
-def assessed(synthetic: Split, family: str = "cgan", steps: int = 60, **changes: Any) -> dict[str, Any]:
+def assessed(
+    synthetic: Split, family: str = "cgan", steps: int = 60, groups: Mapping[str, Labels] = ALONE, **changes: Any
+) -> dict[str, Any]:
     """The assessment of one replicate's images, with the measures by name."""
     parameters = read_parameters(write_params(Path("params.yaml"), {"compute": {"workers": 1}}))
-    assessment = Assessment(family, [synthetic], TRAIN, VALIDATION, assess_settings(**changes), steps, 0)
+    assessment = Assessment(family, [synthetic], TRAIN, VALIDATION, groups, assess_settings(**changes), steps, 0)
     assess(assessment, Path("out"), history=NOWHERE, monitor=monitor_settings(), compute=parameters.compute)
     result: dict[str, Any] = read_json(Path("out/assessment.json"))
     return result | {"measures": {row["name"]: row for row in result["measures"]}}
@@ -138,6 +142,16 @@ def test_features_of_weights_on_disk_are_named_and_no_fid(workspace: Path) -> No
     assert found["measures"]["frechet_distance"]["title"] == "Fréchet distance"
 
 
+def test_images_of_a_group_count_as_one_for_the_intervals_and_other_groups_are_assessed_anew(workspace: Path) -> None:
+    def widths(groups: Labels) -> list[float]:
+        found = assessed(copies(TRAIN), steps=4, groups={"train": groups, "validation": groups})["measures"]
+        return [found[name]["high"] - found[name]["low"] for name in ("membership", "separability")]
+
+    (known, told), (of_groups, told_of_groups) = widths(np.arange(120)), widths(np.arange(120) // 4)
+    assert of_groups > 3 * known  # all images are recognised, and 30 prove less than 120
+    assert told_of_groups > 1.2 * told
+
+
 def test_fewer_images_than_neighbours_are_one_line_before_anything_is_trained(workspace: Path) -> None:
     with pytest.raises(BadInput, match=r"^assess cgan: 9 images can be compared .* assess.neighbours \(9\): lower it$"):
         assessed(real(2, (3, 3, 3)), neighbours=9)
@@ -162,10 +176,12 @@ def test_the_discriminators_errors_are_those_at_the_end_of_the_training(tmp_path
 
 
 def test_equally_many_images_of_each_class_are_compared() -> None:
-    splits = matched([real(0, (9, 2, 0)), real(1, (4, 5, 6))], 100, np.random.default_rng(0))
-    assert [split.counts.tolist() for split in splits] == [[4, 2, 0], [4, 2, 0]]
-    (few,) = matched([real(0, (9, 2, 9))], 9, np.random.default_rng(0))
-    assert few.counts.tolist() == [3, 2, 3]
+    def counts(most: int, *splits: Split) -> list[list[int]]:
+        rows = matched(splits, most, np.random.default_rng(0))
+        return [split.take(own).counts.tolist() for split, own in zip(splits, rows, strict=True)]
+
+    assert counts(100, real(0, (9, 2, 0)), real(1, (4, 5, 6))) == [[4, 2, 0], [4, 2, 0]]
+    assert counts(9, real(0, (9, 2, 9))) == [[3, 2, 3]]
 
 
 def test_the_command_reads_folders_and_refuses_images_that_are_missing_or_of_another_kind(
@@ -173,8 +189,8 @@ def test_the_command_reads_folders_and_refuses_images_that_are_missing_or_of_ano
 ) -> None:
     small = {"monitor": {"scorer_steps": 4}, "assess": {"neighbours": 3}, "compute": {"workers": 1}}
     write_params(workspace / "params.yaml", small)
-    write_split(Path("data/train"), TRAIN, {})
-    write_split(Path("data/validation"), VALIDATION, {})
+    for name, split in (("train", TRAIN), ("validation", VALIDATION)):
+        write_split(Path("data", name), split, {"group": [""] * len(split)})
     code, output = invoke("assess", "--family", "cgan")
     assert (code, output.count("\n")) == (2, 1)
     assert "replicate_0 holds no images" in output

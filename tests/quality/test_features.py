@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torchvision.models import Inception3, resnet18
 
 from makeweight.core.errors import BadInput
-from makeweight.quality.features import backbone_features, outputs, scorer_features
-from makeweight.training.scorer import train_scorer
+from makeweight.quality.features import backbone_features, scorer_features
+from makeweight.training.scorer import outputs, train_scorer
 from tests.support.assessing import real
 from tests.support.families import split
 
@@ -25,7 +25,7 @@ def test_the_scorers_features_give_its_logits_by_its_last_layer() -> None:
     features = torch.from_numpy(space(train.images)).float()
     with torch.no_grad():
         logits = list(scorer.children())[-1](features).numpy()
-    assert np.allclose(logits, outputs(scorer, train.images), atol=1e-4)
+    assert np.allclose(logits, outputs(scorer, train.images).numpy(), atol=1e-4)
     assert space.description == "a classifier of the training images, the 256 inputs of its last layer"
     assert not space.inception
 

@@ -65,6 +65,12 @@ def test_code_is_followed_through_every_kind_of_import(tmp_path: Path, monkeypat
     assert fingerprints.of_code("visitor.first") != before
 
 
+def test_a_module_is_read_once_for_many_fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fingerprints.of_code("makeweight.classification.fit")
+    monkeypatch.setattr("ast.parse", lambda *_: pytest.fail("a module was read again"))
+    assert fingerprints.of_code("makeweight.classification.fit") == first
+
+
 def test_training_a_generator_does_not_depend_on_how_arms_are_compared() -> None:
     found = fingerprints.sources("makeweight.generators.fit", "makeweight.generators.families.cgan.family")
     assert {

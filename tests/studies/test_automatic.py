@@ -17,12 +17,13 @@ from makeweight.core.seeds import derive
 from makeweight.core.study import Arm
 from makeweight.generators.automatic import draw_chosen
 from makeweight.runtime.choices import made_from, read_choices, write_choices
-from makeweight.runtime.replicates import Replicate
+from makeweight.runtime.replicates import Job, Replicate, run_jobs
 from makeweight.runtime.splits import read_split, write_split
 from makeweight.studies.choose import choose
 from tests.conftest import Invoke, write_params
 from tests.support.splits import halves
 
+FAMILIES = ("gaussian", "smote")
 ARM, NONE = Arm("auto", "plain"), Candidate("oversample", 0.0, ())
 CHANGES: dict[str, Any] = {
     "automatic": ["auto"], "transforms": ["plain"], "generators": ["gaussian", "smote"], "controls": ["oversample"],
@@ -98,6 +99,25 @@ def test_candidates_beyond_the_number_and_those_without_images_are_left_out_alou
     logged = capsys.readouterr().err
     assert "auto-plain tries 3 of 4 candidates. Beyond the number in auto.candidates: gaussian+smote, 25%" in logged
     assert "auto-plain does not try smote, 25% synthetic, filtered by novelty: smote, replicate 0: " in logged
+
+
+def test_the_images_of_all_candidates_are_drawn_side_by_side_and_none_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[list[str]] = []
+
+    def watched(jobs: Sequence[Job], *arguments: Any, **keywords: Any) -> list[list[Path]]:
+        runs.append([job.name for job in jobs])
+        return run_jobs(jobs, *arguments, **keywords)
+
+    monkeypatch.setattr("makeweight.studies.choose.run_jobs", watched)
+    # No image passes the last filter, which keeps no other candidate from being tried.
+    lists = {"auto": {"filters": [[], ["agreement"], ["novelty"]]}, "generate": {"filtering": {"min_novelty": 50.0}}}
+    choice = choose(parameters(lists), SPLITS["train"], SPLITS["validation"], GROUPS).automatic[ARM]
+    drawn = [names for names in runs if names[0].startswith("choose images")]
+    assert drawn == [
+        [f"choose images {family}{filtered}" for filtered in ("", " agreement", " novelty") for family in FAMILIES]
+    ]
+    assert len(choice.scores) == 1 + 2 * 3
+    assert {candidate.filters for candidate in choice.left_out} == {("novelty",)}
 
 
 def test_a_failed_generator_is_an_error_and_no_reason_to_choose_none(monkeypatch: pytest.MonkeyPatch) -> None:

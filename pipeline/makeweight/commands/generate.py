@@ -29,7 +29,6 @@ def generate(
     from functools import partial
 
     from makeweight.core.parameters import read_parameters
-    from makeweight.core.plugins import find
     from makeweight.generators.cards import CardFacts, data_card
     from makeweight.generators.generate import Generation
     from makeweight.generators.generate import generate as generate_images
@@ -42,15 +41,8 @@ def generate(
     samplers = samplers or Path("models", family, "samplers")
     preview = preview or Path("results/samples", f"{family}.png")
     images = read_split(train)
-    generation = Generation(
-        family,
-        find("families", family).load,
-        [samplers / replicate_name(k) for k in range(parameters.replicates)],
-        images,
-        parameters.generate,
-        parameters.seed,
-        parameters.monitor.scorer_steps,
-    )
+    folders = [samplers / replicate_name(k) for k in range(parameters.replicates)]
+    generation = Generation.of(family, folders, images, parameters)
     facts = CardFacts.of(family, images, replicates=parameters.replicates, seed=parameters.seed)
     quota = generate_images(
         generation,

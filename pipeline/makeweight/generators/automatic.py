@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from makeweight.core.choices import Candidate
 from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, families_of
-from makeweight.core.plugins import find
-from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
+from makeweight.generators.generate import Generation, drawing_job, filter_counts, require_images, warn_of_shortages
 from makeweight.runtime.artifacts import SAMPLERS, replicate_name
 from makeweight.runtime.replicates import run_replicates
 
@@ -38,16 +38,11 @@ def _draw(parameters: Parameters, candidate: Candidate, family: str, train: Spli
     of_replicates = [samplers / replicate_name(k) for k in range(parameters.replicates)]
     if missing := next((folder for folder in of_replicates if not folder.is_dir()), None):
         raise BadInput(f"{missing} is missing: run train-generator --family {family}")
-    generation = Generation(
-        family,
-        find("families", family).load,
-        of_replicates,
-        train,
-        candidate.settings(parameters.generate),
-        parameters.seed,
-        parameters.monitor.scorer_steps,
-    )
+    generation = Generation.of(family, of_replicates, train, parameters)
+    generation = replace(generation, settings=candidate.settings(parameters.generate))
     name = " ".join(["automatic images", family, *candidate.filters])
     folders = run_replicates(drawing_job(generation, name), len(of_replicates), parameters.compute)
-    warn_of_shortages(generation, filter_counts(folders))
+    counts = filter_counts(folders)
+    require_images(generation, counts)
+    warn_of_shortages(generation, counts)
     return folders

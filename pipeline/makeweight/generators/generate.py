@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ import torch
 from makeweight.core.data import Images, Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import as_images
-from makeweight.core.parameters import ComputeSettings, GenerateSettings
-from makeweight.core.plugins import keeps_training_images
+from makeweight.core.parameters import ComputeSettings, GenerateSettings, Parameters
+from makeweight.core.plugins import find, keeps_training_images
 from makeweight.core.seeds import derive
 from makeweight.core.text import counted, shown
 from makeweight.generators.filters import (
@@ -74,6 +75,12 @@ class Generation:
     seed: int
     scorer_steps: int
 
+    @classmethod
+    def of(cls, family: str, samplers: Sequence[Path], train: Split, parameters: Parameters) -> Self:
+        """The sampling of a registered family by a study's settings."""
+        load = find("families", family).load
+        return cls(family, load, samplers, train, parameters.generate, parameters.seed, parameters.monitor.scorer_steps)
+
     @property
     def quota(self) -> Labels:
         """The number of images to draw for each class, [classes]."""
@@ -107,9 +114,6 @@ class Generation:
         """Draw images of sorted `labels` from the sampler of one replicate; write them as a split into `folder`.
 
         What filters drop is drawn again, as long as the number of drawn images allows it.
-
-        Raises:
-            NoImagesLeft: filters leave a class without images.
         """
         sampler = self.load(self.samplers[replicate])
         if isinstance(sampler, BlockSampler):
@@ -120,7 +124,6 @@ class Generation:
         kept = _Kept(folder / IMAGES, wanted, self.train.images.shape[1:], filters)
         while len(missing := kept.missing(self.settings.filtering.max_drawn)):
             self._draw_once(sampler, missing, rng, kept)
-        self._require_images(replicate, kept.counts)
         kept.finish()
         labels = np.repeat(np.arange(len(wanted)), kept.counts.kept)
         write_labels(folder, labels, self.train.classes, {**_rows(self.family, replicate, labels), **kept.columns()})
@@ -140,25 +143,15 @@ class Generation:
         if done != len(labels):
             raise ValueError(f"{self.family} drew {done} images for {len(labels)} labels")
 
-    def _require_images(self, replicate: int, counts: FilterCounts) -> None:
-        for label in np.flatnonzero((counts.quota > 0) & (counts.kept == 0)):
-            dropped = [f"{name} {numbers[label]:,}" for name, numbers in counts.dropped.items() if numbers[label]]
-            raise NoImagesLeft(
-                f"{self.family}, replicate {replicate}: generate.filters leaves class "
-                f"{shown(self.train.classes[label])!r} without images: of {counts.drawn[label]:,} that were drawn, "
-                f"{' and '.join(dropped)} were dropped; remove a filter, or train a better generator"
-                f"{_near_by_construction(self.family, self.settings)}"
-            )
-
 
 class _Kept:
-    """The images of one replicate that filters have kept so far, in a file with a place for each image wanted."""
+    """The images of one replicate that filters have kept so far, in a file with a row for each image wanted."""
 
     def __init__(self, path: Path, wanted: Labels, shape: tuple[int, ...], filters: Mapping[str, Filter]) -> None:
         none = np.zeros_like(wanted)
         self.path, self.filters = path, filters
         self.counts = FilterCounts(wanted, none.copy(), none.copy(), {name: none.copy() for name in filters})
-        self.first = wanted.cumsum() - wanted  # place of the first image of each class
+        self.first = wanted.cumsum() - wanted  # index of the first image of each class
         self.scores = {name: np.full(wanted.sum(), np.nan) for name in filters}
         new_array(path, (int(wanted.sum()), *shape), np.uint8)
 
@@ -181,32 +174,32 @@ class _Kept:
             self.counts.dropped[name][label] += (kept & ~passes).sum()
             kept &= passes
         start = self.first[label] + self.counts.kept[label]
-        places = slice(start, start + kept.sum())
+        indices = slice(start, start + kept.sum())
         # Mapped anew each time, since pages of a map count as memory of the process until it goes.
-        np.load(self.path, mmap_mode="r+")[places] = images[kept]
+        np.load(self.path, mmap_mode="r+")[indices] = images[kept]
         for name, values in scores.items():
-            self.scores[name][places] = values[kept]
+            self.scores[name][indices] = values[kept]
         self.counts.drawn[label] += len(images)
         self.counts.kept[label] += kept.sum()
 
     @property
-    def places(self) -> Labels:
-        """The places that hold an image."""
+    def indices(self) -> Labels:
+        """The indices of the rows that hold an image."""
         ends = zip(self.first, self.first + self.counts.kept, strict=True)
         return np.concatenate([np.arange(0), *(np.arange(*end) for end in ends)])
 
     def finish(self) -> None:
-        """Remove empty places from the file."""
+        """Remove empty rows from the file."""
         if (self.counts.kept < self.counts.quota).any():
             with_gaps = self.path.with_suffix(".with_gaps")
             os.replace(self.path, with_gaps)
-            copy_rows(with_gaps, self.places, self.path, channels=np.load(with_gaps, mmap_mode="r").shape[-1])
+            copy_rows(with_gaps, self.indices, self.path, channels=np.load(with_gaps, mmap_mode="r").shape[-1])
             with_gaps.unlink()
 
     def columns(self) -> dict[str, list[float | None]]:
         """The scores of the images, columns of their metadata; None: undefined."""
         return {
-            name: [None if np.isnan(value) else value for value in scores[self.places].round(DECIMALS).tolist()]
+            name: [None if np.isnan(value) else value for value in scores[self.indices].round(DECIMALS).tolist()]
             for name, scores in self.scores.items()
         }
 
@@ -247,6 +240,7 @@ def generate(
         drawing_job(generation, f"generate {family}"), len(generation.samplers), compute, outputs=out
     )
     counts = filter_counts(finished)
+    require_images(generation, counts)
     warn_of_shortages(generation, counts)
     with atomic_directory(out) as folder:
         copy_all_finished(finished, [folder / replicate_name(k) for k in range(len(finished))], link=True)
@@ -259,6 +253,25 @@ def generate(
 def filter_counts(finished: Sequence[Path]) -> list[FilterCounts]:
     """The counts of each replicate, from the folders of its images; empty where these were not filtered."""
     return [FilterCounts.of(read_json(path)) for folder in finished if (path := folder / FILTERED).exists()]
+
+
+def require_images(generation: Generation, counts: Sequence[FilterCounts]) -> None:
+    """Check that the filters have left images of each class in each replicate.
+
+    After all drawing, not during it: so the images of other generators are drawn, and none are drawn again.
+
+    Raises:
+        NoImagesLeft: they have not.
+    """
+    for replicate, own in enumerate(counts):
+        for label in np.flatnonzero((own.quota > 0) & (own.kept == 0)):
+            dropped = [f"{name} {numbers[label]:,}" for name, numbers in own.dropped.items() if numbers[label]]
+            raise NoImagesLeft(
+                f"{generation.family}, replicate {replicate}: generate.filters leaves class "
+                f"{shown(generation.train.classes[label])!r} without images: of {own.drawn[label]:,} that were drawn, "
+                f"{' and '.join(dropped)} were dropped; remove a filter, or train a better generator"
+                f"{_near_by_construction(generation.family, generation.settings)}"
+            )
 
 
 def warn_of_shortages(generation: Generation, counts: Sequence[FilterCounts]) -> None:

@@ -85,6 +85,19 @@ def _require_weights(parameters: Parameters) -> None:
         backbone_features(weights_path(parameters.assess.weights))
 
 
+def link_weights(parameters: Parameters, link: Path) -> None:
+    """Make `link` a link to the file that `assess.weights` names; a file that says so where it names none.
+
+    DVC hashes what a link leads to, and cannot depend on a path that may be null.
+    """
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    if parameters.assess.families and parameters.assess.weights is not None:
+        link.symlink_to(weights_path(parameters.assess.weights).absolute())
+    else:
+        link.write_text("No weights are used.\n", encoding="utf-8")
+
+
 def _errors(parameters: Parameters) -> Iterator[str]:
     checks: list[Callable[[], object]] = [
         lambda: _require_data(parameters),

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from makeweight.core.parameters import AssessSettings, MonitorSettings
 from makeweight.core.text import counted, shown, valid_unicode
+from makeweight.quality.memorisation import chance_of_copies
 
 MAX_NAMED = 10  # classes in a sentence
+SIGNIFICANCE = 0.05  # level of the tests of near-copies
 MORE_ALIKE = "more steps, another family, or for cgan a lower temperature"
 MORE_VARIED = "another family, or for cgan a larger mode_seeking or more augment"
 LESS_MEMORY = (
@@ -81,12 +83,7 @@ def _of_classes(result: Mapping[str, Any], settings: AssessSettings, monitor: Mo
 
 
 def _of_memorisation(result: Mapping[str, Any], settings: AssessSettings) -> Iterator[str]:
-    copies = _worst(result, "near_copies", "generated", np.nanmax)
-    real = np.nan_to_num(_worst(result, "near_copies", "real", np.nanmax))
-    yield from _sentence(
-        result, copies, copies - real > settings.alarm_copies,
-        "{} are near-copies of training images (fraction of the class)", LESS_MEMORY,
-    )  # fmt: skip
+    yield from _of_copies(result, settings)
     (membership,) = (row for row in result["measures"] if row["name"] == "membership")
     if membership["low"] is not None and membership["low"] > settings.alarm_membership:
         yield (
@@ -94,6 +91,38 @@ def _of_memorisation(result: Mapping[str, Any], settings: AssessSettings) -> Ite
             f"{membership['generated']:.2f}, 95% interval {membership['low']:.2f} to {membership['high']:.2f}). "
             f"Try {LESS_MEMORY}."
         )
+
+
+def _of_copies(result: Mapping[str, Any], settings: AssessSettings) -> Iterator[str]:
+    """Alerts about near-copies, of all classes together and of single ones, that are more than chance explains.
+
+    Bonferroni over replicates, and over classes: of many small classes, some have a near-copy.
+    """
+    copies, real = (np.nan_to_num(_by_replicate(result, "near_copies", kind)) for kind in ("generated", "real"))
+    drawn, held_out = np.array(result["images"]["generated"]), np.array(result["images"]["validation"])
+    near, near_real = (
+        np.rint(values * counts).astype(np.int64) for values, counts in ((copies, drawn), (real, held_out))
+    )
+    chances = [chance_of_copies(*counts, held_out) for counts in zip(near, drawn, near_real, strict=True)]
+    level = SIGNIFICANCE / len(chances)
+    overall = [row["overall"]["near_copies"] for row in result["replicates"]]
+    found = [
+        row
+        for row, (_, together) in zip(overall, chances, strict=True)
+        if together < level and row["generated"] - (row["real"] or 0) > settings.alarm_copies
+    ]
+    if found:
+        worst = max(found, key=lambda row: row["generated"])
+        yield (
+            f"{worst['generated']:.1%} of generated images are near-copies of training images (of validation images "
+            f"{worst['real'] or 0:.1%}). Try {LESS_MEMORY}."
+        )
+    beyond_chance = np.array([of_classes for of_classes, _ in chances]) < level / max(1, (drawn.sum(0) > 0).sum())
+    out_of_bounds = beyond_chance & (copies - real > settings.alarm_copies)
+    yield from _sentence(
+        result, copies.max(0), out_of_bounds.any(0),
+        "{} are near-copies of training images (fraction of the class)", LESS_MEMORY,
+    )  # fmt: skip
 
 
 def _of_discriminator(result: Mapping[str, Any], settings: AssessSettings) -> Iterator[str]:
@@ -109,11 +138,16 @@ def _worst(
     result: Mapping[str, Any], name: str, kind: str, worst: Callable[..., NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """The worst replicate of each class, [classes]; NaN where no replicate has a value."""
-    values = np.array([row["classes"][name][kind] for row in result["replicates"]], dtype=np.float64)
+    values = _by_replicate(result, name, kind)
     known = ~np.isnan(values).all(0)
     found = np.full(values.shape[1], np.nan)
     found[known] = worst(values[:, known], axis=0)
     return found
+
+
+def _by_replicate(result: Mapping[str, Any], name: str, kind: str) -> NDArray[np.float64]:
+    """A figure of each class, [replicates, classes]; NaN where it has no value."""
+    return np.array([row["classes"][name][kind] for row in result["replicates"]], dtype=np.float64)
 
 
 def _sentence(

@@ -29,7 +29,7 @@ from makeweight.runtime.artifacts import (
 )
 from makeweight.runtime.files import atomic_directory, in_use, read_json, write_json
 from makeweight.runtime.replicates import Job, run_replicates
-from makeweight.runtime.splits import read_split, read_splits
+from makeweight.runtime.splits import read_groups, read_split, read_splits
 
 MEASURES = {
     "frechet_distance": ("Fréchet distance", "of Gaussians fitted to the features; 0: equal"),
@@ -59,7 +59,7 @@ def assessment_of(family: str, parameters: Parameters, train: Path, validation: 
     """The assessment of the images in `synthetic`.
 
     Raises:
-        BadInput: images are missing or of another data set.
+        BadInput: images or their groups are missing, or images are of another data set.
     """
     real, held_out = read_splits(train, validation)
     drawn = [read_split(synthetic / replicate_name(k)) for k in range(parameters.replicates)]
@@ -69,8 +69,9 @@ def assessment_of(family: str, parameters: Parameters, train: Path, validation: 
                 f"{synthetic / replicate_name(k)} holds images of other classes or of another size than {train}: run "
                 f"generate --family {family} again"
             )
+    groups = {"train": read_groups(train), "validation": read_groups(validation)}
     return Assessment(
-        family, drawn, real, held_out, parameters.assess, parameters.monitor.scorer_steps, parameters.seed
+        family, drawn, real, held_out, groups, parameters.assess, parameters.monitor.scorer_steps, parameters.seed
     )
 
 
@@ -117,6 +118,7 @@ def _job(assessment: Assessment) -> Job:
         "scorer_steps": assessment.scorer_steps,
         "train": fingerprints.of_split(assessment.train),
         "validation": fingerprints.of_split(assessment.validation),
+        "groups": fingerprints.of_values({name: own.tolist() for name, own in assessment.groups.items()}),
         "seed": assessment.seed,
         "code": fingerprints.of_code(Assessment.__module__),
     }
@@ -141,6 +143,10 @@ def summary(assessment: Assessment, replicates: Sequence[Mapping[str, Any]], his
     return {
         "family": assessment.family,
         "classes": list(assessment.train.classes),
+        "images": {
+            "generated": [split.counts.tolist() for split in assessment.synthetic],
+            "validation": assessment.validation.counts.tolist(),
+        },
         "features": replicates[0]["features"],
         "keeps_training_images": keeps,
         "notes": [NEAR_BY_CONSTRUCTION] if keeps else [],

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from makeweight.core.data import Split
+from makeweight.core.data import Labels, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import median_distance
 from makeweight.core.parameters import AssessSettings
 from makeweight.core.seeds import derive, stream
 from makeweight.quality.auc import AUC, stratified_auc
-from makeweight.quality.features import FeatureSpace, backbone_features, outputs, scorer_features, weights_path
+from makeweight.quality.features import BATCH, FeatureSpace, backbone_features, scorer_features, weights_path
 from makeweight.quality.fidelity import frechet_distance, kernel_distance, neighbourhoods
 from makeweight.quality.memorisation import Copies, find_copies, membership_auc
 from makeweight.quality.pictures import closest, nearest_neighbours, ranked
@@ -25,7 +25,7 @@ from makeweight.quality.trials import FOLDS, accuracies_after_training, out_of_f
 from makeweight.runtime.artifacts import CLOSEST, NEAREST, RANKED
 from makeweight.runtime.files import write_json
 from makeweight.runtime.replicates import Replicate
-from makeweight.training.scorer import recognised, train_scorer
+from makeweight.training.scorer import outputs, recognised, train_scorer
 
 FIGURES = "figures.json"  # of one replicate
 STEPS = 4  # of the progress
@@ -72,6 +72,7 @@ class Assessment:
         synthetic: the images of each replicate's generator.
         train: the images that they were fitted to.
         validation: held-out real images.
+        groups: of the images of `train` and of `validation`, from 0, equal for images that belong together.
         settings: how much is compared.
         scorer_steps: optimizer steps of each small classifier.
         seed: the seed of the pipeline.
@@ -81,6 +82,7 @@ class Assessment:
     synthetic: Sequence[Split]
     train: Split
     validation: Split
+    groups: Mapping[str, Labels]
     settings: AssessSettings
     scorer_steps: int
     seed: int
@@ -134,7 +136,9 @@ class Assessment:
     def _compared(self, synthetic: Split, number: int) -> list[Split]:
         """Equally many generated, validation and training images of each class: all three are compared in one way."""
         rng = stream(self.seed, "assess", "images", number)
-        return matched([synthetic, self.validation, self.train], self.settings.max_images, rng)
+        splits = [synthetic, self.validation, self.train]
+        rows = matched(splits, self.settings.max_images, rng)
+        return [split.take(own) for split, own in zip(splits, rows, strict=True)]
 
     def _fidelity(self, synthetic: Split, space: FeatureSpace, number: int) -> Figures:
         compared = self._compared(synthetic, number)
@@ -160,8 +164,8 @@ class Assessment:
     def _memorisation(self, synthetic: Split, copies: Copies, number: int) -> Figures:
         rng = stream(self.seed, "assess", "members", number)
         most = self.settings.max_images * len(self.train.classes)
-        members, others = (_subsampled(split, most, rng) for split in (self.train, self.validation))
-        membership = _with_interval(membership_auc(members, others, synthetic))
+        (members, others), groups = self._real(most, rng)
+        membership = _with_interval(membership_auc(members, others, synthetic, groups))
         near = {"generated": _means(copies.near, synthetic), "real": copies.near_held_out}
         medians = np.array([_median(copies.distances[synthetic.labels == k]) for k in range(len(copies.typical))])
         return (
@@ -169,6 +173,13 @@ class Assessment:
             + Figures.of_classes("near_copies", near)
             + Figures.of_classes("distance_ratio", {"generated": _ratio(medians, copies.typical)})
         )
+
+    def _real(self, most: int, rng: np.random.Generator) -> tuple[list[Split], Labels]:
+        """Training and validation images, at most `most` of each with equal limits for classes, and their groups."""
+        splits = [self.train, self.validation]
+        rows = [matched([split], most, rng)[0] for split in splits]
+        groups = disjoint(self.groups["train"][rows[0]], self.groups["validation"][rows[1]])
+        return [split.take(own) for split, own in zip(splits, rows, strict=True)], groups
 
     def _trials(self, synthetic: Split, number: int, device: torch.device) -> Figures:
         seed = derive(self.seed, "assess", "trials", number)
@@ -185,14 +196,17 @@ class Assessment:
             )
             for kind, split in (("generated", synthetic), ("real", self.train.take(np.flatnonzero(drawn))))
         }
-        real = _joined(*(_subsampled(split, most, rng) for split in (self.train, self.validation)))
-        real, generated = matched([real, synthetic], most, rng)
-        scores, folds = out_of_fold_scores(real, generated, steps=self.scorer_steps, seed=seed, device=device)
+        splits, groups = self._real(most, rng)
+        real = _joined(*splits)
+        real_rows, rows = matched([real, synthetic], most, rng)
+        real, generated = real.take(real_rows), synthetic.take(rows)
+        groups = disjoint(groups[real_rows], np.arange(len(generated)))  # a generated image belongs to no group
+        scores, folds = out_of_fold_scores(real, generated, groups, steps=self.scorer_steps, seed=seed, device=device)
         labels = np.concatenate([real.labels, generated.labels])
         is_generated = np.arange(len(labels)) >= len(real)
-        together = _with_interval(stratified_auc(scores, is_generated, labels * FOLDS + folds))
+        together = _with_interval(stratified_auc(scores, is_generated, labels * FOLDS + folds, groups))
         areas = [
-            _with_interval(stratified_auc(scores[own], is_generated[own], folds[own]))
+            _with_interval(stratified_auc(scores[own], is_generated[own], folds[own], groups[own]))
             for own in (labels == label for label in range(len(real.classes)))
         ]
         by_class = {kind: np.array([area[kind] for area in areas]) for kind in together}
@@ -201,8 +215,8 @@ class Assessment:
         )
 
 
-def matched(splits: Sequence[Split], most: int, rng: np.random.Generator) -> list[Split]:
-    """Equally many images of each class from each split, sorted by class, in random order within it.
+def matched(splits: Sequence[Split], most: int, rng: np.random.Generator) -> list[Labels]:
+    """The rows of equally many images of each class from each split, sorted by class, in random order within it.
 
     Args:
         splits: of the same classes.
@@ -212,17 +226,14 @@ def matched(splits: Sequence[Split], most: int, rng: np.random.Generator) -> lis
     available = np.min([split.counts for split in splits], axis=0)
     counts = np.minimum(available, max(1, most // max(1, int((available > 0).sum()))))
     return [
-        split.take(
-            np.concatenate([rng.permutation(np.flatnonzero(split.labels == k))[:n] for k, n in enumerate(counts)])
-        )
+        np.concatenate([rng.permutation(np.flatnonzero(split.labels == k))[:n] for k, n in enumerate(counts)])
         for split in splits
     ]
 
 
-def _subsampled(split: Split, most: int, rng: np.random.Generator) -> Split:
-    """The split with equal limits for its classes, so that it has at most `most` images."""
-    (part,) = matched([split], most, rng)
-    return part
+def disjoint(groups: Labels, others: Labels) -> Labels:
+    """The groups of the images of two sets, of which none is in both; each is numbered from 0."""
+    return np.concatenate([groups, others + groups.max(initial=-1) + 1])
 
 
 def _joined(first: Split, second: Split) -> Split:
@@ -244,7 +255,7 @@ def _scored(scorer: torch.nn.Module, split: Split) -> tuple[NDArray[np.bool_], V
     agrees, probabilities = np.empty(len(split), dtype=bool), np.empty(len(split))
     for start in range(0, len(split), SCORED_BLOCK):
         block = slice(start, start + SCORED_BLOCK)
-        logits, labels = outputs(scorer, split.images[block]), split.labels[block]
+        logits, labels = outputs(scorer, split.images[block], BATCH).double().numpy(), split.labels[block]
         agrees[block] = logits.argmax(1) == labels
         probabilities[block] = softmax(logits, axis=1)[np.arange(len(labels)), labels]
     return agrees, probabilities

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
+from makeweight.core.data import Labels
+
 LEVEL = 0.95
 EDGE = 1e-9  # the variance is 0 at an AUC of 0 or 1 itself
 
@@ -22,7 +24,7 @@ class AUC:
     high: float
 
 
-def stratified_auc(scores: NDArray[np.float64], positive: NDArray[np.bool_], strata: NDArray[np.int64]) -> AUC:
+def stratified_auc(scores: NDArray[np.float64], positive: NDArray[np.bool_], strata: Labels, groups: Labels) -> AUC:
     """The AUC of `scores` within strata: only images of one stratum are compared with each other.
 
     A stratum of m positive and n negative images has the weight m n / (m + n + 1), which is optimal where the AUC is
@@ -30,12 +32,17 @@ def stratified_auc(scores: NDArray[np.float64], positive: NDArray[np.bool_], str
     standard errors that this AUC implies (Hanley & McNeil 1982; a score interval, Newcombe 2006). So it is never of
     length 0, as DeLong's interval is at an AUC of 1.
 
+    Images of a group may be as alike as copies, so the variance is multiplied by the design effect (Kish 1965) of full
+    correlation within groups: Σ (sum of a group's shares in the estimate)² / Σ (share of an image)². The less images of
+    a group resemble each other, the more the interval is too wide.
+
     Args:
         scores: [n], larger where an image is more likely positive.
         positive: whether it is, [n].
         strata: the stratum of each image, [n].
+        groups: from 0, equal for images that belong together, [n].
     """
-    areas, sizes = [], []
+    areas, sizes, shares = [], [], np.zeros(len(scores))
     for stratum in np.unique(strata):
         within = strata == stratum
         m, n = int(positive[within].sum()), int((~positive[within]).sum())
@@ -43,15 +50,17 @@ def stratified_auc(scores: NDArray[np.float64], positive: NDArray[np.bool_], str
             ranks = rankdata(scores[within])[positive[within]].sum()
             areas.append((ranks - m * (m + 1) / 2) / (m * n))
             sizes.append((m, n))
+            shares[within] = np.where(positive[within], n, m) / (m + n + 1)
     if not areas:
         return AUC(np.nan, np.nan, np.nan)
     m, n = np.array(sizes, dtype=np.float64).T
     weights = m * n / (m + n + 1)
     weights /= weights.sum()
     value = float(weights @ np.array(areas))
+    design_effect = np.square(np.bincount(groups, shares)).sum() / np.square(shares).sum()
 
     def beyond(area: float) -> float:
-        variance = float(np.square(weights) @ _variance(area, m, n))
+        variance = design_effect * float(np.square(weights) @ _variance(area, m, n))
         return float((value - area) ** 2 - norm.ppf((1 + LEVEL) / 2) ** 2 * variance)
 
     low = brentq(beyond, 0.0, min(value, 1 - EDGE)) if value > 0 else 0.0

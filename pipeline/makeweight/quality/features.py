@@ -19,9 +19,8 @@ from torch.nn.functional import interpolate
 
 from makeweight.core.data import Images
 from makeweight.core.errors import BadInput
-from makeweight.core.images import from_uint8
 from makeweight.core.text import printable
-from makeweight.training.ema import evaluation_mode
+from makeweight.training.scorer import outputs
 
 BATCH = 100  # images at a time
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the inputs of torchvision's weights
@@ -43,16 +42,7 @@ class FeatureSpace:
 
     def __call__(self, images: Images) -> NDArray[np.float64]:
         """The features of images uint8 [n, h, w, c]: float64 [n, values]."""
-        return outputs(self.network, images)
-
-
-def outputs(network: nn.Module, images: Images) -> NDArray[np.float64]:
-    """What a network of inputs [n, c, h, w] in [-1, 1] returns for images uint8 [n, h, w, c]: float64 [n, …]."""
-    device = next(network.parameters()).device
-    parts = [torch.tensor(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-    with evaluation_mode(network):
-        found = [network(from_uint8(part.to(device).permute(0, 3, 1, 2))).cpu() for part in parts]
-    return torch.cat(found).double().numpy()
+        return outputs(self.network, images, BATCH).double().numpy()
 
 
 def scorer_features(scorer: nn.Module) -> FeatureSpace:

@@ -7,11 +7,12 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from pathlib import Path
 
-from makeweight.core.data import Split
+from makeweight.core.data import FileState, Split
+from makeweight.runtime.files import file_state
 from makeweight.runtime.pixel_hashes import pixel_hash
 
 HASH = re.compile(r"[0-9a-f]{64}")  # matches every hash of this module
@@ -56,7 +57,7 @@ def of_code(*modules: str) -> str:
     It does not depend on comments, docstrings, formatting and messages, nor on modules `WITHOUT_INFLUENCE`.
     """
     found = sources(*modules)
-    return of_values({name: _code(path) for name, path in found.items() if name not in WITHOUT_INFLUENCE})
+    return of_values({name: _parsed(name, path)[0] for name, path in found.items() if name not in WITHOUT_INFLUENCE})
 
 
 def sources(*modules: str) -> dict[str, Path]:
@@ -74,12 +75,21 @@ def sources(*modules: str) -> dict[str, Path]:
         if name not in found and path is not None:
             found[name] = path
             if name not in WITHOUT_INFLUENCE:
-                pending += [inner for inner in _imports(name, path) if inner.split(".")[0] in packages]
+                pending += [inner for inner in _parsed(name, path)[1] if inner.split(".")[0] in packages]
     return found
 
 
-def _code(path: Path) -> object:
-    return _essence(ast.parse(path.read_text(encoding="utf-8")))
+def _parsed(module: str, path: Path) -> tuple[str, Set[str]]:
+    """Hash of the code of a module, and the names of all modules that it imports."""
+    return _parsed_in_state(module, path, file_state(path))
+
+
+@cache  # every training of a study asks for the same modules
+def _parsed_in_state(module: str, path: Path, state: FileState | None) -> tuple[str, Set[str]]:
+    """As `_parsed`; `state` is that of the file, as the key of the cache: an edit is noticed."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return of_values({"code": _essence(tree)}), _imports(tree, package)
 
 
 def _essence(value: object, message: bool = False) -> object:
@@ -119,10 +129,9 @@ def _source(name: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _imports(module: str, path: Path) -> set[str]:
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+def _imports(tree: ast.Module, package: str) -> set[str]:
     names: set[str] = set()
-    for node in _executed(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

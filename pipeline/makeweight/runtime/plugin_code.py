@@ -88,7 +88,7 @@ class Plugin:
 
     @cached_property
     def _entry_points(self) -> EntryPoints:
-        return entry_points(group=f"makeweight.{self.group}", name=self.name)
+        return _registered(tuple(sys.path), self.group).select(name=self.name)
 
 
 def of_code(module: str, *plugins: Plugin) -> str:
@@ -133,6 +133,12 @@ def _parts_of_argument(value: object) -> Iterator[tuple[str, str]]:
     yield from _parts(value)
     if not isinstance(value, partial | MethodType) and not hasattr(value, "__qualname__"):
         yield "", re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # memory addresses differ from run to run
+
+
+@cache
+def _registered(path: tuple[str, ...], group: str) -> EntryPoints:
+    """The entry points of a group. `path` is `sys.path`, as the key of the cache."""
+    return entry_points(group=f"makeweight.{group}")
 
 
 @cache

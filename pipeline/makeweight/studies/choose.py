@@ -6,8 +6,8 @@ those that are compared. They are scored on validation images only and never see
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +32,6 @@ from makeweight.core.choices import (
 )
 from makeweight.core.data import Labels, Split
 from makeweight.core.parameters import FilterName, GenerateSettings, Parameters, families_of, filters_used
-from makeweight.core.plugins import find
 from makeweight.core.seeds import derive
 from makeweight.core.study import (
     AUTO,
@@ -48,7 +47,7 @@ from makeweight.core.study import (
 from makeweight.core.text import counted
 from makeweight.generators.filters import NoImagesLeft, require_neighbours
 from makeweight.generators.fit import Fit
-from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
+from makeweight.generators.generate import Generation, drawing_job, filter_counts, require_images, warn_of_shortages
 from makeweight.generators.interface import find_family
 from makeweight.generators.train import generator_job
 from makeweight.runtime.choices import made_from
@@ -110,7 +109,7 @@ class _Trainings:
     train: Split
     validation: Split
     groups: Labels
-    _drawn: dict[tuple[str, tuple[FilterName, ...]], list[Split]] = field(default_factory=dict)
+    _drawn: dict[tuple[str, tuple[FilterName, ...]], tuple[Generation, list[Path]]] = field(default_factory=dict)
 
     def of_arms(self, study_arms: Sequence[Arm], control_arm: Arm) -> Scores[Arm]:
         """The scores of `study_arms` at every budget."""
@@ -125,16 +124,18 @@ class _Trainings:
         if left_out:
             names = "; ".join(map(str, left_out))
             log_line(f"{arm} tries {most} of {counted(len(everything), 'candidate')}. {BEYOND.capitalize()}: {names}")
-        options = {}
-        for candidate in everything[:most]:
-            settings = candidate.settings(self.parameters.generate)
+        options = {
+            candidate: (Arm(candidate.source, arm.transform), candidate.settings(self.parameters.generate))
+            for candidate in everything[:most]
+        }
+        self._draw(options.values())
+        for candidate, (own, settings) in list(options.items()):
             try:
-                if candidate.has_synthetic_images:
-                    self._images(candidate.source, settings)
-                options[candidate] = Arm(candidate.source, arm.transform), settings
+                self._images(own.source, settings)
             except NoImagesLeft as error:  # any other error, such as a failed training, must not decide a choice
                 left_out[candidate] = str(error)
                 log_line(f"{arm} does not try {candidate}: {error}")
+                del options[candidate]
         finished = self._train(options, control_arm)
         scores = self._scores(finished)
         differences = self._differences(finished, scores)
@@ -151,6 +152,7 @@ class _Trainings:
         self, options: Mapping[Option, tuple[Arm, GenerateSettings]], control_arm: Arm
     ) -> dict[tuple[Option, int], list[Path]]:
         """The finished trainings of options at every budget; all of them run side by side."""
+        self._draw(options.values())
         pairs = [(option, steps) for option in options for steps in self.parameters.classifier.budgets]
         trainings = [self._training(*options[option], steps, control_arm) for option, steps in pairs]
         names = [f"choose {_name(*options[option])} {steps} steps" for option, steps in pairs]
@@ -195,7 +197,7 @@ class _Trainings:
             train=self.train,
             validation=self.validation,
             test=None,
-            synthetic=None if is_control(arm.source) else self._images(arm.source, generate),
+            synthetic=self._images(arm.source, generate),
             transform=find_transform(arm.transform, self.parameters.recipes),
             settings=self.parameters.classifier.with_budget(steps),
             generate=generate,
@@ -213,29 +215,44 @@ class _Trainings:
         """The seed of these trainings, in place of that of the study."""
         return derive(self.parameters.seed, "choice")
 
-    def _images(self, source: str, settings: GenerateSettings) -> list[tuple[Split, ...]]:
-        """For each training of a classifier the images of each family of a source, by generators of its own."""
-        families = families_of(source)
-        missing = [name for name in families if (name, settings.filters) not in self._drawn]
-        generations = [
-            Generation(
-                name,
-                find("families", name).load,
-                self.samplers[name],
-                self.train,
-                settings,
-                self.seed,
-                self.parameters.monitor.scorer_steps,
-            )
-            for name in missing
+    def _draw(self, options: Iterable[tuple[Arm, GenerateSettings]]) -> None:
+        """Draw all images that the trainings of options need and that are not drawn yet, side by side."""
+        missing = {
+            (family, settings.filters): settings
+            for arm, settings in options
+            if not is_control(arm.source)
+            for family in families_of(arm.source)
+            if (family, settings.filters) not in self._drawn
+        }
+        if not missing:
+            return
+        generations = [self._generation(family, settings) for (family, _), settings in missing.items()]
+        jobs = [
+            drawing_job(generation, " ".join(["choose images", family, *filters]))
+            for generation, (family, filters) in zip(generations, missing, strict=True)
         ]
-        filtered = "".join(f" {name}" for name in settings.filters)
-        jobs = [drawing_job(generation, f"choose images {generation.family}{filtered}") for generation in generations]
-        drawn = self._run(jobs, "synthetic images") if jobs else []
-        for generation, folders in zip(generations, drawn, strict=True):
+        for key, generation, folders in zip(missing, generations, self._run(jobs, "synthetic images"), strict=True):
+            self._drawn[key] = generation, folders
             warn_of_shortages(generation, filter_counts(folders))
-            self._drawn[generation.family, settings.filters] = [read_split(folder) for folder in folders]
-        return list(zip(*(self._drawn[name, settings.filters] for name in families), strict=True))
+
+    def _generation(self, family: str, settings: GenerateSettings) -> Generation:
+        generation = Generation.of(family, self.samplers[family], self.train, self.parameters)
+        return replace(generation, settings=settings, seed=self.seed)
+
+    def _images(self, source: str, settings: GenerateSettings) -> list[tuple[Split, ...]] | None:
+        """For each training of a classifier the images of each family of a source; None for a control.
+
+        Raises:
+            NoImagesLeft: filters leave a class without images.
+        """
+        if is_control(source):
+            return None
+        by_family = []
+        for family in families_of(source):
+            generation, folders = self._drawn[family, settings.filters]
+            require_images(generation, filter_counts(folders))
+            by_family.append([read_split(folder) for folder in folders])
+        return list(zip(*by_family, strict=True))
 
     @cached_property
     def samplers(self) -> dict[str, list[Path]]:

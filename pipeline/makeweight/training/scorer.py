@@ -56,23 +56,29 @@ def recognised(scorer: nn.Module, images: Images, labels: Labels, classes: int) 
 
 def is_recognised(scorer: nn.Module, images: Images, labels: Labels) -> NDArray[np.bool_]:
     """Whether the scorer assigns each of the images (uint8 [n, h, w, c]) to its label (int64 [n])."""
-    return _outputs(scorer, images).argmax(1).numpy() == labels if len(images) else np.empty(0, dtype=bool)
+    return outputs(scorer, images).argmax(1).numpy() == labels if len(images) else np.empty(0, dtype=bool)
 
 
 def probabilities(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
     """The probability of each class for images (uint8 [n, h, w, c], at least one), float32 [n, classes]."""
-    return _outputs(scorer, images).softmax(1).numpy()
+    return outputs(scorer, images).softmax(1).numpy()
 
 
 def features(scorer: nn.Sequential, images: Images) -> NDArray[np.float32]:
     """The inputs of the scorer's last layer for images (uint8 [n, h, w, c], at least one), float32 [n, features]."""
-    return _outputs(scorer[:-1], images).numpy()
+    return outputs(scorer[:-1], images).numpy()
 
 
-def _outputs(network: nn.Module, images: Images) -> Tensor:
-    """The outputs of a network for images (uint8 [n, h, w, c], at least one) on the CPU, computed a few at a time."""
+def outputs(network: nn.Module, images: Images, at_once: int | None = None) -> Tensor:
+    """The outputs of a network, on the CPU.
+
+    Args:
+        network: of inputs [n, c, h, w] in [-1, 1].
+        images: uint8 [n, h, w, c], at least one.
+        at_once: number of images in a block; None: as many as `SCORED_VALUES` allows for a scorer.
+    """
     device = next(network.parameters()).device
-    size = max(1, SCORED_VALUES // images[:1].size)
+    size = at_once or max(1, SCORED_VALUES // images[:1].size)
     parts = [images[start : start + size] for start in range(0, len(images), size)]
     with evaluation_mode(network):
         return torch.cat([network(_as_input(part, device)).cpu() for part in parts])
