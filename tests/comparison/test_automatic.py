@@ -44,8 +44,8 @@ def test_an_arm_without_synthetic_images_says_so_instead_of_being_equivalent(
     assert "Other tested arms auto-plain: chose no synthetic images." in text
     assert "Auto-plain chose no synthetic images." in text
     assert (
-        "No candidate was better on validation images than none, beyond chance: auto-plain is trained as "
-        "oversample-plain, the control, and predicts the same." in text
+        "On validation images, no candidate was better than no synthetic images beyond chance: auto-plain is trained "
+        "as oversample-plain, the control, and predicts the same." in text
     )
     assert (
         "auto-plain trains on what was chosen among 2 candidates on validation images, by 2 trainings of each option "

@@ -40,7 +40,7 @@ from tests.conftest import write_params
         ),
         (
             {"assess": {"families": ["cgan"], "weights": "absent.safetensors"}},
-            r"assess\.weights: there is no file absent\.safetensors",
+            r"assess\.weights: absent\.safetensors does not exist",
         ),
         ({"controls": ["none", "oversampel"]}, "controls: 'oversampel' is not among the registered controls"),
     ],

@@ -75,5 +75,5 @@ def test_weights_that_are_missing_damaged_or_of_another_network_are_one_line(tmp
         with pytest.raises(BadInput, match=message) as error:
             backbone_features(tmp_path / name)
         assert "\n" not in str(error.value)
-    with pytest.raises(BadInput, match="there is no file"):
+    with pytest.raises(BadInput, match="does not exist"):
         backbone_features(tmp_path / "absent.pt")

@@ -18,7 +18,7 @@ def train_auto(
     models: Annotated[Path, typer.Option(help="Folder of the generators.")] = Path("models"),
     choices: Choices = Path("results/choices.json"),
     out: Annotated[
-        Path | None, typer.Option(help="Gets scores and predictions.  [default: runs/auto-TRANSFORM]")
+        Path | None, typer.Option(help="Output folder for scores and predictions.  [default: runs/auto-TRANSFORM]")
     ] = None,
 ) -> str:
     """Train the classifier of an automatic arm on what `choose` has chosen for it: synthetic images, or none."""

@@ -220,8 +220,8 @@ def _same_as_a_control(result: ContrastResult) -> str:
     same, control_name = Arm(result.chosen.source, result.contrast.arm.transform), result.contrast.reference
     is_control = ", the control" if same == control_name else ""
     return (
-        f"No candidate was better on validation images than none, beyond chance: {result.contrast.arm} is trained as "
-        f"{same}{is_control}, and predicts the same."
+        "On validation images, no candidate was better than no synthetic images beyond chance: "
+        f"{result.contrast.arm} is trained as {same}{is_control}, and predicts the same."
     )
 
 

@@ -17,7 +17,7 @@ SIGNIFICANCE = 0.05  # level of the tests of near-copies
 MORE_ALIKE = "more steps, another family, or for cgan a lower temperature"
 MORE_VARIED = "another family, or for cgan a larger mode_seeking or more augment"
 LESS_MEMORY = (
-    "fewer steps, for cgan more augment, or more training images; publish neither generators nor images before"
+    "fewer steps, for cgan more augment, or more training images; do not publish generators or images until then"
 )
 
 
@@ -40,10 +40,10 @@ def alerts(result: Mapping[str, Any], settings: AssessSettings, monitor: Monitor
 def _of_all(result: Mapping[str, Any], settings: AssessSettings) -> Iterator[str]:
     """Alerts about measures of all images that are much worse than those of training images."""
     remedies = {
-        "precision": ("many generated images lie outside the real ones", MORE_ALIKE),
-        "density": ("generated images lie at the edge of the real ones", MORE_ALIKE),
-        "recall": ("generated images miss many kinds of real ones", MORE_VARIED),
-        "coverage": ("generated images miss many kinds of real ones", MORE_VARIED),
+        "precision": ("many generated images are unlike real images", MORE_ALIKE),
+        "density": ("generated images lie in regions with few real images", MORE_ALIKE),
+        "recall": ("generated images cover only part of the variety of real images", MORE_VARIED),
+        "coverage": ("generated images cover only part of the variety of real images", MORE_VARIED),
         "training_accuracy": ("a classifier learns little from generated images alone", MORE_ALIKE),
     }
     measures = {row["name"]: row for row in result["measures"]}
@@ -129,7 +129,7 @@ def _of_discriminator(result: Mapping[str, Any], settings: AssessSettings) -> It
     errors = result["discriminator"]
     if errors is not None and errors["train"] < settings.alarm_ratio * errors["validation"]:
         yield (
-            f"the discriminator knows the training images (error {errors['train']:.1%}; on validation images "
+            f"the discriminator overfits the training images (error {errors['train']:.1%}; on validation images "
             f"{errors['validation']:.1%}). Try more augment, fewer steps, or a lower discriminator_learning_rate."
         )
 

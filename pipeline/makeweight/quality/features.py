@@ -143,7 +143,7 @@ def weights_path(setting: str) -> Path:
 
 def _weights(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise BadInput(f"assess.weights: there is no file {printable(path)}, seen from {printable(Path.cwd())}")
+        raise BadInput(f"assess.weights: {printable(path)} does not exist (current folder: {printable(Path.cwd())})")
     try:
         values: Any = _read(path)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:

@@ -18,7 +18,10 @@ from makeweight.runtime.files import read_json
 WIDEST = 800  # pixels of a picture
 PICTURES = {
     CLOSEST: "The images of each class that are closest to a training image, each followed by it.",
-    RANKED: "Of each class the worst images, and after a gap the best ones, to a classifier of the training images.",
+    RANKED: (
+        "For each class, the images with the lowest and, after a gap, the highest probability of their class, by a "
+        "classifier of the training images."
+    ),
 }
 
 

@@ -54,7 +54,7 @@ MAX_CLASSES = 10  # of which images are shown: the rarest ones
 IMAGES_PER_CLASS, NEIGHBOURS = 6, 3  # shown; generated images that are shown with their nearest training image
 HASH_DIGITS = 16
 GAINS_NOTE = (
-    "The intervals of all classes of a contrast hold together with 95% confidence (Bonferroni), for other runs and "
+    "The intervals of all classes of a contrast are simultaneous 95% intervals (Bonferroni), for other runs and "
     "other test images. They are exploratory, and not the tested verdict."
 )
 NEAR_BY_CONSTRUCTION = (

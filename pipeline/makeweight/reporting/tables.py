@@ -177,7 +177,11 @@ def automatic(arm: str, choice: AutomaticChoice) -> Table:
     left_out = "; ".join(f"{candidate} ({reason})" for candidate, reason in choice.left_out.items())
     return Table(
         f"Candidates of {arm} on validation images: mean ± standard deviation over the trainings of each, %",
-        ["candidate", *(f"{steps:,} steps" for steps in budgets), "difference from none, points ± standard error"],
+        [
+            "candidate",
+            *(f"{steps:,} steps" for steps in budgets),
+            "difference from no synthetic images, points ± standard error",
+        ],
         rows,
         "No synthetic images are chosen unless the best candidate is better by more than one standard error (for other "
         "trainings and other images)." + (f" Not tried: {left_out}." if left_out else ""),
@@ -429,7 +433,7 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
     ("runs needed", "to detect the margin with a probability of 80%", _needed("replicates_needed")),
     (
         "test images needed",
-        "likewise, with as many runs; groups of images, where images are grouped",
+        "likewise, with the same number of runs; groups of images, where images are grouped",
         _needed("images_needed"),
     ),
     (

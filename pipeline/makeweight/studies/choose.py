@@ -65,9 +65,9 @@ def choose(parameters: Parameters, train: Split, validation: Split, groups: Labe
     """Choose the control if it is `auto`, a budget for each arm if there are several, and what automatic arms train on.
 
     The rule: the highest mean of `compare.metric` on validation images over `choice.replicates` trainings; automatic
-    arms take no synthetic images unless others are better beyond chance (`core.choices.best_candidate`). The control is
-    the best of all control arms, each at its best budget. Its source decides how generator arms are trained, so it is
-    chosen first.
+    arms take no synthetic images unless the best candidate is better by more than one standard error
+    (`core.choices.best_candidate`). The control is the best of all control arms, each at its best budget. Its source
+    decides how generator arms are trained, so it is chosen first.
 
     Args:
         parameters: of the study.
