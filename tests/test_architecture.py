@@ -169,7 +169,8 @@ def test_a_stage_declares_the_parameters_that_it_reads(
         for earlier in EARLIER.get(stage, ()):
             assert invoke(*earlier)[0] == 0
         seen.clear()
-        for strategy in ("balance", "uniform"):  # each reads parameters of its own
+        # Each strategy reads parameters of its own; automatic arms are refused under `balance`.
+        for strategy in ("uniform",) if stage == "train_auto" else ("balance", "uniform"):
             automatic = ["auto"] if strategy == "uniform" and stage in {"choose", "train_auto"} else []
             write_params(
                 workspace / "params.yaml", {**narrow, "generate": {"strategy": strategy}, "automatic": automatic}

@@ -225,7 +225,7 @@ def test_a_card_says_which_images_may_not_test(card: str) -> None:
 
 
 def test_the_data_card_says_that_one_fraction_was_tested() -> None:
-    assert "One synthetic fraction was tested" in of_data()
+    assert "The synthetic fraction matters" in of_data()
 
 
 def test_the_model_card_shows_the_public_functions_only() -> None:

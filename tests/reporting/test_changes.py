@@ -74,9 +74,8 @@ def test_a_changed_image_is_shown_beside_the_nearest_images_of_its_class_of_each
     synthetic = {
         "cgan": flat([200, 13, 9, 25, 10], [0, 0, 0, 0, 1]),
         "warp": flat([10, 20], [1, 2]),
-        "smote": flat([10], [0]),
     }
-    shown = shown_changes(("cgan", "warp"), gains, validation, (ARM, REFERENCE), synthetic)
+    shown = shown_changes(gains, validation, (ARM, REFERENCE), synthetic)
     assert shown["heads"] == ["validation image", "nearest images of cgan", "nearest images of warp"]
     assert [row["change"] for row in shown["rows"]] == [
         "now right: “b” → “a” in 3 of 3 runs",
@@ -92,7 +91,7 @@ def test_a_changed_image_is_shown_beside_the_nearest_images_of_its_class_of_each
 def test_a_class_without_changed_images_is_named() -> None:
     validation = flat([10] * 7, LABELS.tolist())
     gains = pd.DataFrame({"class": ["a", "b"], "gain": [0.4, -0.1]})
-    shown = shown_changes(("cgan",), gains, validation, (REFERENCE, REFERENCE), {"cgan": validation})
+    shown = shown_changes(gains, validation, (REFERENCE, REFERENCE), {"cgan": validation})
     assert shown["rows"] == []
     assert shown["unchanged"] == ["a", "b"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from makeweight.comparison.compare import compare, write_comparison
 from makeweight.core.choices import AutomaticChoice, Candidate, Choices, Difference
+from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.study import Arm
 from makeweight.quality.similarity import similarities
@@ -24,6 +27,7 @@ from makeweight.reporting import tables
 from makeweight.reporting.report import Places, report, write_report
 from makeweight.runtime import plots
 from makeweight.runtime.files import read_json, write_json
+from makeweight.runtime.splits import write_split
 from tests.support.study import ARMS, CLASSES, EVIL, RECORD, Study, finished, sample_quality, small_study
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -509,19 +513,80 @@ def test_without_assessments_the_report_has_no_section_for_them(study: tuple[dic
     assert "Assessment" not in (results / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("source", ["oversample", "cgan"])
-def test_predictions_of_automatic_arms_changed_by_the_images_that_were_chosen(source: str, tmp_path: Path) -> None:
-    none, cgan = Candidate("oversample", 0.0, ()), Candidate("cgan", 0.25, ())
-    chosen = none if source == "oversample" else cgan
-    choices = Choices(automatic={Arm("auto", "plain"): AutomaticChoice(chosen, 12, {none: {12: (0.5, 0.6)}}, {}, {})})
-    parameters, places = finished(
-        tmp_path, Study({"automatic": ["auto"], "choice": {"replicates": 2}}, choices=choices)
-    )
-    facts = report(parameters, places, similarities(places.data, parameters.generators), choices)
+NONE, FILTERED_CGAN = Candidate("oversample", 0.0, ()), Candidate("cgan", 0.25, ("agreement",))
+
+
+def with_automatic_arm(
+    folder: Path, chosen: Candidate, drawn: Mapping[str, Mapping[str, Sequence[Path]]]
+) -> tuple[dict[str, Any], Places]:
+    """The facts of a study with an automatic arm, which are written as a report."""
+    choice = AutomaticChoice(chosen, 12, {NONE: {12: (0.5, 0.6)}}, {}, {})
+    choices = Choices(automatic={Arm("auto", "plain"): choice})
+    made = Study({"automatic": ["auto"], "choice": {"replicates": 2}}, choices=choices)
+    parameters, places = finished(folder, made)
+    facts = report(parameters, places, similarities(places.data, parameters.generators), choices, drawn)
     write_report(facts, places.results)
-    (entry,) = (entry for entry in facts["gains"] if entry["arm"] == "auto-plain")
-    assert entry["changes"]["heads"][1:] == (["nearest images of cgan"] if chosen == cgan else [])
-    assert entry["changes"]["rows"]
+    return facts, places
+
+
+def test_changed_predictions_of_an_automatic_arm_are_shown_beside_images_that_it_was_trained_on(
+    tmp_path: Path,
+) -> None:
+    own = Split(np.full((6, 8, 8, 1), 77, dtype=np.uint8), np.repeat(np.arange(3), 2), CLASSES)
+    write_split(tmp_path / "own", own, {})
+    facts, _ = with_automatic_arm(tmp_path, FILTERED_CGAN, {"auto-plain": {"cgan": [tmp_path / "own"]}})
+    changes = {entry["arm"]: entry["changes"] for entry in facts["gains"]}
+    assert changes["auto-plain"]["heads"][1:] == ["nearest images of cgan"]
+    for arm in ("auto-plain", "cgan-plain"):
+        shown = {row["nearest"][0] for row in changes[arm]["rows"]}
+        assert shown
+        pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))) for uri in shown]
+        assert all((picture[:, :8] == 77).all() == (arm == "auto-plain") for picture in pictures)
+
+
+def test_an_automatic_arm_without_synthetic_images_has_nothing_to_test(tmp_path: Path) -> None:
+    facts, places = with_automatic_arm(tmp_path, NONE, {"auto-plain": {}})
+    table = facts["statistics"]
+    column = table.heads.index("auto-plain minus oversample-plain") - 1
+    verdict, *others = [row.cells[column] for row in table.rows]
+    assert verdict == "none chosen"
+    assert set(others) == {"–"}
+    assert table.note.endswith(" Without synthetic images there is nothing to test: auto-plain.")
+    assert [row.cells for row in facts["mcnemar"].rows if row.head.startswith("auto")] == [["–"]]
+    assert [entry["arm"] for entry in facts["gains"]] == ["cgan-plain"]
+    for kind in ("html", "md"):
+        text = (places.results / f"report.{kind}").read_text(encoding="utf-8")
+        assert "Without synthetic images, and therefore not listed: auto-plain." in text
+
+
+def test_what_filters_dropped_is_a_table(tmp_path: Path) -> None:
+    parameters, places = finished(tmp_path, Study())
+    similar = similarities(places.data, parameters.generators)
+    assert report(parameters, places, similar)["filters"] is None
+
+    def dropped(kept: int, **by_filter: int) -> list[dict[str, Any]]:
+        full = {"quota": 4, "drawn": 4, "kept": 4, "dropped": dict.fromkeys(by_filter, 0)}
+        few = {"quota": 4, "drawn": 1200, "kept": kept, "dropped": by_filter}
+        return [{"class": CLASSES[0], **full}, {"class": CLASSES[1], **full}, {"class": CLASSES[2], **few}]
+
+    for k in range(3):
+        write_json(
+            places.data / f"synthetic/cgan/replicate_{k}/filters.json", dropped(k + 2, agreement=1000, density=9)
+        )
+    (tmp_path / "own").mkdir()
+    write_json(tmp_path / "own/filters.json", dropped(4, novelty=8))
+    facts = report(parameters, places, similar, automatic={"auto-plain": {"cgan": [tmp_path / "own"]}})
+    table = facts["filters"]
+    dropped_by = [f"dropped by {name}" for name in ("agreement", "density", "novelty")]
+    assert table.heads == ["images", "drawn", *dropped_by, "kept", "missing"]
+    assert {row.head: row.cells for row in table.rows} == {
+        "cgan, all classes": ["3,624", "3,000", "27", "–", "33", "3"],
+        "cgan, class “nan”": ["3,600", "3,000", "27", "–", "9", "3"],
+        "cgan, for auto-plain, all classes": ["1,208", "–", "–", "8", "12", "0"],
+    }
+    write_report(facts, places.results)
+    for kind in ("html", "md"):
+        assert "Filtered images of all runs" in (places.results / f"report.{kind}").read_text(encoding="utf-8")
 
 
 def test_candidates_of_automatic_arms_are_a_table_with_the_chosen_one_marked(tmp_path: Path) -> None:

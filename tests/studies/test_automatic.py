@@ -15,9 +15,10 @@ from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters, read_parameters
 from makeweight.core.seeds import derive
 from makeweight.core.study import Arm
-from makeweight.runtime.choices import read_choices, write_choices
+from makeweight.generators.automatic import draw_chosen
+from makeweight.runtime.choices import made_from, read_choices, write_choices
 from makeweight.runtime.replicates import Replicate
-from makeweight.runtime.splits import write_split
+from makeweight.runtime.splits import read_split, write_split
 from makeweight.studies.choose import choose
 from tests.conftest import Invoke, write_params
 from tests.support.splits import halves
@@ -116,8 +117,10 @@ def prepared(*changes: dict[str, Any]) -> Parameters:
 
 
 def chosen(candidate: Candidate) -> None:
+    """The choice, as if `choose` had made it with the present parameters."""
     choice = AutomaticChoice(candidate, 4, {NONE: {4: (0.5, 0.5)}}, {}, {})
-    write_choices(Choices(automatic={ARM: choice}), Path("results/choices.json"))
+    basis = made_from(read_parameters(Path("params.yaml")), SPLITS["train"], SPLITS["validation"])
+    write_choices(Choices(automatic={ARM: choice}, made_from=basis), Path("results/choices.json"))
 
 
 def files(run: str) -> dict[str, bytes]:
@@ -156,6 +159,63 @@ def test_with_synthetic_images_it_equals_the_arm_that_was_chosen(invoke: Invoke)
     chosen(Candidate("gaussian+smote", 0.5, ()))
     assert invoke("train-auto", "--transform", "plain")[0] == 0
     assert files("auto-plain") != files("gaussian-plain")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"auto": {"filters": [[]]}}, "auto"),
+        ({"generators": ["gaussian"], "unions": []}, "families, generators, unions"),
+        ({"families": {"smote": {"neighbours": 2}}}, "families"),
+        ({"recipes": {"plain": [{"HorizontalFlip": {}}]}}, "recipes"),
+        ({"recipes": {"other": []}, "replicates": 3, "compute": {"workers": 2}}, None),
+    ],
+)
+def test_an_outdated_choice_is_refused(change: dict[str, Any], name: str | None, invoke: Invoke) -> None:
+    prepared()
+    chosen(NONE)
+    parameters(change)
+    code, output = invoke("train-auto", "--transform", "plain")
+    refused = (2, f"the choices of automatic arms are outdated (changed since: {name}): run choose again\n")
+    assert (code, output) == refused if name else code == 0
+
+
+def test_a_choice_by_other_images_is_refused(invoke: Invoke) -> None:
+    prepared()
+    chosen(NONE)
+    write_split(Path("data/validation"), halves((12, 12), 9), {"group": range(24)})
+    code, output = invoke("train-auto", "--transform", "plain")
+    assert (code, output) == (
+        2,
+        "the choices of automatic arms are outdated (changed since: validation images): run choose again\n",
+    )
+
+
+def test_images_are_those_that_the_arm_was_trained_on(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[Training] = []
+    original = Training.__call__
+
+    def call(self: Training, replicates: Sequence[Replicate]) -> None:
+        trained.append(self)
+        original(self, replicates)
+
+    study = prepared()
+    for family in ("gaussian", "smote"):
+        assert invoke("train-generator", "--family", family)[0] == 0
+    candidate = Candidate("gaussian+smote", 0.25, ("agreement",))
+    chosen(candidate)
+    monkeypatch.setattr(Training, "__call__", call)
+    assert invoke("train-auto", "--transform", "plain")[0] == 0
+    cached = sorted(Path(".makeweight/cache").iterdir())
+    drawn = draw_chosen(study, candidate, SPLITS["train"], Path("models"))
+    assert sorted(Path(".makeweight/cache").iterdir()) == cached  # nothing was drawn again
+    assert list(drawn) == ["gaussian", "smote"]
+    used = trained[0].synthetic
+    assert used is not None
+    for k, of_replicate in enumerate(used):
+        for name, images in zip(drawn, of_replicate, strict=True):
+            assert np.array_equal(read_split(drawn[name][k]).images, images.images)
+    assert draw_chosen(study, NONE, SPLITS["train"], Path("models")) == {}
 
 
 def test_missing_generators_and_a_missing_choice_are_one_line(invoke: Invoke) -> None:

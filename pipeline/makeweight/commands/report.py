@@ -23,17 +23,26 @@ def report(
 ) -> str:
     """Write the report: verdict, arms, classes, images, curves, settings."""
     from makeweight.core.parameters import read_parameters
+    from makeweight.generators.automatic import draw_chosen
     from makeweight.quality.similarity import similarities
     from makeweight.reporting.report import Places, write_report
     from makeweight.reporting.report import report as report_values
     from makeweight.runtime.artifacts import ASSESSMENT_FOLDER, ASSESSMENT_NOTE, LOGS, SYNTHETIC_FOLDER
     from makeweight.runtime.choices import read_choices
+    from makeweight.runtime.files import in_use
     from makeweight.runtime.leftovers import ASSESSMENTS, SYNTHETIC, remove_others
+    from makeweight.runtime.splits import read_split
 
     places = Places(data, models, runs, results, LOGS if timings else None)
     parameters = read_parameters(params)
     chosen = read_choices(parameters, choices, automatic=bool(parameters.automatic))
-    write_report(report_values(parameters, places, similarities(data, parameters.generators), chosen), out)
+    with in_use():  # no `clean` while images of automatic arms are read from the cache
+        train = read_split(data / "train")
+        drawn = {
+            str(arm): draw_chosen(parameters, choice.chosen, train, models) for arm, choice in chosen.automatic.items()
+        }
+        similar = similarities(data, parameters.generators)
+        write_report(report_values(parameters, places, similar, chosen, drawn), out)
     remove_others(data / SYNTHETIC_FOLDER, parameters.generators, SYNTHETIC)
     remove_others(results / ASSESSMENT_FOLDER, {*parameters.assess.families, ASSESSMENT_NOTE}, ASSESSMENTS)
     return f"wrote report.html and report.md to {out}"

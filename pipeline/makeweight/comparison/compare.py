@@ -18,7 +18,7 @@ from makeweight.comparison.inference import ALPHA, mcnemar_p
 from makeweight.comparison.influence import Contributions, contributions
 from makeweight.comparison.remedies import disagreements
 from makeweight.comparison.result import ContrastResult
-from makeweight.comparison.sentences import based_on, contrast_text, explanations, in_brief, other_base
+from makeweight.comparison.sentences import based_on, contrast_text, explanations, in_brief, other_base, other_fractions
 from makeweight.comparison.test_sets import TestSet
 from makeweight.core.choices import NOTHING_CHOSEN, Choices, automatic_choice
 from makeweight.core.data import Labels
@@ -28,6 +28,7 @@ from makeweight.core.parameters import Parameters
 from makeweight.core.sample_quality import SampleQuality
 from makeweight.core.study import (
     Arm,
+    Contrast,
     arms,
     arms_with_one_generator,
     contrasts,
@@ -80,14 +81,15 @@ class Comparison:
             30), mean, sd, replicates.
         results: one for each contrast: the primary one, the other tested ones, the untested ones.
         classes: arm, reference, class, images, groups, reference_recall, recall, gain, low, high, level: for each
-            tested contrast, the difference in recall of each class that has test images, with simultaneous intervals.
+            tested contrast, the difference in recall of each class that has test images, with simultaneous intervals;
+            none for automatic arms that chose no synthetic images.
         scores: the rows of every `scores.csv`, with a first column `arm`.
         metric: that arms are compared by.
         test_set: size of the test set, and the weight of a single image.
         basis: sentences on the number of runs and of test and training images, on choices, and on controls about
             which metrics disagree.
         explanations: what was compared, a sentence for each term.
-        mcnemar: for each tested contrast, McNemar's p of the two models of replicate 0.
+        mcnemar: for each contrast in `classes`, McNemar's p of the two models of replicate 0.
         warnings: sentences on the generated images.
         variance: arm, sd, sd_one_generator, generator_share, low, high: the share of an arm's variance
             over replicates that is due to its generator, for the families in `one_generator`.
@@ -130,23 +132,26 @@ def compare(parameters: Parameters, runs: Path, models: Path, choices: Choices =
     correct = {arm: predicted[0] == labels for arm, predicted in predictions.items()}
     table = _arms_table(scores, labels)
     test_set = TestSet(_images_of_classes(table), len(np.unique(groups)), metric, margin)
+    results = _results(parameters, by_arm, groups, choices)
+    nothing_to_test = [result.contrast for result in results if result.without_synthetic_images]
+    tested = [contrast for contrast in contrasts(parameters) if contrast not in nothing_to_test]
     return Comparison(
         arms=table,
-        results=_results(parameters, by_arm, groups, choices),
-        classes=_classes(parameters, list(test_set.images), labels, groups, predictions),
+        results=results,
+        classes=_classes(tested, list(test_set.images), labels, groups, predictions),
         scores=scores,
         metric=metric,
         test_set=test_set,
         basis=[
             *based_on(test_set, parameters.replicates, parameters.generate),
+            *other_fractions(choices, parameters.generate),
             *other_base(parameters),
             *sentences.chosen(parameters, choices),
             *disagreements(scores, control_arms(parameters)),
         ],
         explanations=explanations(parameters, test_set),
         mcnemar={
-            str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups)
-            for contrast in contrasts(parameters)
+            str(contrast): mcnemar_p(correct[contrast.arm], correct[contrast.reference], groups) for contrast in tested
         },
         warnings=_warnings(parameters, models),
         variance=_variance(parameters, runs, scores),
@@ -166,7 +171,15 @@ def _warnings(parameters: Parameters, models: Path) -> list[str]:
 def _results(
     parameters: Parameters, by_arm: Mapping[Arm, Contributions], groups: Labels, choices: Choices
 ) -> list[ContrastResult]:
-    """The results of all contrasts: the primary one, the other tested ones, the untested ones."""
+    """The results of all contrasts: the primary one, the other tested ones, the untested ones.
+
+    Without the untested contrast of an automatic arm that chose no synthetic images and the control arm that it is.
+    """
+    same = [
+        Contrast(arm, Arm(choice.chosen.source, arm.transform))
+        for arm, choice in choices.automatic.items()
+        if not choice.chosen.has_synthetic_images
+    ]
     tested, primary_contrast = contrasts(parameters), primary(parameters)
     sharing_alpha = len(tested) - (primary_contrast is not None)
     results = []
@@ -181,18 +194,20 @@ def _results(
             )
         )
     for contrast in other_contrasts(parameters):
+        if contrast in same:
+            continue
         results.append(ContrastResult.of(contrast, parameters.compare, by_arm, groups, tests=0))
     return results
 
 
 def _classes(
-    parameters: Parameters, names: Sequence[str], labels: Labels, groups: Labels, predictions: Mapping[Arm, Labels]
+    tested: Sequence[Contrast], names: Sequence[str], labels: Labels, groups: Labels, predictions: Mapping[Arm, Labels]
 ) -> pd.DataFrame:
     rows = [
         {ARM: str(contrast.arm), REFERENCE: str(contrast.reference), CLASS: names[row.label], "images": row.images,
          GROUPS: row.groups, "reference_recall": row.reference_recall, "recall": row.recall, GAIN: row.gain,
          LOW: row.interval.low, HIGH: row.interval.high, "level": row.interval.level}
-        for contrast in contrasts(parameters)
+        for contrast in tested
         for row in class_gains(labels, groups, predictions[contrast.arm], predictions[contrast.reference])
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -318,10 +333,9 @@ def _metrics(comparison: Comparison) -> dict[str, Any]:
         metrics["arms"][row[ARM]] = {metric: {key: round(row[key], DECIMALS) for key in (MEAN, SD)}}
     for result in comparison.results:
         if result.tested:
-            figures = rounded(
-                {key: value for key, value in result.figures().items() if key in METRICS_OF_CONTRAST}, DECIMALS
-            )
-            metrics["contrasts"][str(result.contrast)] = {result.metric: figures}
+            figures = {key: result.figures()[key] for key in METRICS_OF_CONTRAST}
+            known = {key: value for key, value in figures.items() if value is not None}
+            metrics["contrasts"][str(result.contrast)] = {result.metric: rounded(known, DECIMALS)}
     return metrics
 
 

@@ -21,6 +21,20 @@ from makeweight.core.parameters import CompareSettings
 from makeweight.core.study import Arm, Contrast
 
 NONE_CHOSEN = "none chosen"  # the verdict on an automatic arm without synthetic images
+WITHOUT_ESTIMATE = {
+    "arm",
+    "reference",
+    "metric",
+    "tested",
+    "primary",
+    "tests",
+    "level",
+    "replicates",
+    "images",
+    "groups",
+    "largest_possible",
+    "verdict",
+}  # figures that such an arm has, too
 
 
 @dataclass(frozen=True)
@@ -173,10 +187,14 @@ class ContrastResult:
         )
 
     def figures(self) -> dict[str, Any]:
-        """All figures as plain values, not rounded. Those of tests are None if the contrast is not tested."""
+        """All figures as plain values, not rounded.
+
+        Those of tests are None if the contrast is not tested. For an automatic arm without synthetic images there is
+        nothing to estimate either: all but those in `WITHOUT_ESTIMATE` are None.
+        """
         estimate, interval = self.estimate, self.interval
         total = estimate.scales[0]
-        return {
+        figures = {
             "arm": str(self.contrast.arm), "reference": str(self.contrast.reference), "metric": self.metric,
             "tested": self.tested, "primary": self.primary, "tests": self.tests, "level": interval.level,
             "replicates": self.components.replicates, "images": self.images, "groups": self.components.units,
@@ -189,6 +207,9 @@ class ContrastResult:
             "largest_possible": self.largest_possible,
             **self._fixed(), **self._tests(),
         }  # fmt: skip
+        if self.without_synthetic_images:
+            return {name: value if name in WITHOUT_ESTIMATE else None for name, value in figures.items()}
+        return figures
 
     def _fixed(self) -> dict[str, float | None]:
         estimate = self.fixed_test_set

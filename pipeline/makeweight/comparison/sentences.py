@@ -16,6 +16,7 @@ from makeweight.core.text import (
     amount,
     capitalised,
     counted,
+    percent,
     points,
     possible_range,
     readable,
@@ -84,6 +85,20 @@ def based_on(test_set: TestSet, replicates: int, generate: GenerateSettings) -> 
     name, size = test_set.smallest
     smallest = f"The smallest class, {quoted(name)}, has {counted(size, 'test image')}"
     return [basis, f"{smallest}{_coarse_classes(test_set)}.", exposure(generate)]
+
+
+def other_fractions(choices: Choices, generate: GenerateSettings) -> list[str]:
+    """The part of the batches that is synthetic in automatic arms, where it differs from the other generator arms."""
+    by_fraction: dict[float, list[str]] = {}
+    for arm, choice in choices.automatic.items():
+        by_fraction.setdefault(choice.chosen.synthetic_fraction, []).append(str(arm))
+    return [
+        f"In {' and '.join(names)} they make up {percent(fraction, 0)}%."
+        if fraction
+        else f"There are none in the batches of {' and '.join(names)}."
+        for fraction, names in by_fraction.items()
+        if fraction != generate.synthetic_fraction
+    ]
 
 
 def other_base(parameters: Parameters) -> list[str]:
@@ -188,7 +203,7 @@ def _images(result: ContrastResult) -> str:
 
 def _answer(result: ContrastResult) -> str:
     if result.without_synthetic_images:
-        return f"{capitalised(result.contrast.arm.source)} chose no synthetic images."
+        return f"{capitalised(str(result.contrast.arm))} chose no synthetic images."
     images = _images(result)
     match result.verdict:
         case "helps":

@@ -91,12 +91,15 @@ class Choices:
         steps: the budget of each arm; empty: there is one for all.
         scores: on validation images, by which the choices were made; empty: there was nothing to choose.
         automatic: of each automatic arm.
+        made_from: the hash of each setting and split that the choices of automatic arms depend on; empty: there are no
+            such arms.
     """
 
     control: Arm | None = None
     steps: Mapping[Arm, int] = field(default_factory=dict)
     scores: Scores[Arm] = field(default_factory=dict)
     automatic: Mapping[Arm, AutomaticChoice] = field(default_factory=dict)
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING_CHOSEN = Choices()

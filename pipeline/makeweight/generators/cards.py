@@ -353,8 +353,8 @@ DATA_LIMITS = """\
 - **Test only with images that the generators have not seen.** They were fitted to the images that the project's
   `data/train/metadata.csv` lists. If you split the images anew, some of these become your test images, and results look
   better than they are (in one trial, 48 of 73 test images). `data/test` is safe; so are images from elsewhere.
-- **One synthetic fraction was tested.** The project's `results/report.md` says which part of each batch was synthetic
-  when the verdict was reached. Another fraction is another experiment.
+- **The synthetic fraction matters.** The project's `results/report.md` says which part of each batch was synthetic when
+  a verdict was reached. Another fraction is another experiment.
 - **One replicate is one experiment.** If images of several replicates are put into one training set, the trainings are
   no longer independent, and intervals from them are too narrow.
 - **Near-duplicates.** Some may be close to training images: check nearest neighbours before publishing.

@@ -103,7 +103,6 @@ def validation_predictions(runs: Path, arm: Arm, validation: Split, replicates: 
 
 
 def shown_changes(
-    families: Sequence[str],
     gains: pd.DataFrame,
     validation: Split,
     predictions: tuple[Predictions, Predictions],
@@ -112,22 +111,21 @@ def shown_changes(
     """What the template shows of one contrast.
 
     Args:
-        families: whose images are shown beside the validation images.
         gains: the rows of the contrast in `classes.csv`.
         validation: the validation images.
         predictions: of the arm and of the reference arm.
-        synthetic: the synthetic images of replicate 0, by family.
+        synthetic: for each family the images of replicate 0 that the arm was trained on.
     """
     names = most_changed_classes(gains)
     rows = []
     for name in names:
         label = validation.classes.index(name)
         found = changes(label, validation.labels, *predictions)
-        drawn = [of_class(synthetic[family], label) for family in families] if found else []
+        drawn = [of_class(images, label) for images in synthetic.values()] if found else []
         rows += [_row(change, label, validation, drawn, len(predictions[0])) for change in found]
     shown = {row["class"] for row in rows}
     return {
-        "heads": ["validation image", *(f"nearest images of {family}" for family in families)],
+        "heads": ["validation image", *(f"nearest images of {family}" for family in synthetic)],
         "rows": rows,
         "unchanged": [name for name in names if name not in shown],
     }

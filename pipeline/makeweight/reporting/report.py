@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -15,7 +16,7 @@ import pandas as pd
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from makeweight.core.choices import NOTHING_CHOSEN, Choices, automatic_choice
+from makeweight.core.choices import NOTHING_CHOSEN, Choices
 from makeweight.core.data import SPLITS, Split
 from makeweight.core.errors import BadInput
 from makeweight.core.images import nearest, of_class
@@ -36,6 +37,7 @@ from makeweight.runtime.artifacts import (
     CLASS_GAINS,
     COMPARISON,
     DATA_REPORT_JSON,
+    FILTERED,
     HISTORY,
     REFERENCE,
     REPLICATE,
@@ -59,6 +61,8 @@ NEAR_BY_CONSTRUCTION = (
     "This family alters or mixes training images, so that a low distance ratio is by construction, and no sign of "
     "memorisation."
 )
+
+Drawn = Mapping[str, Sequence[Path]]  # for each family the folder of each replicate's images
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ def report(
     places: Places,
     similarities: Mapping[str, list[dict[str, Any]]],
     choices: Choices = NOTHING_CHOSEN,
+    automatic: Mapping[str, Drawn] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The values and tables that the templates show; strings are not escaped yet.
 
@@ -92,15 +97,18 @@ def report(
         parameters: of the whole run.
         places: the outputs of the stages.
         similarities: for each family a row for each class: diversity, and distance ratio to the training images.
-        choices: of budgets and of the control.
+        choices: of budgets, of the control and of automatic arms.
+        automatic: for each automatic arm, by name, the images that it was trained on.
 
     Raises:
         BadInput: an output is missing.
     """
     train, validation, test = read_splits(*(places.data / name for name in SPLITS))
-    synthetic = {
-        name: read_split(places.data / SYNTHETIC_FOLDER / name / replicate_name(0)) for name in parameters.generators
+    folders = {
+        name: [places.data / SYNTHETIC_FOLDER / name / replicate_name(k) for k in range(parameters.replicates)]
+        for name in parameters.generators
     }
+    synthetic = {name: read_split(of_family[0]) for name, of_family in folders.items()}
     compared, table, gains = _compared(places.results)
     tested = [contrast for contrast in compared["contrasts"] if contrast["tested"]]
     untested = [contrast for contrast in compared["contrasts"] if not contrast["tested"]]
@@ -128,7 +136,8 @@ def report(
         "mcnemar": tables.mcnemar(tested),
         "classes": tables.classes(names, table, train, synthetic),
         "gains_note": GAINS_NOTE,
-        "gains": _gains(main + others, gains, parameters.replicates, places.runs, validation, synthetic, choices),
+        "gains": _gains(main + others, gains, parameters.replicates, places.runs, validation, synthetic, automatic),
+        "nothing_to_test": [contrast["arm"] for contrast in tested if contrast["gain"] is None],
         "without_test_images": listed([name for name in train.classes if name not in set(gains[CLASS])]),
         "splits": tables.splits({"training": train, "validation": validation, "test": test}),
         "images": f"{train.size} × {train.size} pixels, {'greyscale' if train.channels == 1 else 'RGB'}",
@@ -136,6 +145,7 @@ def report(
         "families": [
             _family(name, split, train, places.models, similarities[name]) for name, split in synthetic.items()
         ],
+        "filters": _filters(folders, automatic),
         "assessments": assessments(places.results, parameters.assess.families),
         "classifiers": _classifiers(parameters, places.runs),
         "settings": _as_yaml(settings(parameters)),
@@ -185,35 +195,53 @@ def _gains(
     runs: Path,
     validation: Split,
     synthetic: Mapping[str, Split],
-    choices: Choices,
+    automatic: Mapping[str, Drawn],
 ) -> list[dict[str, Any]]:
-    """The differences in recall of each contrast, and validation images whose prediction changed."""
+    """The differences in recall of each contrast, and validation images whose prediction changed.
+
+    Without those of automatic arms that chose no synthetic images.
+    """
     shown = []
     for contrast in contrasts:
+        if contrast["gain"] is None:
+            continue
         arm, reference = Arm.named(contrast["arm"]), Arm.named(contrast["reference"])
         rows = gains[(gains[ARM] == str(arm)) & (gains[REFERENCE] == str(reference))]
         predictions = (
             validation_predictions(runs, arm, validation, replicates),
             validation_predictions(runs, reference, validation, replicates),
         )
+        images = _trained_on(arm, synthetic, automatic)
         shown.append(
             {
                 "arm": str(arm),
                 "reference": str(reference),
                 "primary": contrast["primary"],
                 "gains": tables.class_gains(rows),
-                "changes": shown_changes(_families(arm, choices), rows, validation, predictions, synthetic),
+                "changes": shown_changes(rows, validation, predictions, images),
             }
         )
     return shown
 
 
-def _families(arm: Arm, choices: Choices) -> tuple[str, ...]:
-    """The families of an arm's synthetic images; none where no such images were chosen for an automatic arm."""
-    if not is_automatic(arm.source):
-        return families_of(arm.source)
-    chosen = automatic_choice(arm, choices).chosen
-    return families_of(chosen.source) if chosen.has_synthetic_images else ()
+def _trained_on(arm: Arm, synthetic: Mapping[str, Split], automatic: Mapping[str, Drawn]) -> dict[str, Split]:
+    """For each family the synthetic images of replicate 0 that an arm was trained on."""
+    if is_automatic(arm.source):
+        return {name: read_split(folders[0]) for name, folders in automatic[str(arm)].items()}
+    return {name: synthetic[name] for name in families_of(arm.source)}
+
+
+def _filters(drawn: Drawn, automatic: Mapping[str, Drawn]) -> Table | None:
+    """What filters dropped of the images of each family, and of those of automatic arms; None: nothing is filtered."""
+    named = {**drawn}
+    for arm, of_arm in automatic.items():
+        named |= {f"{name}, for {arm}": folders for name, folders in of_arm.items()}
+    counts = {
+        name: [row for folder in folders if (path := folder / FILTERED).exists() for row in read_json(path)]
+        for name, folders in named.items()
+    }
+    filtered = {name: rows for name, rows in counts.items() if rows}
+    return tables.filters(filtered) if filtered else None
 
 
 def _with_sizes(explanations: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:

@@ -88,12 +88,18 @@ def p_value(p: float | None) -> str:
 
 def statistics(tested: Sequence[Figures]) -> Table:
     """All statistics of the tested contrasts: a row for each statistic, a column for each contrast."""
+    rows = [
+        Row(name, [cell(contrast) if contrast["gain"] is not None else NOTHING for contrast in tested], explanation)
+        for name, explanation, cell in _STATISTICS
+    ]
+    nothing_to_test = " and ".join(contrast["arm"] for contrast in tested if contrast["gain"] is None)
     return Table(
         "Statistics of the tested contrasts; differences in percentage points",
         ["statistic", *(f"{contrast['arm']} minus {contrast['reference']}" for contrast in tested)],
-        [Row(name, [cell(contrast) for contrast in tested], explanation) for name, explanation, cell in _STATISTICS],
+        [Row("verdict", [str(contrast["verdict"]) for contrast in tested], VERDICTS), *rows],
         "In parentheses: the range over the 80% confidence interval of the estimated variance. Intervals end at the "
-        "largest possible difference.",
+        "largest possible difference."
+        + (f" Without synthetic images there is nothing to test: {nothing_to_test}." if nothing_to_test else ""),
     )
 
 
@@ -251,6 +257,36 @@ def classes(names: Sequence[str], table: pd.DataFrame, train: Split, synthetic: 
     )
 
 
+def filters(images: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """Images drawn, dropped by each filter, kept and missing: of all classes, and of each class that lacks some.
+
+    Args:
+        images: by family, or another name of images, the rows of each replicate's `filters.json`.
+    """
+    table = pd.json_normalize([{"images": name, **row} for name, of_images in images.items() for row in of_images])
+    table["missing"] = table["quota"] - table["kept"]
+    dropped = [name for name in map(str, table) if name.startswith("dropped.")]
+    columns = ["drawn", *dropped, "kept", "missing"]
+    rows = []
+    for name, of_images in table.groupby("images", sort=False):
+        by_class = of_images.groupby("class", sort=False)[columns].sum(min_count=1)
+        rows.append(Row(f"{name}, all classes", _counts(by_class.sum(min_count=1))))
+        rows += [
+            Row(f"{name}, class “{label}”", _counts(row)) for label, row in by_class.query("missing > 0").iterrows()
+        ]
+    return Table(
+        "Filtered images of all runs: all classes, and those that lack images",
+        ["images", *(column.replace("dropped.", "dropped by ") for column in columns)],
+        rows,
+        "An image counts for the first filter that drops it. Missing: images that were wanted, but no more might be "
+        "drawn of the class (generate.filtering.max_drawn).",
+    )
+
+
+def _counts(row: pd.Series[Any]) -> list[str]:
+    return [NOTHING if pd.isna(value) else f"{value:,.0f}" for value in row]
+
+
 @dataclass(frozen=True, slots=True)
 class ClassGains:
     """The differences in recall of one contrast.
@@ -351,13 +387,11 @@ def _posterior(contrast: Figures) -> str:
     return " / ".join(f"{percent(contrast[f'probability_{part}'], 0)}%" for part in ("worse", "equal", "better"))
 
 
+VERDICTS = (
+    "helps or hurts: the confidence interval excludes zero; equivalent: the equivalence interval lies within the "
+    "margin; inconclusive: neither; none chosen: an automatic arm trains on no synthetic images"
+)
 _STATISTICS: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
-    (
-        "verdict",
-        "helps or hurts: the confidence interval excludes zero; equivalent: the equivalence interval lies within the "
-        "margin; inconclusive: neither; none chosen: an automatic arm trains on no synthetic images",
-        lambda contrast: str(contrast["verdict"]),
-    ),
     ("difference", "mean of the paired differences over runs", lambda contrast: points(contrast["gain"])),
     (
         "confidence interval",

@@ -1,4 +1,4 @@
-"""Reading and writing of the choices (`core/choices.py`) as a file: `results/choices.json`."""
+"""The choices (`core/choices.py`) as a file, `results/choices.json`, and what those of automatic arms depend on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from makeweight.core.choices import NOTHING_CHOSEN, AutomaticChoice, Candidate, Choices, Difference, is_open
+from makeweight.core.data import Split
 from makeweight.core.errors import BadInput
 from makeweight.core.parameters import Parameters
 from makeweight.core.study import Arm
+from makeweight.runtime import fingerprints
 from makeweight.runtime.files import atomic_files, read_json, write_json
 
 
@@ -25,6 +27,7 @@ def write_choices(choices: Choices, path: Path) -> None:
     }
     if choices.automatic:
         values["automatic"] = {str(arm): _automatic(choice) for arm, choice in choices.automatic.items()}
+        values["made_from"] = dict(choices.made_from)
     with atomic_files(path.parent) as folder:
         write_json(folder / path.name, values)
 
@@ -54,9 +57,54 @@ def read_choices(parameters: Parameters, path: Path, *, automatic: bool = False)
                 for name, by_steps in values["scores"].items()
             },
             {Arm.named(name): _read_automatic(choice) for name, choice in values.get("automatic", {}).items()},
+            values.get("made_from", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is damaged: run choose again") from error
+
+
+def made_from(parameters: Parameters, train: Split, validation: Split) -> dict[str, str]:
+    """The hash of each setting and split that the choices of automatic arms depend on.
+
+    Args:
+        parameters: of the study.
+        train: the training images.
+        validation: the validation images.
+    """
+    settings = {
+        "auto": parameters.auto.model_dump(mode="json"),
+        "choice": parameters.choice.model_dump(),
+        "classifier": parameters.classifier.model_dump(mode="json"),
+        "compare.control": parameters.compare.control,
+        "compare.metric": parameters.compare.metric,
+        "controls": parameters.controls,
+        "families": {name: parameters.families[name] for name in parameters.generators},
+        "generate": parameters.generate.model_dump(),
+        "generators": parameters.generators,
+        "monitor": parameters.monitor.model_dump(),
+        "recipes": {name: parameters.recipes[name] for name in parameters.transforms},
+        "seed": parameters.seed,
+        "transforms": parameters.transforms,
+        "unions": parameters.unions,
+    }
+    return {
+        **{name: fingerprints.of_values({name: value}) for name, value in settings.items()},
+        "training images": fingerprints.of_split(train),
+        "validation images": fingerprints.of_split(validation),
+    }
+
+
+def require_current(choices: Choices, parameters: Parameters, train: Split, validation: Split) -> None:
+    """Refuse choices of automatic arms that were made with other settings or images; arguments as for `made_from`.
+
+    Raises:
+        BadInput: they were.
+    """
+    now = made_from(parameters, train, validation)
+    if changed := [name for name, value in now.items() if choices.made_from.get(name) != value]:
+        raise BadInput(
+            f"the choices of automatic arms are outdated (changed since: {', '.join(changed)}): run choose again"
+        )
 
 
 def _automatic(choice: AutomaticChoice) -> dict[str, Any]:

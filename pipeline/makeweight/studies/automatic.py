@@ -10,16 +10,13 @@ import pandas as pd
 from makeweight.classification.fit import Training
 from makeweight.classification.interface import find_transform
 from makeweight.classification.train import train_classifiers
-from makeweight.core.choices import Candidate, Choices, automatic_choice, control_arm
+from makeweight.core.choices import Choices, automatic_choice, control_arm
 from makeweight.core.data import Labels, Split
-from makeweight.core.errors import BadInput
-from makeweight.core.parameters import Parameters, families_of
-from makeweight.core.plugins import find
+from makeweight.core.parameters import Parameters
 from makeweight.core.study import Arm, base
-from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
-from makeweight.runtime.artifacts import SAMPLERS, replicate_name
+from makeweight.generators.automatic import draw_chosen
+from makeweight.runtime.choices import require_current
 from makeweight.runtime.files import in_use
-from makeweight.runtime.replicates import run_replicates
 from makeweight.runtime.splits import read_split
 
 
@@ -49,17 +46,20 @@ def train_automatic(
         out: gets scores and predictions.
 
     Raises:
-        BadInput: nothing was chosen for the arm, generators are missing, or filters leave a class without images.
+        BadInput: nothing was chosen for the arm, or with other settings or images; generators are missing; or filters
+            leave a class without images.
     """
     choice = automatic_choice(arm, choices)
+    require_current(choices, parameters, splits["train"], splits["validation"])
     candidate = choice.chosen
-    drawn = _draw(parameters, candidate, splits["train"], models) if candidate.has_synthetic_images else None
+    drawn = draw_chosen(parameters, candidate, splits["train"], models)
+    of_families = [[read_split(folder) for folder in folders] for folders in drawn.values()]
     training = Training(
         arm=Arm(candidate.source, arm.transform),
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],
-        synthetic=drawn,
+        synthetic=list(zip(*of_families, strict=True)) or None,
         transform=find_transform(arm.transform, parameters.recipes),
         settings=parameters.classifier.with_budget(choice.steps),
         generate=candidate.settings(parameters.generate),
@@ -71,25 +71,3 @@ def train_automatic(
     return train_classifiers(
         training, out, stage=arm.stage, replicates=parameters.replicates, compute=parameters.compute
     )
-
-
-def _draw(parameters: Parameters, candidate: Candidate, train: Split, models: Path) -> list[tuple[Split, ...]]:
-    """For each replicate the images of each family; those that `generate` has drawn alike come from the cache."""
-    by_family = []
-    for name in families_of(candidate.source):
-        samplers = [models / name / SAMPLERS / replicate_name(k) for k in range(parameters.replicates)]
-        if missing := next((folder for folder in samplers if not folder.is_dir()), None):
-            raise BadInput(f"{missing} is missing: run train-generator --family {name}")
-        generation = Generation(
-            name,
-            find("families", name).load,
-            samplers,
-            train,
-            candidate.settings(parameters.generate),
-            parameters.seed,
-            parameters.monitor.scorer_steps,
-        )
-        folders = run_replicates(drawing_job(generation, f"generate {name}"), len(samplers), parameters.compute)
-        warn_of_shortages(generation, filter_counts(folders))
-        by_family.append([read_split(folder) for folder in folders])
-    return list(zip(*by_family, strict=True))

@@ -51,6 +51,7 @@ from makeweight.generators.fit import Fit
 from makeweight.generators.generate import Generation, drawing_job, filter_counts, warn_of_shortages
 from makeweight.generators.interface import find_family
 from makeweight.generators.train import generator_job
+from makeweight.runtime.choices import made_from
 from makeweight.runtime.files import in_use
 from makeweight.runtime.progress import log_line
 from makeweight.runtime.replicates import Job, run_jobs
@@ -98,7 +99,7 @@ def choose(parameters: Parameters, train: Split, validation: Split, groups: Labe
         scores = trainings.of_arms(everything, control_arm)
         steps = {arm: best(scores, [arm])[1] for arm in everything}
     automatic = {arm: trainings.automatic(arm, control_arm) for arm in automatic_arms(parameters)}
-    return Choices(chosen, steps, scores, automatic)
+    return Choices(chosen, steps, scores, automatic, made_from(parameters, train, validation) if automatic else {})
 
 
 @dataclass(frozen=True)

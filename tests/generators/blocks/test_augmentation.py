@@ -63,6 +63,12 @@ def test_affine_turns_and_scales_about_the_middle() -> None:
     assert 1.15 < area.max() < 1.26
 
 
+def test_affine_leaves_half_of_the_images_as_sharp_as_they_are() -> None:
+    images = torch.rand(400, 1, 12, 12)
+    difference = (affine(images, rng()) - images).abs().amax((1, 2, 3))
+    assert 0.4 < (difference < 1e-4).float().mean() < 0.6
+
+
 def test_affine_and_translation_bring_in_no_value_that_the_image_does_not_hold() -> None:
     images = torch.full((100, 1, 16, 16), 0.7)
     for operation in (affine, translation):

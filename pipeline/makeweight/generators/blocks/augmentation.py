@@ -18,13 +18,19 @@ from makeweight.training.rng import ReplicateGenerators
 
 Operation = Literal["affine", "translation", "cutout", "brightness", "flip"]
 
+AFFINE_PROBABILITY = 0.5
+
 
 def affine(images: Tensor, rng: ReplicateGenerators) -> Tensor:
-    """Rotate by up to 12 degrees and scale by up to a tenth, with bilinear interpolation; borders are mirrored.
+    """Rotate half of the images by up to 12 degrees and scale them by up to a tenth; borders are mirrored.
 
     The geometric operations of Karras et al. (2020, "Training generative adversarial networks with limited data").
+    Bilinear interpolation blurs. If it blurred all images, the discriminator could not see differences between
+    neighbouring pixels, and the generator would produce checkerboards.
     """
     angle, zoom = (limit * (2 * rng.rand(len(images), 1, 1) - 1) for limit in (12.0, 0.1))
+    warped = rng.rand(len(images), 1, 1) < AFFINE_PROBABILITY
+    angle, zoom = angle * warped, zoom * warped
     cos, sin = (function(angle.deg2rad()) * torch.exp(-zoom) for function in (torch.cos, torch.sin))
     # Not by `affine_grid`, whose matrix product would round the coordinates to bfloat16 under autocast.
     y, x = (_centres(side, images.device) for side in images.shape[2:])
