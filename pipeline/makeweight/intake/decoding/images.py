@@ -386,7 +386,7 @@ def flatten(image: Image.Image, spec: ImageSpec, conversions: list[str], min_sid
         return _coloured(image, spec, conversions)
     conversions.append(COMPOSITED)
     foreground = _with_opacity(image)
-    if not foreground.getextrema()[3][1]:
+    if foreground.getchannel("A").getbbox() is None:
         raise ImageError(
             "is transparent everywhere: only data.background would be left; save it without transparency, or remove it"
         )
