@@ -59,6 +59,15 @@ def test_weights_that_fill_the_disk_are_one_line(tmp_path: Path, capsys: pytest.
     assert line.count("\n") == 1
 
 
+def test_a_closed_pipe_is_left_to_click_which_ends_without_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    def check() -> str:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        command(check)()
+    assert capsys.readouterr().err == ""
+
+
 def test_damaged_weights_are_no_error_of_the_system() -> None:
     def train_baseline() -> str:
         raise SafetensorError("Error while deserializing header: header too large")

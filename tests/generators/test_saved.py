@@ -60,6 +60,15 @@ def test_each_of_the_folders_that_hold_a_generator_can_be_named(tmp_path: Path) 
     assert not np.array_equal(first, second)
 
 
+def test_labels_may_be_a_single_one_an_array_or_a_tensor(tmp_path: Path) -> None:
+    sampler = load_sampler(save(tmp_path, "smote"))
+    expected = sampler.sample([1], 2)
+    for labels in (1, "b", np.array([1]), torch.tensor([1]), (np.int64(1),)):
+        np.testing.assert_array_equal(sampler.sample(labels, 2), expected)
+    with pytest.raises(BadInput, match="count is -1"):
+        sampler.sample(1, -1)
+
+
 def test_a_label_that_the_generator_does_not_know_is_refused(tmp_path: Path) -> None:
     saved = load_sampler(save(tmp_path, train=split(8, 1, counts=(5, 0, 4))))
     with pytest.raises(BadInput, match="knows no class abc; "):

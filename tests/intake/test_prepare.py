@@ -228,6 +228,13 @@ def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
         assert len([line for line in lines if words in line]) == 1
 
 
+def test_of_an_image_under_several_labels_one_of_each_label_is_shown(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    twins(folder)
+    Image.open(folder / "cat" / "0.png").save(folder / "cat" / "1.png")
+    assert "'cat/0.png' (cat) and 'dog/same.bmp' (dog)" in run(folder)[1]
+
+
 def deep_photos(folder: Path, top: int, *, darkest: int = 0, channels: int = 1) -> Path:
     """Twelve PNG files of 16 bits in two classes, with values from `darkest` to `top`; a third only to an eighth."""
     for name in ("cat", "dog"):

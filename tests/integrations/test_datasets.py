@@ -46,6 +46,11 @@ def test_other_targets() -> None:
     assert Counter(BalancedDataset(REAL, DRAWN, target=5).targets) == {0: 20, 1: 6, 2: 5}
 
 
+def test_class_names_may_be_a_list() -> None:
+    listed: Any = list(DRAWN.classes)
+    assert len(BalancedDataset(REAL, Split(DRAWN.images, DRAWN.labels, listed), target="all")) == len(REAL) + len(DRAWN)
+
+
 @pytest.mark.parametrize(
     ("drawn", "arguments", "message"),
     [

@@ -84,8 +84,9 @@ class Fitted:
         Fitted,
         lambda labels: np.eye(3)[np.unique(labels, return_inverse=True)[1]],
         lambda labels: torch.eye(3)[torch.from_numpy(np.unique(labels, return_inverse=True)[1])].requires_grad_(),
+        lambda labels: torch.eye(3)[torch.from_numpy(np.unique(labels, return_inverse=True)[1])].bfloat16(),
     ],
-    ids=["array", "list", "model", "scores", "tensor"],
+    ids=["array", "list", "model", "scores", "tensor", "bfloat16"],
 )
 def test_predictions_may_have_any_usual_form(form: Callable[[Any], Any]) -> None:
     result = compare(None, [None, None], lambda data, seed: form(LABELS), test=("images", LABELS), replicates=2)
@@ -96,6 +97,27 @@ def test_predictions_may_have_any_usual_form(form: Callable[[Any], Any]) -> None
 def test_strings_may_be_objects_as_in_pandas(test: Any, predicted: Any) -> None:
     labels = LABELS.astype(test)
     result = compare(None, [None] * 2, lambda *_: LABELS.astype(predicted), test=(None, labels), replicates=2)
+    assert result.scores["real"].to_numpy() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "message"),
+    [
+        (np.where(np.arange(300) % 2, 0.8, 1.0), "fit returned 0.8, which is no label of the test set, such as 0"),
+        (np.arange(300) % 2 + 5, "fit returned 5, which is no label"),
+        (np.full(300, np.nan), "NaN or infinite"),
+    ],
+    ids=["probabilities", "other labels", "NaN"],
+)
+def test_predictions_that_are_no_labels_are_not_counted_as_errors(predicted: Any, message: str) -> None:
+    labels = np.arange(300) % 2
+    with pytest.raises(BadInput, match=message):
+        compare(None, [None] * 2, lambda *_: predicted, test=(None, labels), replicates=2)
+
+
+def test_numbers_may_be_objects_as_in_pandas() -> None:
+    labels = np.arange(300) % 3
+    result = compare(None, [None] * 2, lambda *_: labels, test=(None, labels.astype(object)), replicates=2)
     assert result.scores["real"].to_numpy() == pytest.approx(1)
 
 
@@ -175,6 +197,9 @@ def test_a_folder_of_another_study_is_refused_and_kept(tmp_path: Path) -> None:
         ({"test": object()}, "pair"),
         ({"test": (None, np.zeros((4, 3)))}, r"shape \[4, 3\]"),
         ({"test": (None, np.zeros(4))}, "all test images have the same label"),
+        ({"test": (None, [0, 1, None])}, "some test labels are missing"),
+        ({"test": (None, [0, 1, np.nan])}, "some test labels are missing"),
+        ({"folder": __file__}, "is a file: name a folder"),
         ({"groups": [1, 2]}, "there are 300 test images"),
     ],
 )

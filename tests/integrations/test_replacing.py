@@ -83,6 +83,7 @@ def test_floats_and_grey_images(tmp_path: Path) -> None:
         (IMAGE, "cow", "holds no synthetic images of label 'cow': its classes are cat, dog"),
         (IMAGE, 7, "holds no synthetic images of label 7"),
         (IMAGE[..., 0], "cat", r"\[8, 8\], the synthetic images \[8, 8, 3\]"),
+        (IMAGE.astype(np.uint16), "cat", "uint16: it must be uint8, or float32"),
         (np.zeros((9, 9, 3), np.uint8), "cat", r"\[9, 9, 3\], the synthetic images \[8, 8, 3\]"),
     ],
 )

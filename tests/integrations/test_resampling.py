@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from imblearn.pipeline import Pipeline
 from imblearn.utils import estimator_checks
 from numpy.typing import NDArray
@@ -73,6 +74,22 @@ def test_layouts_and_types_are_kept(shape: tuple[int, ...], dtype: Any) -> None:
     assert np.bincount(y_more).tolist() == [40, 40, 40]
     assert X_more.min() >= X.min()
     assert X_more.max() <= (255 if dtype == np.uint8 else X.max())
+
+
+def test_drawn_images_of_truth_values_have_as_many_true_pixels_as_the_given_ones() -> None:
+    X, y = few()
+    X_more, _ = GeneratorOverSampler("gaussian", random_state=0).fit_resample(X > 8, y)
+    assert X_more.dtype == bool
+    assert X_more[70:].mean() == pytest.approx((X > 8).mean(), abs=0.1)
+
+
+def test_the_global_random_numbers_of_the_caller_are_left_alone() -> None:
+    X, y = few()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    for family, settings in (("cgan", TINY), ("gaussian", {})):
+        GeneratorOverSampler(family, settings=settings, random_state=0).fit_resample(X, y)
+        assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_drawn_images_look_like_their_class_in_every_layout() -> None:

@@ -39,3 +39,13 @@ def test_a_folder_without_a_split_is_an_error(tmp_path: Path) -> None:
         BadInput, match=r"nowhere holds no images \(images.npy is missing\): run dvc repro, or the command"
     ):
         splits.read_split(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "classes.json"])
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_a_damaged_split_is_one_line(name: str, size: int, tmp_path: Path) -> None:
+    splits.write_split(tmp_path, split(), {})
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[: min(size, (tmp_path / name).stat().st_size - 3)])
+    with pytest.raises(BadInput, match=r"holds damaged files \(.*\): run the command again") as caught:
+        splits.read_split(str(tmp_path))
+    assert "\n" not in str(caught.value)

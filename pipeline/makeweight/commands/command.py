@@ -44,6 +44,8 @@ def command(work: Callable[P, str]) -> Callable[P, None]:
         end_with_parent()
         try:
             typer.echo(work(*args, **kwargs))
+        except BrokenPipeError:  # the reader of the output has gone: Click exits without a message
+            raise
         except (BadInput, OSError, BrokenProcessPool, MemoryError, SafetensorError) as error:
             line = _line(error, work.__name__.replace("_", "-"))
             if line is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from makeweight.core.data import Images, Labels
 from makeweight.core.errors import BadInput
@@ -48,11 +49,13 @@ class SavedSampler:
     size: int
     channels: int
 
-    def sample(self, labels: str | Sequence[str | int], count: int = 1, *, seed: int = 0) -> Images:
+    def sample(
+        self, labels: str | int | Sequence[str | int] | Labels | Tensor, count: int = 1, *, seed: int = 0
+    ) -> Images:
         """Draw `count` images for each of `labels`.
 
         Args:
-            labels: class names, or indices into `classes`; a string is one name.
+            labels: class names, or indices into `classes`; or a single one.
             count: images for each of them.
             seed: the same seed gives the same images.
 
@@ -60,9 +63,12 @@ class SavedSampler:
             uint8 [len(labels) * count, size, size, channels], in the order of `labels`.
 
         Raises:
-            BadInput: a label is not among `classes`, or had no training images.
+            BadInput: a label is not among `classes`, or had no training images; or `count` is negative.
         """
-        indices = np.repeat(self.indices([labels] if isinstance(labels, str) else labels), count)
+        if count < 0:
+            raise BadInput(f"count is {count}: the number of images of each label cannot be negative")
+        values = labels.tolist() if isinstance(labels, np.ndarray | Tensor) else labels
+        indices = np.repeat(self.indices([values] if isinstance(values, str | int) else values), count)
         order = np.argsort(indices, kind="stable")  # blocks are drawn for sorted labels
         images = np.empty((len(indices), self.size, self.size, self.channels), np.uint8)
         done = 0

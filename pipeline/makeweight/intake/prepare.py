@@ -231,7 +231,9 @@ def _refusals(report: Report, settings: DataSettings, folder: Path, *, none_left
             f"{examples}: repair or remove them{others}"
         )
     if report.conflicts:
-        first = " and ".join(f"{issue.path!r} ({issue.reason})" for issue in report.conflicts[0][:2])
+        one = report.conflicts[0][0]
+        other = next(issue for issue in report.conflicts[0] if issue.reason != one.reason)
+        first = f"{one.path!r} ({one.reason}) and {other.path!r} ({other.reason})"
         transparent = any(conversion["what"] == COMPOSITED for conversion in report.conversions)
         background = (
             f", or change data.background {settings.background} if they differ only in transparency"

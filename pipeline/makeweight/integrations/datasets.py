@@ -64,7 +64,7 @@ class BalancedDataset(Dataset[tuple[Any, int]]):
         transform: Transform | None = None,
         target: int | str = "largest",
     ) -> None:
-        if real.classes != synthetic.classes:
+        if tuple(real.classes) != tuple(synthetic.classes):
             raise BadInput(
                 f"real images have the classes {', '.join(real.classes)}, synthetic ones "
                 f"{', '.join(synthetic.classes)}: both must be the same, in the same order"

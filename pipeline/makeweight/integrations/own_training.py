@@ -186,11 +186,13 @@ class _Trainings:
             return
         digest = hashlib.sha256(repr(labels.tolist()).encode() + groups.tobytes()).hexdigest()
         study, path = {"test": digest, "seed": int(self.seed)}, self.folder / STUDY
+        if self.folder.exists() and not self.folder.is_dir():
+            raise BadInput(f"{self.folder} is a file: name a folder, which may be new")
         if path.exists() and read_json(path) != study:
             raise BadInput(f"{self.folder} holds predictions of another test set or seed: choose another folder")
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(path, study)
+            with atomic_files(self.folder) as temporary:
+                write_json(temporary / STUDY, study)
 
     def predict(self, side: str, replicate: int, training_set: Callable[[int], Any]) -> Labels:
         """Indices of the predicted classes, int64 [n]; from the folder if they are there."""
@@ -233,8 +235,18 @@ class _Trainings:
                 f"{where}: fit returned labels of type {answer.dtype}, but the test labels are of type "
                 f"{self.classes.dtype}, such as {self.classes[0]!r}"
             )
+        if answer.dtype.kind == "f" and not np.isfinite(answer).all():
+            raise BadInput(f"{where}: fit returned labels that are NaN or infinite")
         index = np.searchsorted(self.classes, answer).clip(max=len(self.classes) - 1)
-        return np.where(self.classes[index] == answer, index, len(self.classes)).astype(np.int64)
+        known = self.classes[index] == answer
+        fractions = answer[~known & (answer % 1 != 0)] if answer.dtype.kind == "f" else answer[:0]
+        if len(fractions) or not known.any():
+            raise BadInput(
+                f"{where}: fit returned {[*fractions, *answer][0]!s}, which is no label of the test set, such as "
+                f"{self.classes[0]!s}: return labels, or scores [{self.n}, {len(self.classes)}], not the probability "
+                "of one class"
+            )
+        return np.where(known, index, len(self.classes)).astype(np.int64)
 
 
 def _test_set(test: Any) -> tuple[Any, NDArray[Any]]:
@@ -249,6 +261,8 @@ def _test_set(test: Any) -> tuple[Any, NDArray[Any]]:
     array = _as_array(labels)
     if array.ndim != 1 or not len(array):
         raise BadInput(f"the test labels have the shape {list(array.shape)}: one label for each image is needed")
+    if array.dtype == object or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise BadInput("some test labels are missing, or of another type: all must be numbers, or all texts")
     if len(np.unique(array)) < 2:
         raise BadInput("all test images have the same label: no classifier can be compared on them")
     return images, array
@@ -265,9 +279,12 @@ def _groups(groups: ArrayLike | None, n: int) -> Labels:
 
 
 def _as_array(values: Any) -> NDArray[Any]:
-    """Values of any array-like, PyTorch tensors on any device included; strings as such, also those of pandas."""
-    array: NDArray[Any] = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-    return array.astype(str) if array.dtype == object and all(isinstance(item, str) for item in array.flat) else array
+    """Values of any array-like, PyTorch tensors on any device included; objects as numbers or strings if all are."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+    array: NDArray[Any] = np.asarray(values)
+    return np.array(array.tolist()) if array.dtype == object else array
 
 
 def _augmented_sets(augmented: Any, replicates: int) -> tuple[list[Callable[[int], Any]], str]:

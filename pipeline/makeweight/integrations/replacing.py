@@ -84,4 +84,6 @@ class ReplaceWithSynthetic(ImageOnlyTransform):  # type: ignore[misc]  # the pac
         pixels = replacement.squeeze(2) if img.ndim == 2 and replacement.shape[2] == 1 else replacement
         if pixels.shape != img.shape:
             raise ValueError(f"the image has the shape {list(img.shape)}, the synthetic images {list(pixels.shape)}")
-        return np.array(pixels) if img.dtype == np.uint8 else pixels.astype(img.dtype) / 255
+        if img.dtype not in (np.uint8, np.float32):
+            raise ValueError(f"the image is {img.dtype}: it must be uint8, or float32 in [0, 1]")
+        return np.array(pixels) if img.dtype == np.uint8 else pixels.astype(np.float32) / 255

@@ -93,7 +93,9 @@ class GeneratorOverSampler(BaseOverSampler):  # type: ignore[misc]  # the packag
         fit_seed, draw_seed = (int(seed) for seed in random.randint(2**31, size=2))
         train = Split(layout.pixels(X), labels.astype(np.int64), tuple(map(str, classes)))
         run = TrainingContext(torch.device("cuda" if torch.cuda.is_available() else "cpu"), None)
-        (sampler,) = self._family(train).fit(train, monitor=train, seeds=[fit_seed], run=run)
+        # Networks draw their weights from PyTorch's global stream, which belongs to the caller.
+        with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+            (sampler,) = self._family(train).fit(train, monitor=train, seeds=[fit_seed], run=run)
         names = np.array(list(wanted), dtype=classes.dtype)
         drawn = np.repeat(np.searchsorted(classes, names), list(wanted.values()))
         drawn.sort()
@@ -170,7 +172,7 @@ class _Layout:
         if self.channels_first:
             pixels = pixels.transpose(0, 3, 1, 2)
         scaled = pixels.astype(np.float64) * ((self.high - self.low) / 255) + self.low
-        if np.issubdtype(self.dtype, np.integer):
+        if self.dtype.kind in "bui":
             scaled = np.rint(scaled)
         return scaled.astype(self.dtype).reshape(-1, *self.shape)
 

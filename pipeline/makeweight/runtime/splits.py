@@ -60,12 +60,13 @@ def write_labels(folder: Path, labels: Labels, classes: Sequence[str], rows: Map
             writer.writerow([as_cell(cell) if isinstance(cell, str) else cell for cell in row])
 
 
-def read_split(folder: Path) -> Split:
+def read_split(folder: Path | str) -> Split:
     """Read what `write_split` wrote; the images are memory-mapped.
 
     Raises:
-        BadInput: the folder does not hold a split.
+        BadInput: the folder does not hold a split, or a damaged one.
     """
+    folder = Path(folder)
     try:
         state = file_state(folder / IMAGES)
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
@@ -78,6 +79,11 @@ def read_split(folder: Path) -> Split:
         raise BadInput(
             f"{folder} holds no images ({Path(error.filename).name} is missing): run dvc repro, or the "
             "command that writes it (prepare, generate)"
+        ) from error
+    except (ValueError, EOFError) as error:
+        raise BadInput(
+            f"{folder} holds damaged files ({' '.join(str(error).split())}): run the command again that writes them "
+            "(prepare, generate), or dvc checkout"
         ) from error
 
 

@@ -73,6 +73,14 @@ def test_transparent_pixels_show_the_background(mode: str, background: Any, belo
     assert pixels[0, :, 0].tolist() == [9] * 4 + [below] * 4
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_an_image_that_is_transparent_everywhere_is_refused(mode: str, tmp_path: Path) -> None:
+    image = colour().convert("RGBA")
+    image.putalpha(0)  # as in bitmaps of 32 bits whose writer left the fourth byte unset
+    with pytest.raises(ImageError, match="is transparent everywhere"):
+        decode(saved(tmp_path / "a.png", image.convert(mode)), spec())
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
 def test_images_are_oriented_by_their_exif_data(orientation: int, suffix: str, tmp_path: Path) -> None:
@@ -369,6 +377,13 @@ def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ImageError, match="checksum"):
         read_header(str(path))
+
+
+def test_a_large_colour_profile_does_not_make_a_png_bad(tmp_path: Path) -> None:
+    profile = bytes(np.random.default_rng(0).integers(0, 256, 2 << 20, np.uint8))  # Pillow's limit is 1 MiB
+    path = saved(tmp_path / "a.png", colour(), icc_profile=profile)
+    read_header(path)
+    assert (decode(path, spec())[0][:, :] == RED).all()
 
 
 def test_an_image_with_another_suffix_is_read_by_its_content(tmp_path: Path) -> None:

@@ -120,13 +120,20 @@ def test_channels_that_come_first_are_moved_and_reported(tmp_path: Path) -> None
             {"images": PIXELS, "labels": np.array([0, 1] * 3), "splits": np.array(["train"] * 5 + ["x"])},
             r"splits\[5\] is 'x'",
         ),
-        ({"images": PIXELS, "labels": np.array([{}] * 6)}, r"labels\.npy is not an array .* \(a pickle\)"),
+        ({"images": PIXELS, "labels": np.array([{}] * 6)}, r"labels\.npy is not an array .* \(a pickle\).*astype"),
+        ({"images": PIXELS, "labels": np.array([b"a", b"b"] * 3)}, r"labels are \|S1 .*: labels\.astype\(str\)"),
     ],
 )
 def test_arrays_that_do_not_fit_are_reported(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
     write_arrays(tmp_path, **arrays)
     with pytest.raises(BadInput, match=message):
         read_arrays(tmp_path)
+
+
+def test_a_single_array_is_no_archive(tmp_path: Path) -> None:
+    write_arrays(tmp_path, images=PIXELS, labels=np.arange(6))
+    with pytest.raises(BadInput, match="is a single array: name the folder"):
+        read_arrays(tmp_path / "images.npy")
 
 
 @pytest.mark.parametrize("size", [0, 3, 60, 100, 150, 400])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,3 +151,25 @@ def test_unlabelled_test_images_are_not_advised_to_be_moved_into_a_class(tmp_pat
     assert "has no label, since it lies in no class folder" in errors
     assert np.all([issue.path.startswith("test/") for issue in report.bad])
     assert not run(tmp_path / "photos", on_bad_file="quarantine")[1]
+
+
+def test_pipes_and_links_to_nothing_named_like_tables_are_not_read(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    os.mkfifo(folder / "cat" / "labels.csv")  # opening it would wait for a writer forever
+    (folder / "cat" / ".#labels.csv").symlink_to("user@host.1234")  # Emacs, while somebody edits the table
+    report, errors = run(folder)
+    assert not errors
+    assert [issue.path for issue in report.ignored] == ["cat/.#labels.csv", "cat/labels.csv"]
+
+
+def test_a_table_whose_name_is_not_unicode_is_searched_for_labels(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", ("cat", "dog"), 4)
+    name = os.fsdecode(b"caf\xe9.csv")
+    try:
+        (folder / "cat" / name).write_text("cat/0.png,dog\ncat/1.png,cat\ndog/0.png,cat\ndog/1.png,dog\n")
+    except OSError:  # macOS
+        pytest.skip("this file system has Unicode names only")
+    assert r"cat/caf\xe9.csv names images" in run(folder)[0].remarks[0]
+    table = "path,label\ncat/0.png,dog\ncat/1.png,cat\ndog/0.png,cat\ndog/1.png,dog\n"
+    (folder / "cat" / name).write_text(table)
+    assert r"data.path: cat/caf\xe9.csv has its own labels" in run(folder)[1]

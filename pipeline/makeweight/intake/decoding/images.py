@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from makeweight.core.data import SMALLEST_SIDE, Images
 from makeweight.core.errors import ImageError
@@ -66,6 +66,9 @@ COMPOSITED = "transparency composited over data.background"
 DRAFT_FACTOR = 4  # a JPEG is decoded at no less than this many times the side: faster, and still finer than the result
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # the report lists damaged files
+# Pillow refuses a PNG with a colour profile or a text of more than 1 MiB, as some programs write them. Its limit for
+# all texts of a file together, 64 MiB, still holds.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 Image.init()  # `Image.open` with `formats` does not load further formats by itself
 
 # Other content that is often found in files named like images, by their first bytes.
@@ -383,6 +386,10 @@ def flatten(image: Image.Image, spec: ImageSpec, conversions: list[str], min_sid
         return _coloured(image, spec, conversions)
     conversions.append(COMPOSITED)
     foreground = _with_opacity(image)
+    if foreground.getchannel("A").getbbox() is None:
+        raise ImageError(
+            "is transparent everywhere: only data.background would be left; save it without transparency, or remove it"
+        )
     background = Image.new("RGBA", foreground.size, (*spec.background, 255))
     return _coloured(Image.alpha_composite(background, foreground), spec, conversions)
 

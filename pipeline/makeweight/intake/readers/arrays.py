@@ -105,13 +105,19 @@ def _loaded(file: Path, *, mapped: bool) -> NDArray[Any]:
 
 def _message(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return "it holds Python objects (a pickle), which are never loaded" if "allow_pickle" in text else text[:120]
+    if "allow_pickle" in text:
+        return (
+            "it holds Python objects (a pickle), which are never loaded: before saving, convert texts with "
+            "astype(str) and numbers with astype(int)"
+        )
+    return text[:120]
 
 
 def _parts_of_archive(path: Path, remarks: list[str]) -> dict[str, Found]:
     where = printable(path)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise BadInput(
                     f"data.path: {where} is a single array: name the folder that holds images.npy and labels.npy"
@@ -200,7 +206,9 @@ def _image_errors(images: NDArray[Any], where: str, bands: tuple[int, ...] | Non
 
 
 def _remedy(labels: NDArray[Any]) -> str:
-    """How to convert `labels` to integers, or why this is impossible; "" if neither is clear."""
+    """How to convert `labels` to integers or texts, or why this is impossible; "" if neither is clear."""
+    if labels.dtype.kind == "S":
+        return ": labels.astype(str) converts them"
     if labels.dtype.kind not in "buif" or not len(labels):
         return ""
     if labels.ndim == 1:

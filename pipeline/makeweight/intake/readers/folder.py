@@ -105,7 +105,7 @@ def _listing(folder: Path, walk: Walk, classes: ClassFolders) -> DatasetListing:
     bad_paths = [issue.path for issue in walk.bad]
     label_errors, label_remarks = other_labels(
         folder,
-        [issue.path for issue in walk.ignored],
+        walk.unread,
         [*paths, *bad_paths],
         [*(names[label] for label in labels), *[""] * len(bad_paths)],
     )
@@ -204,6 +204,7 @@ class Walk:
         follow_links: whether links may lead out of it.
         bad: files and folders that cannot be used.
         ignored: files that are no images and were not expected to be.
+        unread: the paths of `ignored` as the system gives them, which may not be valid Unicode.
         linked: folders to which links were followed.
     """
 
@@ -211,6 +212,7 @@ class Walk:
     follow_links: bool
     bad: list[FileIssue] = field(default_factory=list)
     ignored: list[FileIssue] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     linked: set[str] = field(default_factory=set)
 
     def images(self, top: str) -> Iterator[str]:
@@ -297,6 +299,7 @@ class Walk:
 
     def _ignore(self, path: str, reason: str) -> None:
         self.ignored.append(FileIssue(valid_unicode(path), reason))
+        self.unread.append(path)
 
 
 def _is_folder(found: os.DirEntry[str]) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from makeweight.core.text import listed, shown
+from makeweight.core.text import listed, printable, shown, valid_unicode
 
 DICOM, NIFTI, RAW = "DICOM", "NIfTI", "a raw photograph"
 VOLUME, SLIDE, OTHER = "a medical volume", "a file of a microscope or slide scanner", "an image format"
@@ -106,7 +106,7 @@ def other_labels(
     errors, remarks = [], []
     positions = _positions(images)
     for file in files:
-        if not file.lower().endswith(LABEL_FILES) or (root / file).stat().st_size > LARGEST_LABEL_FILE:
+        if not file.lower().endswith(LABEL_FILES) or not _is_moderate_file(root / file):
             continue
         found = [(positions[text], label) for text, label in _pairs(root / file) if text in positions]
         if not found:
@@ -116,13 +116,22 @@ def other_labels(
         if outside or len(set(classes) - {""}) < 2 or _contradict(labels, classes):
             example = next((f", for instance {label!r} of {images[index]!r}" for index, label in labels.items()), "")
             errors.append(
-                f"data.path: {shown(file)} has its own labels{shown(example)}, which contradict the folders: write "
+                f"data.path: {printable(file)} has its own labels{shown(example)}, which contradict the folders: write "
                 "them into a table for data.reader: csv, or move the file away if the folders are right"
             )
         else:
             names = listed(sorted(set(classes) - {""}), 5)
-            remarks.append(f"{file} names images but is not read: the folders ({names}) are the classes")
+            remarks.append(f"{valid_unicode(file)} names images but is not read: the folders ({names}) are the classes")
     return errors, remarks
+
+
+def _is_moderate_file(path: Path) -> bool:
+    """Whether `path` is a file, not a pipe that would be waited for, of a size that can be searched for labels."""
+    try:
+        found = path.stat()
+    except OSError:  # a link to nothing, such as an editor's lock of a table
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_LABEL_FILE
 
 
 def _positions(images: Sequence[str]) -> dict[str, int]:
