@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,8 @@ def test_each_of_the_folders_that_hold_a_generator_can_be_named(tmp_path: Path) 
 def test_labels_may_be_a_single_one_an_array_or_a_tensor(tmp_path: Path) -> None:
     sampler = load_sampler(save(tmp_path, "smote"))
     expected = sampler.sample([1], 2)
-    for labels in (1, "b", np.array([1]), torch.tensor([1]), (np.int64(1),)):
+    forms: list[Any] = [1, "b", np.array([1]), torch.tensor([1]), (np.int64(1),)]
+    for labels in forms:
         np.testing.assert_array_equal(sampler.sample(labels, 2), expected)
     with pytest.raises(BadInput, match="count is -1"):
         sampler.sample(1, -1)
