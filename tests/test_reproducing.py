@@ -84,7 +84,7 @@ def intact(project: Project) -> dict[str, str]:
     ("change", "message"),
     [
         ({"families": {"cgan": {"stepz": 1}}}, "families.cgan.stepz is not a parameter"),
-        ({"data": {"reader": "folder", "path": "nowhere"}}, "data.path: there is no folder nowhere"),
+        ({"data": {"reader": "folder", "path": "nowhere"}}, "data.path: nowhere does not exist"),
         ({"data": {"imbalance": None, "counts": [500] * 10}}, "data.counts asks for 500 training images"),
         ({"generators": ["cgam"]}, "'cgam' is not among the registered families"),
         ({"transforms": []}, "transforms is []"),

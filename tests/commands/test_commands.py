@@ -183,7 +183,7 @@ def test_a_stage_runs_as_a_script(stage: str, workspace: Path) -> None:
         ({"data": {"path": "here"}}, "data.path must be null: the reader digits does not use it"),
         ({"data": {"reader": "folder"}}, "data.path is null, but the reader folder needs it"),
         ({"data": {"counts": [1] * 10, "imbalance": 2.0}}, "data: counts and imbalance cannot both be given"),
-        ({"data": {"reader": "folder", "path": "nowhere"}}, "data.path: there is no folder nowhere and no file"),
+        ({"data": {"reader": "folder", "path": "nowhere"}}, "data.path: nowhere does not exist (current folder: "),
         ({"recipes": {"plain": [1]}}, "recipes.plain is [1], but should be empty: []"),
         ({"classifier": {"name": "vgg"}}, "classifier.name: 'vgg' is not among"),
         ({"recipes": {"classical": [{"Afine": {}}]}}, "Albumentations has no transform named 'Afine'"),
@@ -265,7 +265,7 @@ def test_a_path_that_does_not_exist_names_a_similar_one(workspace: Path, invoke:
     write_params(workspace / "params.yaml", {"data": {"reader": "folder", "path": "photso"}})
     code, output = invoke("check")
     assert (code, len(output.splitlines())) == (2, 1)
-    assert output.startswith("data.path: photso does not exist, relative to ")
+    assert output.startswith("data.path: photso does not exist (current folder: ")
     assert output.endswith(" (did you mean photos?)\n")
 
 

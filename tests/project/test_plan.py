@@ -383,6 +383,18 @@ class Silent:
         time.sleep(600)
 
 
+def test_few_epochs_of_generator_arms_are_warned_of(tmp_path: Path) -> None:
+    chosen = parameters(tmp_path, classifier={"steps": [100, 500], "batch": 64}, generate={"synthetic_fraction": 0.5})
+    assert plan.epoch_lines(chosen, 1600) == []  # 20 epochs
+    (line,) = plan.epoch_lines(chosen, 4000)
+    assert line.startswith(
+        "warning: 500 steps of the classifier are 8 epochs of the training images, of which generator"
+    )
+    assert "replace 50% by synthetic images" in line
+    assert "classifier.steps: [500, 1500]" in line
+    assert plan.epoch_lines(chosen.model_copy(update={"generators": ()}), 4000) == []
+
+
 def test_a_plug_in_that_reports_no_step_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, note = parameters(tmp_path, compute={"workers": 1, "device": "cpu"}), tmp_path / "note"
 

@@ -498,7 +498,7 @@ def test_assessments_are_a_section_with_alerts_measures_classes_and_pictures(tmp
     for cell in ("0.25", "0.7 (0.60 to 0.80)", "120", "–", "a note"):
         assert cell in read.texts or cell in text, cell
     pictures = [
-        attributes for tag, attributes in read.tags if tag == "img" and "Of each class" in (attributes["alt"] or "")
+        attributes for tag, attributes in read.tags if tag == "img" and "For each class" in (attributes["alt"] or "")
     ]
     assert len(pictures) == 1
     markdown = (places.results / "report.md").read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def _require_data(parameters: Parameters) -> None:
         path = Path(data.path or "")
         beside = [printable(other.name) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BadInput(
-            f"data.path: {printable(path)} does not exist, relative to {printable(Path.cwd())}"
+            f"data.path: {printable(path)} does not exist (current folder: {printable(Path.cwd())})"
             f"{nearest(path.name, beside)}"
         )
 

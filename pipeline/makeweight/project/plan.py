@@ -45,6 +45,9 @@ from makeweight.runtime.splits import read_groups, read_split
 DISAGREEMENT = 0.02  # fraction of the test images on which two arms differ whatever the replicate
 DEVIATION = 0.01  # standard deviation of the gain over replicates
 UNREALISTIC_GAIN = 0.1  # a larger gain is hardly to be expected
+# Half of each batch synthetic: at 7 epochs of MNIST and 12 of CIFAR-10, cgan lost 0.2 and 2.1 points to its control on
+# validation images; at 21 of MNIST and at 86 and more of smaller data sets it lost nothing (benchmarks/results.md).
+FEW_EPOCHS = 20
 LONG_TRAINING = 3600  # seconds
 MAX_NAMED_CLASSES = 10
 STEP_TIMES = "plan.json"  # in logs/
@@ -74,6 +77,7 @@ def lines(parameters: Parameters) -> list[str]:
         *counts,
         *time_lines(study, times, parameters.compute, resolved),
         *power_lines(parameters, data / "test"),
+        *epoch_lines(parameters, len(np.load(data / "train" / IMAGE_LABELS, allow_pickle=False))),
     ]
 
 
@@ -232,6 +236,21 @@ def novelty_lines(parameters: Parameters) -> list[str]:
     return [
         f"warning: images of {', '.join(near)} are close to training images by construction: the filter novelty "
         "discards many of them, and may leave a class without images"
+    ]
+
+
+def epoch_lines(parameters: Parameters, training_images: int) -> list[str]:
+    """A warning if generator arms are served too few real images, which the controls get in their place."""
+    classifier, generate = parameters.classifier, parameters.generate
+    longest = classifier.budgets[-1]
+    epochs = longest * classifier.batch / training_images
+    if generate.strategy != "uniform" or not parameters.generators or epochs >= FEW_EPOCHS:
+        return []
+    return [
+        f"warning: {longest:,} steps of the classifier are {epochs:.2g} epochs of the training images, of which "
+        f"generator arms replace {generate.synthetic_fraction:.0%} by synthetic images. With fewer than about "
+        f"{FEW_EPOCHS}, these arms may lose for lack of training: try a longer budget (classifier.steps: "
+        f"[{longest}, {3 * longest}]) or a smaller generate.synthetic_fraction"
     ]
 
 
