@@ -45,8 +45,9 @@ from makeweight.runtime.splits import read_groups, read_split
 DISAGREEMENT = 0.02  # fraction of the test images on which two arms differ whatever the replicate
 DEVIATION = 0.01  # standard deviation of the gain over replicates
 UNREALISTIC_GAIN = 0.1  # a larger gain is hardly to be expected
-# Half of each batch synthetic: at 7 epochs of MNIST and 12 of CIFAR-10, cgan lost 0.2 and 2.1 points to its control on
-# validation images; at 21 of MNIST and at 86 and more of smaller data sets it lost nothing (benchmarks/results.md).
+# Half of each batch synthetic: after 7 epochs of MNIST and 12 of CIFAR-10, cgan lost 0.2 and 2.1 points to its control
+# on validation images; after 21 of MNIST, 37 of CIFAR-10 and 86 or more of smaller data sets it lost nothing. A quarter
+# synthetic: after 12 epochs of CIFAR-10 it lost 0.1 (benchmarks/results.md).
 FEW_EPOCHS = 20
 LONG_TRAINING = 3600  # seconds
 MAX_NAMED_CLASSES = 10
@@ -249,8 +250,8 @@ def epoch_lines(parameters: Parameters, training_images: int) -> list[str]:
     return [
         f"warning: {longest:,} steps of the classifier are {epochs:.2g} epochs of the training images, of which "
         f"generator arms replace {generate.synthetic_fraction:.0%} by synthetic images. With fewer than about "
-        f"{FEW_EPOCHS}, these arms may lose for lack of training: try a longer budget (classifier.steps: "
-        f"[{longest}, {3 * longest}]) or a smaller generate.synthetic_fraction"
+        f"{FEW_EPOCHS}, these arms may lose for lack of real images: try a smaller generate.synthetic_fraction, "
+        f"several budgets (classifier.steps: [{longest}, {3 * longest}]), or automatic: [auto]"
     ]
 
 
